@@ -1,0 +1,1 @@
+"""Greenroom: a Lambda function waits here, and is tested, before it goes on stage."""
