@@ -1,0 +1,533 @@
+"""The registry: releases, algorithms and locks in one DynamoDB table.
+
+Items (`pk`, `sk`):
+
+* `RELEASE#<id>`, `META`: the release. Its `status` is what the stream is filtered by.
+* `RELEASE#<id>`, `SUMMARY`: what the test found, as JSON. `RELEASE#<id>`, `PROGRESS#…`: how far a batch has come.
+  Both apart from `META`, so that writing them wakes nobody up.
+* `ALGORITHM#<name>`, `META`: the algorithm with its live release. `ALGORITHM#<name>`, `LOCK`: who may change it.
+
+Indexes: `byOwner` (`ownerPk`, `ownerSk`) lists the releases of an algorithm and all algorithms; `inFlight`
+(`inFlight`, `updatedAt`) holds only releases that have not ended. Everything that changes a status is conditional on
+the status before. This module knows nothing of Lambda, S3 or Step Functions.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from botocore.exceptions import ClientError
+
+from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, utc_now
+from greenroom.releases.statuses import IN_FLIGHT, Status, can_change
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+LIVE_KEPT = 3
+"""How many releases that were live are remembered, and their versions kept, beside the live one (DESIGN, section 6)."""
+
+MAX_REASON_CHARS = 8_000
+"""A reason is for people; DynamoDB's limit of 400 KB an item is for all of the release."""
+
+
+class NotFound(LookupError):
+    """There is no such release or algorithm."""
+
+
+class Conflict(RuntimeError):
+    """Somebody else changed the item first, or the change is not allowed from its present status."""
+
+
+class LockHeld(RuntimeError):
+    """Another release of the algorithm is being provisioned or tested."""
+
+    def __init__(self, owner: str, expires_at: str) -> None:
+        super().__init__(f"the lock is held by {owner} until {expires_at}")
+        self.owner = owner
+        self.expires_at = expires_at
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the test of one power value has come: invocations done, to do in all, and failed."""
+
+    memory_mb: int
+    done: int
+    total: int
+    failed: int
+
+
+class Registry:
+    """The registry in the DynamoDB table `table_name`, through `client`."""
+
+    def __init__(self, client: DynamoDBClient, table_name: str) -> None:
+        self._client = client
+        self._table = table_name
+
+    # Releases
+
+    def create_release(self, release_id: str, file_name: str) -> Release:
+        """Remember an upload that was allowed. Raises Conflict if the id is taken."""
+        now = utc_now()
+        item = {
+            "pk": f"RELEASE#{release_id}",
+            "sk": "META",
+            "releaseId": release_id,
+            "status": Status.UPLOADING.value,
+            "fileName": file_name,
+            "createdAt": now,
+            "updatedAt": now,
+            "inFlight": "IN_FLIGHT",
+            "history": [{"status": Status.UPLOADING.value, "at": now}],
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table, Item=_pack(item), ConditionExpression="attribute_not_exists(pk)"
+            )
+        except ClientError as error:
+            raise _conflict(error, f"release {release_id} exists already") from error
+        return _release(item)
+
+    def release(self, release_id: str) -> Release:
+        """Return a release, read consistently. Raises NotFound."""
+        return _release(self._get(f"RELEASE#{release_id}", "META", f"release {release_id}"))
+
+    def change_status(
+        self,
+        release_id: str,
+        after: Status,
+        *,
+        before: Status,
+        reason: str | None = None,
+        values: Mapping[str, Any] | None = None,
+    ) -> bool:
+        """Take a release from status `before` to `after`, with further attribute `values` in the same write.
+
+        Returns False if the release has `after` already: a message delivered twice. Raises Conflict if it has any other
+        status than `before`, NotFound if there is no such release.
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                **_status_update(release_id, after, before=before, reason=reason, values=values),
+            )
+        except ClientError as error:
+            if not _condition_failed(error):
+                raise
+            present = self.release(release_id).status
+            if present is after:
+                return False
+            raise Conflict(f"release {release_id} is {present}, not {before}: it can't become {after}") from error
+        return True
+
+    def register(self, release_id: str, values: Mapping[str, Any]) -> bool:
+        """Take a release whose package was read from UPLOADING to REGISTERED, and its algorithm with it.
+
+        `values` are the release's attributes: algorithm, type, metadata, cases, packageKey, packageSha256,
+        packageSizeBytes. Returns False if it was registered before.
+        """
+        name = values["algorithm"]
+        update = _status_update(
+            release_id,
+            Status.REGISTERED,
+            before=Status.UPLOADING,
+            values={**values, "ownerPk": f"ALGORITHM#{name}", "ownerSk": release_id},
+        )
+        try:
+            self._client.update_item(TableName=self._table, **update)
+            registered = True
+        except ClientError as error:
+            if not _condition_failed(error):
+                raise
+            if self.release(release_id).status is Status.UPLOADING:
+                raise
+            registered = False
+        # The algorithm remembers its newest upload; an older one that comes later changes nothing.
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_pack({"pk": f"ALGORITHM#{name}", "sk": "META"}),
+                UpdateExpression=(
+                    "SET #name = :name, #type = if_not_exists(#type, :type), latestReleaseId = :id, updatedAt = :now, "
+                    "ownerPk = :all, ownerSk = :name"
+                ),
+                ConditionExpression="attribute_not_exists(latestReleaseId) OR latestReleaseId < :id",
+                ExpressionAttributeNames={"#name": "name", "#type": "type"},
+                ExpressionAttributeValues=_pack(
+                    {
+                        ":name": name,
+                        ":type": values["type"],
+                        ":id": release_id,
+                        ":now": utc_now(),
+                        ":all": "ALGORITHMS",
+                    }
+                ),
+            )
+        except ClientError as error:
+            if not _condition_failed(error):
+                raise
+        return registered
+
+    def record_versions(self, release_id: str, versions: Mapping[int, str]) -> None:
+        """Remember which Lambda version is tested at which power value in MB."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
+            UpdateExpression="SET versions = :versions",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues=_pack({":versions": {str(mb): v for mb, v in versions.items()}}),
+        )
+
+    def releases_of(self, name: str, *, limit: int = 50, before: str | None = None) -> tuple[list[Release], str | None]:
+        """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None."""
+        condition = "ownerPk = :owner" + (" AND ownerSk < :before" if before else "")
+        values = {":owner": f"ALGORITHM#{name}"} | ({":before": before} if before else {})
+        page = self._client.query(
+            TableName=self._table,
+            IndexName="byOwner",
+            KeyConditionExpression=condition,
+            ExpressionAttributeValues=_pack(values),
+            ScanIndexForward=False,
+            Limit=limit,
+        )
+        releases = [_release(_unpack(item)) for item in page["Items"]]
+        more = bool(page.get("LastEvaluatedKey")) and bool(releases)
+        return releases, releases[-1].release_id if more else None
+
+    def in_flight(self, limit: int = 1_000) -> list[Release]:
+        """Return the releases that have not ended, those changed longest ago first."""
+        return [_release(item) for item in self._query("inFlight", "inFlight", "IN_FLIGHT", limit)]
+
+    # What the test found
+
+    def put_summary(self, release_id: str, summary: Mapping[str, Any]) -> None:
+        """Keep what the test of a release found. A second write replaces the first."""
+        self._client.put_item(
+            TableName=self._table,
+            Item=_pack({"pk": f"RELEASE#{release_id}", "sk": "SUMMARY", "summary": json.dumps(summary)}),
+        )
+
+    def put_progress(self, release_id: str, batch: str, progress: Progress) -> None:
+        """Keep how far the batch named `batch` of a release's test has come."""
+        self._client.put_item(
+            TableName=self._table,
+            Item=_pack(
+                {
+                    "pk": f"RELEASE#{release_id}",
+                    "sk": f"PROGRESS#{progress.memory_mb:05d}#{batch}",
+                    "memoryMb": progress.memory_mb,
+                    "done": progress.done,
+                    "total": progress.total,
+                    "failed": progress.failed,
+                }
+            ),
+        )
+
+    def findings(self, release_id: str) -> tuple[dict[str, Any] | None, list[Progress]]:
+        """Return the summary of a release's test, or None, and the progress of each power value."""
+        summary: dict[str, Any] | None = None
+        by_memory: dict[int, Progress] = {}
+        for item in self._query(None, "pk", f"RELEASE#{release_id}", limit=10_000):
+            if item["sk"] == "SUMMARY":
+                summary = json.loads(item["summary"])
+            elif item["sk"].startswith("PROGRESS#"):
+                memory_mb = int(item["memoryMb"])
+                sum_ = by_memory.get(memory_mb, Progress(memory_mb, 0, 0, 0))
+                by_memory[memory_mb] = Progress(
+                    memory_mb,
+                    sum_.done + int(item["done"]),
+                    sum_.total + int(item["total"]),
+                    sum_.failed + int(item["failed"]),
+                )
+        return summary, [by_memory[memory_mb] for memory_mb in sorted(by_memory)]
+
+    # Algorithms
+
+    def algorithm(self, name: str) -> Algorithm:
+        """Return an algorithm, read consistently. Raises NotFound."""
+        return _algorithm(self._get(f"ALGORITHM#{name}", "META", f"algorithm {name!r}"))
+
+    def algorithms(self, limit: int = 10_000) -> list[Algorithm]:
+        """Return all algorithms by name."""
+        return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit)]
+
+    def go_live(self, release: Release, *, version: str, memory_mb: int, cost_usd_per_million: float | None) -> None:
+        """Make a tested release the live one: it becomes LIVE, the one before RETIRED, in one transaction.
+
+        Called again with the same release it changes nothing. Raises Conflict if the release or the algorithm has
+        changed meanwhile.
+        """
+        assert release.algorithm is not None and release.metadata is not None  # noqa: S101 -- registered
+        algorithm = self.algorithm(release.algorithm)
+        if algorithm.live and algorithm.live.release_id == release.release_id:
+            return
+        chosen = {"version": version, "memoryMb": memory_mb, "costUsdPerMillion": cost_usd_per_million}
+        self._switch_live(algorithm, release, Status.RETIRED, chosen)
+
+    def roll_back(self, name: str, to_release: Release) -> None:
+        """Make an earlier release the live one again: it becomes LIVE, the live one ROLLED_BACK, in one transaction.
+
+        Raises Conflict if either has changed meanwhile.
+        """
+        chosen = {
+            "version": to_release.version,
+            "memoryMb": to_release.memory_mb,
+            "costUsdPerMillion": to_release.cost_usd_per_million,
+        }
+        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK, chosen)
+
+    def _switch_live(
+        self, algorithm: Algorithm, release: Release, old_becomes: Status, chosen: Mapping[str, Any]
+    ) -> None:
+        metadata = release.metadata or {}
+        before = [live for live in (algorithm.live, *algorithm.live_before) if live is not None]
+        before = [live for live in before if live.release_id != release.release_id][:LIVE_KEPT]
+        next_ = metadata.get("next") or []
+        values = {
+            ":id": release.release_id,
+            ":version": chosen["version"],
+            ":before": [{"releaseId": live.release_id, "version": live.version} for live in before],
+            ":memory": chosen["memoryMb"],
+            ":cost": chosen["costUsdPerMillion"],
+            ":type": release.type,
+            ":next": [next_] if isinstance(next_, str) else next_,
+            ":timeout": metadata.get("timeout", 0),
+            ":now": utc_now(),
+        }
+        condition = "attribute_not_exists(liveReleaseId)"
+        if algorithm.live:
+            condition, values[":was"] = "liveReleaseId = :was", algorithm.live.release_id
+        writes: list[dict[str, Any]] = [
+            {
+                "Update": {
+                    "TableName": self._table,
+                    "Key": _pack({"pk": f"ALGORITHM#{algorithm.name}", "sk": "META"}),
+                    "UpdateExpression": (
+                        "SET liveReleaseId = :id, liveVersion = :version, liveBefore = :before, memoryMb = :memory, "
+                        "costUsdPerMillion = :cost, #type = :type, #next = :next, #timeout = :timeout, "
+                        "updatedAt = :now"
+                    ),
+                    "ConditionExpression": condition,
+                    "ExpressionAttributeNames": {"#type": "type", "#next": "next", "#timeout": "timeout"},
+                    "ExpressionAttributeValues": _pack(values),
+                }
+            },
+            {
+                "Update": {
+                    "TableName": self._table,
+                    **_status_update(release.release_id, Status.LIVE, before=release.status, values=chosen),
+                }
+            },
+        ]
+        if algorithm.live:
+            change = _status_update(
+                algorithm.live.release_id,
+                old_becomes,
+                before=Status.LIVE,
+                reason=f"{release.release_id} went live" if old_becomes is Status.RETIRED else None,
+            )
+            writes.append({"Update": {"TableName": self._table, **change}})
+        try:
+            self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
+        except ClientError as error:
+            raise _conflict(error, f"algorithm {algorithm.name!r} or its releases changed meanwhile") from error
+
+    # Locks
+
+    def acquire_lock(self, name: str, owner: str, *, seconds: int) -> None:
+        """Take or renew the algorithm's lock for `owner`. Raises LockHeld while somebody else holds it."""
+        now = datetime.now(UTC)
+        item = {
+            "pk": f"ALGORITHM#{name}",
+            "sk": "LOCK",
+            "owner": owner,
+            "expiresAt": _iso(now + timedelta(seconds=seconds)),
+        }
+        try:
+            self._client.put_item(
+                TableName=self._table,
+                Item=_pack(item),
+                ConditionExpression="attribute_not_exists(pk) OR #owner = :me OR expiresAt < :now",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues=_pack({":me": owner, ":now": _iso(now)}),
+            )
+        except ClientError as error:
+            if not _condition_failed(error):
+                raise
+            held = self.lock_owner(name)
+            raise LockHeld(*(held or ("somebody who has just let go", "now"))) from error
+
+    def lock_owner(self, name: str) -> tuple[str, str] | None:
+        """Return who holds the algorithm's lock and until when (ISO 8601), or None."""
+        try:
+            item = self._get(f"ALGORITHM#{name}", "LOCK", "lock")
+        except NotFound:
+            return None
+        return item["owner"], item["expiresAt"]
+
+    def release_lock(self, name: str, owner: str) -> None:
+        """Let go of the lock. Does nothing if `owner` does not hold it."""
+        try:
+            self._client.delete_item(
+                TableName=self._table,
+                Key=_pack({"pk": f"ALGORITHM#{name}", "sk": "LOCK"}),
+                ConditionExpression="#owner = :me",
+                ExpressionAttributeNames={"#owner": "owner"},
+                ExpressionAttributeValues=_pack({":me": owner}),
+            )
+        except ClientError as error:
+            if not _condition_failed(error):
+                raise
+
+    # Items
+
+    def _get(self, pk: str, sk: str, what: str) -> dict[str, Any]:
+        item = self._client.get_item(TableName=self._table, Key=_pack({"pk": pk, "sk": sk}), ConsistentRead=True).get(
+            "Item"
+        )
+        if item is None:
+            raise NotFound(f"there is no {what}")
+        return _unpack(item)
+
+    def _query(self, index: str | None, key: str, value: str, limit: int) -> Iterator[dict[str, Any]]:
+        where: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
+        pages = self._client.get_paginator("query").paginate(
+            TableName=self._table,
+            KeyConditionExpression="#key = :value",
+            ExpressionAttributeNames={"#key": key},
+            ExpressionAttributeValues=_pack({":value": value}),
+            PaginationConfig={"MaxItems": limit},
+            **where,
+        )
+        for page in pages:
+            for item in page["Items"]:
+                yield _unpack(item)
+
+
+def _status_update(
+    release_id: str,
+    after: Status,
+    *,
+    before: Status,
+    reason: str | None = None,
+    values: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    if not can_change(before, after):
+        raise Conflict(f"a release that is {before} can't become {after}")
+    now = utc_now()
+    reason = reason[:MAX_REASON_CHARS] if reason else None
+    change = {"status": after.value, "at": now} | ({"reason": reason} if reason else {})
+    names = {"#status": "status", "#history": "history", "#reason": "reason"}
+    bound: dict[str, Any] = {
+        ":after": after.value,
+        ":before": before.value,
+        ":now": now,
+        ":change": [change],
+        ":reason": reason,
+    }
+    sets = [
+        "#status = :after",
+        "updatedAt = :now",
+        "#history = list_append(#history, :change)",
+        "#reason = :reason",
+    ]
+    for number, (name, value) in enumerate((values or {}).items()):
+        names[f"#v{number}"] = name
+        bound[f":v{number}"] = value
+        sets.append(f"#v{number} = :v{number}")
+    expression = "SET " + ", ".join(sets)
+    if after not in IN_FLIGHT:
+        expression += " REMOVE inFlight"
+    return {
+        "Key": _pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
+        "UpdateExpression": expression,
+        "ConditionExpression": "#status = :before",
+        "ExpressionAttributeNames": names,
+        "ExpressionAttributeValues": _pack(bound),
+    }
+
+
+def _release(item: Mapping[str, Any]) -> Release:
+    metadata = item.get("metadata")
+    cost = item.get("costUsdPerMillion")
+    return Release(
+        release_id=item["releaseId"],
+        status=Status(item["status"]),
+        created_at=item["createdAt"],
+        updated_at=item["updatedAt"],
+        file_name=item["fileName"],
+        history=tuple(
+            StatusChange(Status(change["status"]), change["at"], change.get("reason")) for change in item["history"]
+        ),
+        algorithm=item.get("algorithm"),
+        type=item.get("type"),
+        reason=item.get("reason"),
+        metadata=json.loads(metadata) if metadata else None,
+        cases=tuple(item.get("cases", ())),
+        package_key=item.get("packageKey"),
+        package_sha256=item.get("packageSha256"),
+        package_size_bytes=_int(item.get("packageSizeBytes")),
+        versions={int(mb): version for mb, version in item.get("versions", {}).items()},
+        version=item.get("version"),
+        memory_mb=_int(item.get("memoryMb")),
+        cost_usd_per_million=float(cost) if cost is not None else None,
+    )
+
+
+def _algorithm(item: Mapping[str, Any]) -> Algorithm:
+    live = item.get("liveReleaseId")
+    cost = item.get("costUsdPerMillion")
+    return Algorithm(
+        name=item["name"],
+        type=item["type"],
+        updated_at=item["updatedAt"],
+        latest_release_id=item["latestReleaseId"],
+        live=LiveVersion(live, item["liveVersion"]) if live else None,
+        live_before=tuple(LiveVersion(old["releaseId"], old["version"]) for old in item.get("liveBefore", ())),
+        memory_mb=_int(item.get("memoryMb")),
+        cost_usd_per_million=float(cost) if cost is not None else None,
+        next=tuple(item.get("next", ())),
+        timeout_s=int(item.get("timeout", 0)),
+    )
+
+
+def _int(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_SERIALIZER = TypeSerializer()
+_DESERIALIZER = TypeDeserializer()
+
+
+def _pack(item: Mapping[str, Any]) -> dict[str, Any]:
+    # DynamoDB's numbers are decimals: floats go in as their shortest text.
+    return {
+        key: _SERIALIZER.serialize(Decimal(repr(value)) if isinstance(value, float) else value)
+        for key, value in item.items()
+    }
+
+
+def _unpack(item: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _DESERIALIZER.deserialize(value) for key, value in item.items()}
+
+
+def _condition_failed(error: ClientError) -> bool:
+    return error.response["Error"]["Code"] in (
+        "ConditionalCheckFailedException",
+        "TransactionCanceledException",
+    )
+
+
+def _conflict(error: ClientError, message: str) -> Exception:
+    return Conflict(message) if _condition_failed(error) else error
