@@ -1,0 +1,81 @@
+"""The errors of the HTTP API's client: what was wrong, where, and what to do.
+
+For everybody who calls `greenroom.client`. Not for errors inside the platform, which arrive here as HTTP answers.
+"""
+
+from __future__ import annotations
+
+
+class GreenroomError(Exception):
+    """Something that a person can act on.
+
+    Args:
+        what: what was wrong, one sentence without a full stop.
+        where: the file, address or field it concerns, or "" when `what` says it.
+        hint: what to do about it, or "".
+    """
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
+        self.what = what
+        self.where = where
+        self.hint = hint
+        super().__init__(what)
+
+    def __str__(self) -> str:
+        where = f" ({self.where})" if self.where else ""
+        hint = f". {self.hint}" if self.hint else ""
+        return f"{self.what}{where}{hint}"
+
+
+class Unreachable(GreenroomError):
+    """No answer: the address is wrong, the platform is down, or the network between is."""
+
+
+class WaitTimeout(GreenroomError):
+    """What was waited for did not happen in time. It goes on without us."""
+
+
+class UnexpectedAnswer(GreenroomError):
+    """An answer came, but not one of Greenroom's HTTP API."""
+
+
+class UploadRefused(GreenroomError):
+    """S3 did not take the file. `code` is S3's own, for example `EntityTooLarge`."""
+
+    def __init__(self, what: str, *, code: str, where: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.code = code
+
+
+class ApiError(GreenroomError):
+    """The HTTP API answered with an error.
+
+    Args:
+        status_code: the HTTP status.
+        code: the API's own word for it, or "" when the answer had none.
+    """
+
+    def __init__(self, what: str, *, status_code: int, code: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.status_code = status_code
+        self.code = code
+
+
+class Unauthorized(ApiError):
+    """401 or 403: the token is missing, wrong or not allowed to do this."""
+
+
+class NotFound(ApiError):
+    """404: no such algorithm, release or message."""
+
+
+class Conflict(ApiError):
+    """409: the state of things forbids it, for example nothing to roll back to."""
+
+
+class RequestRefused(ApiError):
+    """Any other 4xx."""
+
+
+class PlatformFault(ApiError):
+    """5xx: the platform's fault, not the caller's."""

@@ -1,0 +1,243 @@
+"""The answers of the HTTP API as typed models. No I/O here.
+
+Tolerant on purpose: a field the platform adds is kept (and comes out again in `to_json`), one it leaves out is None or
+empty, so that an older CLI works with a newer platform and the other way round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+# DESIGN section 4. A LIVE release may still become RETIRED or ROLLED_BACK, but whoever pushed it has their answer.
+ENDED_STATUSES = frozenset({"LIVE", "FAILED", "REJECTED", "SUPERSEDED", "RETIRED", "ROLLED_BACK"})
+
+
+class Answer(BaseModel):
+    """Base of all models: camelCase in JSON, snake_case in Python, unknown fields kept."""
+
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer in the API's own shape."""
+        return self.model_dump(mode="json", by_alias=True)
+
+
+class HistoryEntry(Answer):
+    status: str
+    at: datetime
+    reason: str | None = None
+
+
+class Progress(Answer):
+    """How far the measurements at one power value are."""
+
+    memory_mb: int
+    done: int = 0
+    total: int = 0
+    failed: int = 0
+
+
+class PowerValueResult(Answer):
+    """What was measured at one power value. Times are in ms, costs in USD."""
+
+    memory_mb: int
+    version: str | int | None = None
+    status: str = "ok"
+    reason: str | None = None
+    n: int = 0
+    mean_ms: float | None = None
+    trimmed_mean_ms: float | None = None
+    p50_ms: float | None = Field(default=None, alias="p50Ms")
+    p90_ms: float | None = Field(default=None, alias="p90Ms")
+    min_ms: float | None = None
+    max_ms: float | None = None
+    init_ms: float | None = None
+    max_memory_used_mb: float | None = None
+    cost_usd_per_million: float | None = None
+    cold_starts: int = 0
+    errors: int = 0
+
+
+class CaseResult(Answer):
+    """How one of the package's test cases went, over all power values."""
+
+    case: str
+    passed: int = 0
+    failed: int = 0
+    difference: str | None = None
+    error: str | None = None
+    memory_mb: int | None = None
+    log: str | None = None
+
+
+class Summary(Answer):
+    """The result of the test backstage."""
+
+    strategy: str | None = None
+    chosen_memory_mb: int | None = None
+    sentence: str | None = None
+    power_values: list[PowerValueResult] = []
+    cases: list[CaseResult] = []
+    test_cost_usd: float | None = None
+
+
+class Release(Answer):
+    release_id: str
+    algorithm: str | None = None
+    type: str | None = None
+    status: str
+    reason: str | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    history: list[HistoryEntry] = []
+    metadata: dict[str, Any] | None = None
+    package_sha256: str | None = None
+    package_size_bytes: int | None = None
+    version: str | int | None = None
+    memory_mb: int | None = None
+    progress: list[Progress] = []
+    summary: Summary | None = None
+
+    @property
+    def ended(self) -> bool:
+        """True when nothing more happens to it by itself."""
+        return self.status in ENDED_STATUSES
+
+
+class ReleasePage(Answer):
+    releases: list[Release] = []
+    cursor: str | None = None
+
+
+class Measurement(Answer):
+    """One invocation in a test."""
+
+    memory_mb: int
+    case: str | None = None
+    index: int | None = None
+    duration_ms: float | None = None
+    billed_duration_ms: float | None = None
+    init_duration_ms: float | None = None
+    max_memory_used_mb: float | None = None
+    error: str | None = None
+    at: datetime | None = None
+    request_id: str | None = None
+    cold_start: bool = False
+
+
+class Measurements(Answer):
+    measurements: list[Measurement] = []
+
+
+class LogEvent(Answer):
+    at: datetime | None = None
+    stream: str | None = None
+    message: str
+    memory_mb: int | None = None
+
+
+class Logs(Answer):
+    events: list[LogEvent] = []
+
+
+class Algorithm(Answer):
+    name: str
+    type: str | None = None
+    live_release_id: str | None = None
+    live_version: str | int | None = None
+    memory_mb: int | None = None
+    cost_usd_per_million: float | None = None
+    latest_release_id: str | None = None
+    latest_status: str | None = None
+    updated_at: datetime | None = None
+    next: list[str] | None = None
+
+
+class Algorithms(Answer):
+    algorithms: list[Algorithm] = []
+
+
+class Rollback(Answer):
+    """`release_id` is live now, `rolled_back_release_id` was before."""
+
+    release_id: str
+    rolled_back_release_id: str | None = None
+    version: str | int | None = None
+
+
+class Upload(Answer):
+    """A presigned POST: where to, and the fields that go before the file."""
+
+    url: str
+    fields: Mapping[str, str] = {}
+
+
+class NewRelease(Answer):
+    release_id: str
+    upload: Upload
+    max_size_bytes: int | None = None
+
+
+class NewMessage(Answer):
+    message_id: str
+    upload: Upload
+    max_size_bytes: int | None = None
+
+
+class MessageResult(Answer):
+    algorithm: str
+    status: str = "pending"
+    reason: str | None = None
+    content_type: str | None = None
+    size_bytes: int | None = None
+    url: str | None = None
+    release_id: str | None = None
+    version: str | int | None = None
+
+
+class Message(Answer):
+    """A message sent through production, and what came out of it so far."""
+
+    message_id: str
+    status: str = "pending"
+    results: list[MessageResult] = []
+
+    @property
+    def ended(self) -> bool:
+        return self.status in ("done", "failed")
+
+
+class PlatformInfo(Answer):
+    version: str | None = None
+    region: str | None = None
+    account_id: str | None = None
+    prefix: str | None = None
+
+
+class ReleaseInFlight(Answer):
+    release_id: str
+    algorithm: str | None = None
+    status: str
+
+
+class Queue(Answer):
+    name: str
+    visible: int = 0
+    in_flight: int = 0
+    oldest_age_s: float | None = None
+
+
+class Status(Answer):
+    platform: PlatformInfo = PlatformInfo()
+    algorithms: int = 0
+    releases_in_flight: list[ReleaseInFlight] = []
+    queues: list[Queue] = []
+    dead_letters: int = 0
+
+
+ContentType = Literal["application/json", "text/plain"]
