@@ -95,17 +95,13 @@ class GreenroomClient:
         self._clock = clock
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0))
         direct: dict[str, httpx.BaseTransport | None] = dict.fromkeys(LOOPBACK_PATTERNS)
-        self._api = httpx.Client(
-            headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
-            timeout=timeout,
-            mounts=direct,
-        )
-        self._s3 = httpx.Client(timeout=timeout, mounts=direct)
+        # Only _request adds these: the presigned addresses of S3 must not see the token.
+        self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        self._http = httpx.Client(timeout=timeout, mounts=direct)
 
     def close(self) -> None:
         """Closes the connections."""
-        self._api.close()
-        self._s3.close()
+        self._http.close()
 
     def __enter__(self) -> Self:
         return self
@@ -244,7 +240,7 @@ class GreenroomClient:
         where = f"the result of {result.algorithm}"
         count = 0
         try:
-            with self._s3.stream("GET", result.url) as response:
+            with self._http.stream("GET", result.url) as response:
                 if response.status_code != httpx.codes.OK:
                     raise _upload_refused(response, where, doing="give the document")
                 for piece in response.iter_bytes():
@@ -361,7 +357,7 @@ class GreenroomClient:
         reads = method == "GET"
         for delay_s in (*RETRY_DELAYS_S, None):
             try:
-                response = self._api.request(method, f"{self.url}{path}", **arguments)
+                response = self._http.request(method, f"{self.url}{path}", headers=self._headers, **arguments)
             except httpx.HTTPError as error:
                 never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
                 if delay_s is None or not (reads or never_arrived):
@@ -410,7 +406,7 @@ class GreenroomClient:
             # A second attempt writes the same object under the same key, so any break is worth one.
             for delay_s in (*RETRY_DELAYS_S, None):
                 try:
-                    with self._s3.stream("POST", upload.url, content=body, headers=body.headers) as response:
+                    with self._http.stream("POST", upload.url, content=body, headers=body.headers) as response:
                         # 303 is what S3 answers to a form with success_action_redirect.
                         if response.is_success or response.status_code == httpx.codes.SEE_OTHER:
                             return

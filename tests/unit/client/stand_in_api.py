@@ -70,6 +70,13 @@ def parts_of(seen: Seen) -> list[Part]:
     return parts
 
 
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is part of several tests."""
+
+
 class StandInApi:
     """Answers from a script: for each (method, path) a list, of which the last is repeated."""
 
@@ -89,8 +96,7 @@ class StandInApi:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), Handler)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02})
         self._thread.start()
         self.origin = f"http://127.0.0.1:{self._server.server_port}"
