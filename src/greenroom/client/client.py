@@ -62,6 +62,7 @@ class GreenroomClient:
         url: the API's address, http or https, with any path it has.
         token: the API token.
         timeout_s: how long one answer may take, in seconds.
+        attempts: how often a request is made that is worth a second try, 1 to 4.
         sleep: waits a number of seconds.
         clock: monotonic seconds.
 
@@ -75,6 +76,7 @@ class GreenroomClient:
         token: str,
         *,
         timeout_s: float = 30.0,
+        attempts: int = len(RETRY_DELAYS_S) + 1,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,6 +93,7 @@ class GreenroomClient:
                 hint="Use the GREENROOM_TOKEN that `greenroom env` prints, or ask the platform team for one",
             )
         self.url = url.rstrip("/")
+        self._delays_s = (*RETRY_DELAYS_S[: attempts - 1], None)
         self._sleep = sleep
         self._clock = clock
         timeout = httpx.Timeout(timeout_s, connect=min(timeout_s, 5.0))
@@ -355,7 +358,7 @@ class GreenroomClient:
     def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
         where = f"{method} {self.url}{path}"
         reads = method == "GET"
-        for delay_s in (*RETRY_DELAYS_S, None):
+        for delay_s in self._delays_s:
             try:
                 response = self._http.request(method, f"{self.url}{path}", headers=self._headers, **arguments)
             except httpx.HTTPError as error:
@@ -404,7 +407,7 @@ class GreenroomClient:
                     hint=UPLOAD_HINTS["EntityTooLarge"],
                 )
             # A second attempt writes the same object under the same key, so any break is worth one.
-            for delay_s in (*RETRY_DELAYS_S, None):
+            for delay_s in self._delays_s:
                 try:
                     with self._http.stream("POST", upload.url, content=body, headers=body.headers) as response:
                         # 303 is what S3 answers to a form with success_action_redirect.

@@ -1,0 +1,119 @@
+"""What all commands share: exit codes, consoles, the options that find the platform, and how an error is told.
+
+Nothing here is imported from another room before it is needed, because every `greenroom --help` pays for it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from enum import IntEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenroom.client import GreenroomClient
+
+
+class ExitCode(IntEnum):
+    """What a script learns from a command; `greenroom --help` documents it."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    INTERRUPTED = 130
+
+
+# Wide enough for the result table when nobody says how wide a pipe is.
+PIPE_WIDTH = 110
+
+UrlOption = Annotated[
+    str | None,
+    typer.Option("--url", envvar="GREENROOM_URL", help="The platform's address.", rich_help_panel="Which platform"),
+]
+TokenOption = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="GREENROOM_TOKEN",
+        help="Its API token. Better in the environment: other users see a command line.",
+        rich_help_panel="Which platform",
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print the platform's own JSON instead, for scripts.", show_default=False)
+]
+
+
+def examples(*lines: str) -> str:
+    """The end of a command's help: lines to copy."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console on stdout (or stderr) that is wide enough when it is not a terminal."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() or "COLUMNS" in os.environ else PIPE_WIDTH
+    return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> GreenroomClient:
+    """The client of the platform that the options or the environment name.
+
+    Raises:
+        typer.BadParameter: nothing names it (a usage error, exit code 2).
+    """
+    for value, option, variable in ((url, "--url", "GREENROOM_URL"), (token, "--token", "GREENROOM_TOKEN")):
+        if not value:
+            raise typer.BadParameter(
+                f"No platform is named: {variable} is not set. For the embedded one run `greenroom up`, then "
+                f'`eval "$(greenroom env)"`; for your team\'s, ask the platform team for its address and a token.',
+                param_hint=option,
+            )
+    from greenroom.client import GreenroomClient
+
+    return GreenroomClient(url or "", token or "", timeout_s=timeout_s)
+
+
+def print_json(document: Any) -> None:
+    """The machine's answer, alone on stdout."""
+    sys.stdout.write(json.dumps(document, indent=2) + "\n")
+
+
+def print_error(what: str, where: str = "", hint: str = "") -> None:
+    """An error for a person, on stderr: what was wrong, where, what to do."""
+    from rich.text import Text
+
+    from greenroom.cli.render import clean
+
+    text = Text.assemble(("✗ ", "bold red"), (clean(what), "bold"))
+    if where:
+        text.append(f"\n  {clean(where)}", style="dim")
+    if hint:
+        text.append(f"\n  {clean(hint)}")
+    console(stderr=True).print(text, soft_wrap=True)
+
+
+def complete_algorithm(incomplete: str) -> list[str]:
+    """The algorithms' names that begin so, for the shell; none when the platform does not answer at once."""
+    url, token = os.environ.get("GREENROOM_URL"), os.environ.get("GREENROOM_TOKEN")
+    if not url or not token:
+        return []
+    from greenroom.client import GreenroomClient, GreenroomError
+
+    try:
+        # The time is up before the client would try again: a shell that waits for a Tab is worse than no names.
+        with GreenroomClient(url, token, timeout_s=1.0, attempts=1) as client:
+            return [algorithm.name for algorithm in client.algorithms() if algorithm.name.startswith(incomplete)]
+    except GreenroomError:
+        return []
+
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="An algorithm.", autocompletion=complete_algorithm)]

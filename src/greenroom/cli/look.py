@@ -1,0 +1,162 @@
+"""Commands that only read: status, algorithms, releases, show, logs."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenroom.cli.common import (
+    JsonOption,
+    NameArgument,
+    TokenOption,
+    UrlOption,
+    complete_algorithm,
+    connect,
+    console,
+    examples,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from greenroom.client import GreenroomClient
+
+# A ULID: 26 characters of Crockford's base 32, the first at most 7.
+RELEASE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+
+ReleaseArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="RELEASE",
+        help="A release's id, or an algorithm's name for its latest release.",
+        autocompletion=complete_algorithm,
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    panel = "Look"
+    app.command(
+        rich_help_panel=panel, epilog=examples("greenroom status", "greenroom status --json | jq .deadLetters")
+    )(status)
+    app.command(rich_help_panel=panel, epilog=examples("greenroom algorithms"))(algorithms)
+    app.command(rich_help_panel=panel, epilog=examples("greenroom releases nsx-in --limit 5"))(releases)
+    app.command(
+        rich_help_panel=panel,
+        epilog=examples(
+            "greenroom show nsx-in                       the latest release",
+            "greenroom show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ   any release",
+            "greenroom show nsx-in --json | jq .summary.chosenMemoryMb",
+        ),
+    )(show)
+    app.command(
+        rich_help_panel=panel,
+        epilog=examples("greenroom logs nsx-in", "greenroom logs nsx-in --limit 1000 | grep REPORT"),
+    )(logs)
+
+
+def resolve_release(client: GreenroomClient, text: str) -> str:
+    """The release's id that an argument means: itself, or the latest of the algorithm it names."""
+    if RELEASE_ID.fullmatch(text.upper()):
+        return text.upper()
+    from greenroom.client import NotFound
+
+    latest = next(client.every_release(text, limit=1), None)
+    if latest is None:
+        raise NotFound(f"{text} has no release yet", status_code=404, hint="`greenroom algorithms` lists what there is")
+    return latest.release_id
+
+
+def status(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
+    """Show the platform at a glance: releases in flight, queues, dead letters."""
+    with connect(url, token) as client:
+        answer = client.status()
+    if as_json:
+        print_json(answer.to_json())
+        return
+    from greenroom.cli import render
+
+    console().print(render.status_page(answer))
+
+
+def algorithms(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
+    """List the algorithms: what is live, at which memory size, at which cost.
+
+    The cost is in USD per million invocations, as measured when the live release was tested.
+    """
+    with connect(url, token) as client:
+        found = client.algorithms()
+    if as_json:
+        print_json({"algorithms": [algorithm.to_json() for algorithm in found]})
+        return
+    from greenroom.cli import render
+
+    console().print(render.algorithms_table(found))
+
+
+def releases(
+    name: NameArgument,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List an algorithm's releases, newest first."""
+    with connect(url, token) as client:
+        found = list(client.every_release(name, limit=limit))
+    if as_json:
+        print_json({"releases": [release.to_json() for release in found]})
+        return
+    from greenroom.cli import render
+
+    console().print(render.releases_table(found))
+
+
+def show(
+    release: ReleaseArgument,
+    measurements: Annotated[
+        bool, typer.Option("--measurements", help="List every single invocation of the test instead.")
+    ] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one release: its stages, its test cases, what was measured, and what was chosen and why."""
+    from greenroom.cli import render
+
+    with connect(url, token) as client:
+        release_id = resolve_release(client, release)
+        if measurements:
+            measured = client.measurements(release_id)
+            if as_json:
+                print_json({"measurements": [measurement.to_json() for measurement in measured]})
+            else:
+                console().print(render.measurements_table(measured))
+            return
+        answer = client.release(release_id)
+    if as_json:
+        print_json(answer.to_json())
+        return
+    console().print(render.release_page(answer))
+
+
+def logs(
+    release: ReleaseArgument,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines at most.")] = 200,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the log lines that a release's versions wrote, in the test and since it is live."""
+    with connect(url, token) as client:
+        events = client.logs(resolve_release(client, release), limit=limit)
+    if as_json:
+        print_json({"events": [event.to_json() for event in events]})
+        return
+    from greenroom.cli import render
+
+    out = console()
+    for event in events:
+        out.print(render.log_line(event), soft_wrap=True)

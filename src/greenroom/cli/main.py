@@ -1,0 +1,92 @@
+"""The entry point `greenroom`: puts the groups of commands together and turns errors into words and exit codes."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, NoReturn
+
+import typer
+
+from greenroom.cli import look, operate
+from greenroom.cli.common import ExitCode, print_error
+
+HELP = """A Lambda function waits here, and is tested in production beside the live version, before it goes on stage.
+
+\b
+Begin on one machine:
+  greenroom up --detach            the platform, on the embedded AWS
+  eval "$(greenroom env)"          tell this shell where it is
+  greenroom init my-algorithm      an algorithm that passes
+  greenroom push my-algorithm      test it backstage, make it live
+"""
+
+EPILOG = """\b
+Exit codes:
+  0  it worked; for push: the release is LIVE
+  1  it did not: a release or a test failed, or the platform refused
+  2  the command, or a file it names, was not understood
+  3  the platform is out of reach, has a fault, or took too long
+"""
+
+app = typer.Typer(
+    name="greenroom",
+    help=HELP,
+    epilog=EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for group in (look, operate):
+    group.register(app)
+
+
+def print_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"greenroom {version('greenroom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and stop."),
+    ] = False,
+) -> None:
+    pass
+
+
+def tell(error: Exception) -> ExitCode | None:
+    """Prints an error that a person can act on and says how to exit; None for one that is a fault of Greenroom."""
+    from greenroom.client.errors import GreenroomError, PlatformFault, Unreachable, WaitTimeout
+
+    if isinstance(error, GreenroomError):
+        print_error(error.what, error.where, error.hint)
+        away = isinstance(error, Unreachable | WaitTimeout | PlatformFault)
+        return ExitCode.UNREACHABLE if away else ExitCode.FAILED
+    if isinstance(error, OSError) and error.filename:
+        print_error(error.strerror or "the file cannot be used", str(error.filename))
+        return ExitCode.USAGE
+    return None
+
+
+def main() -> NoReturn:
+    """Runs the command line and exits."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character shows a question mark; it is no reason to fail.
+        stream.reconfigure(errors="replace")  # type: ignore[union-attr]
+    try:
+        app()
+    except Exception as error:
+        code = tell(error)
+        if code is None:
+            raise
+        sys.exit(code)
+    sys.exit(ExitCode.OK)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Commands that act on production: send, rollback."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenroom.cli.common import (
+    ExitCode,
+    JsonOption,
+    NameArgument,
+    TokenOption,
+    UrlOption,
+    connect,
+    console,
+    examples,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from greenroom.client import GreenroomClient, models
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    panel = "Production"
+    app.command(
+        rich_help_panel=panel,
+        epilog=examples(
+            "greenroom send nsx-in export.json",
+            "greenroom send nsx-in export.json --to cisco-asa --wait > firewall.cfg",
+            "greenroom send nsx-in export.json --wait -o results/",
+        ),
+    )(send)
+    app.command(
+        rich_help_panel=panel,
+        epilog=examples("greenroom rollback nsx-in", "greenroom rollback nsx-in --to 01KBTJ7Q4X9D0V3N8M5R2S6TYZ --yes"),
+    )(rollback)
+
+
+def send(
+    name: NameArgument,
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="The document: JSON or text."),
+    ],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(help="Only to this next algorithm; may be given again. Without it: to all that NAME names."),
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the results, and print or store them.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="Where results go: a file for one, a folder for several. Implies --wait."),
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=1, help="The longest wait, in seconds.")] = 120,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a document through production: into NAME's input queue, to the live release.
+
+    A file that ends in .json travels as JSON, any other as text. With --wait the exit code is 0 only when every
+    result is there.
+    """
+    if file.suffix.lower() == ".json":
+        check_json(file)
+    with connect(url, token) as client:
+        message = client.send(name, file, to=to)
+        if not (wait or output):
+            if as_json:
+                print_json(message.to_json())
+            else:
+                expected = ", ".join(result.algorithm for result in message.results) or "no one"
+                console().print(f"Message {message.message_id} is on its way; results are expected of: {expected}")
+            return
+        message = client.wait_for_message(name, message, timeout_s=timeout)
+        stored = store_results(client, message, output, print_to_stdout=not as_json)
+    if as_json:
+        print_json(message.to_json())
+    else:
+        from greenroom.cli import render
+
+        # Beside the documents, not among them: those are on stdout.
+        err = console(stderr=True)
+        err.print(render.message_table(message))
+        for path in stored:
+            err.print(f"written: {path}")
+    if message.status != "done" or any(result.status != "done" for result in message.results):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def check_json(file: Path) -> None:
+    """Says where a file is not JSON, before production has to find out (three times, and then in a dead letter)."""
+    import json
+
+    try:
+        with file.open("rb") as opened:
+            json.load(opened)
+    except (ValueError, RecursionError) as error:
+        raise typer.BadParameter(
+            f"{file} is not JSON: {error}. Correct it, or send it as text under another name than .json.",
+            param_hint="FILE",
+        ) from None
+
+
+def store_results(
+    client: GreenroomClient, message: models.Message, output: Path | None, *, print_to_stdout: bool
+) -> list[Path]:
+    """Downloads every result that is done: into `output`, or onto stdout."""
+    done = [result for result in message.results if result.status == "done"]
+    written: list[Path] = []
+    several = len(message.results) > 1
+    if output is not None and (several or output.is_dir()):
+        output.mkdir(parents=True, exist_ok=True)
+    for result in done:
+        if output is not None:
+            suffix = "json" if result.content_type == "application/json" else "txt"
+            # The name comes from the platform; only its last part may become a file's name.
+            path = output / f"{Path(result.algorithm).name}.{suffix}" if output.is_dir() else output
+            with path.open("wb") as file:
+                client.download(result, file)
+            written.append(path)
+        elif print_to_stdout:
+            print_document(client, result, title=result.algorithm if several else None)
+    return written
+
+
+def print_document(client: GreenroomClient, result: models.MessageResult, *, title: str | None) -> None:
+    """One result on stdout: byte for byte into a pipe, with control characters made visible on a terminal."""
+    import io
+
+    if not sys.stdout.isatty():
+        client.download(result, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    from rich.rule import Rule
+    from rich.text import Text
+
+    from greenroom.cli import render
+
+    document = io.BytesIO()
+    client.download(result, document)
+    out = console()
+    if title:
+        out.print(Rule(Text(render.clean(title))))
+    out.print(Text(render.clean(document.getvalue().decode(errors="replace"))), soft_wrap=True)
+
+
+def rollback(
+    name: NameArgument,
+    to: Annotated[
+        str | None, typer.Option(metavar="RELEASE", help="Which release; without it the one that was live before.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make an earlier release live again.
+
+    Only a release that was live can become so again; its version is still there, so the change is immediate.
+    """
+    with connect(url, token) as client:
+        if not yes:
+            live = client.algorithm(name)
+            target = f"release {to}" if to else "the release that was live before"
+            now = f"version {live.live_version} (release {live.live_release_id})" if live.live_version else "nothing"
+            if not sys.stdin.isatty():
+                raise typer.BadParameter("Nobody is there to be asked: say --yes.", param_hint="--yes")
+            typer.confirm(f"{name}: {now} is live. Make {target} live instead?", abort=True, err=True)
+        answer = client.rollback(name, to_release_id=to.upper() if to else None)
+    if as_json:
+        print_json(answer.to_json())
+        return
+    taken_back = f"; release {answer.rolled_back_release_id} was taken back" if answer.rolled_back_release_id else ""
+    console().print(f"● LIVE  {name} version {answer.version}, release {answer.release_id}{taken_back}")

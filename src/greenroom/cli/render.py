@@ -1,0 +1,451 @@
+"""How answers of the platform look on a terminal: tables, the result of a test, the stages of a release.
+
+Pure: models in, rich renderables out. What came over the network is put into `Text`, never into markup, and its
+control characters are made visible, so that no log line can write to the terminal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from greenroom.cli.plot import Chart
+from greenroom.client import models
+
+STATUS_STYLES = {
+    "LIVE": "bold green",
+    "FAILED": "bold red",
+    "REJECTED": "bold red",
+    "ROLLED_BACK": "yellow",
+    "SUPERSEDED": "yellow",
+    "RETIRED": "dim",
+}
+# What goes on during a status, for somebody who sees it for the first time.
+STATUS_MEANINGS = {
+    "UPLOADING": "waiting for the package",
+    "REGISTERED": "package read and checked",
+    "PROVISIONING": "creating or updating the algorithm's stack",
+    "PROVISIONED": "stack ready, waiting for the test",
+    "TESTING": "tested backstage, beside the live version",
+    "LIVE": "serving: prod points at it",
+    "RETIRED": "was live, a newer release is now",
+    "REJECTED": "the package is at fault, nothing was created",
+    "FAILED": "did not pass, prod did not move",
+    "SUPERSEDED": "a newer upload overtook it",
+    "ROLLED_BACK": "was live, and was taken back",
+}
+BAD_ENDS = frozenset({"FAILED", "REJECTED"})
+DIFFERENCE_LINES, LOG_LINES = 40, 30
+NOTHING = "-"
+
+
+def clean(text: str) -> str:
+    """The text with its control characters (but newline and tab) made visible."""
+    return "".join(
+        char if char in "\n\t" or (char.isprintable() or not _is_control(char)) else f"\\x{ord(char):02x}"
+        for char in text.replace("\r\n", "\n")
+    )
+
+
+def _is_control(char: str) -> bool:
+    point = ord(char)
+    # C0, DEL and C1, and the marks that turn the direction of writing round.
+    return point < 0x20 or 0x7F <= point < 0xA0 or 0x202A <= point <= 0x202E or 0x2066 <= point <= 0x2069
+
+
+# ---- numbers --------------------------------------------------------------------------------------------------------
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration measured in ms."""
+    if value is None:
+        return NOTHING
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    if value >= 1000:
+        return f"{value / 1000:.2f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+
+
+def usd(value: float | None) -> str:
+    """An amount of money, with three digits that say something."""
+    if value is None:
+        return NOTHING
+    if value >= 100:
+        return f"${value:,.0f}"
+    return f"${value:.2f}" if value >= 1 else f"${value:.3f}" if value >= 0.01 else f"${value:.2g}"
+
+
+def size(value: int | None) -> str:
+    """A number of bytes."""
+    if value is None:
+        return NOTHING
+    if value < 1024:
+        return f"{value} B"
+    return f"{value / 1024:.1f} KB" if value < 1024 * 1024 else f"{value / 1024 / 1024:.1f} MB"
+
+
+def seconds(value: float) -> str:
+    """How long a stage took."""
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def megabytes(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f} MB"
+
+
+def age(at: datetime | None, now: datetime | None = None) -> str:
+    """How long ago something was."""
+    if at is None:
+        return NOTHING
+    passed_s = max(((now or datetime.now(UTC)) - at.astimezone(UTC)).total_seconds(), 0)
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if passed_s >= length_s:
+            return f"{passed_s / length_s:.0f} {unit} ago"
+    return f"{passed_s:.0f} s ago"
+
+
+def or_dash(value: Any) -> str:
+    return NOTHING if value is None or value == "" else clean(str(value))
+
+
+def status_text(status: str) -> Text:
+    return Text(clean(status), style=STATUS_STYLES.get(status, "cyan"))
+
+
+def table(*columns: str, right: Iterable[str] = ()) -> Table:
+    """An empty table in the house's style; the columns named in `right` are numbers."""
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    for column in columns:
+        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=column != "reason")
+    return made
+
+
+# ---- one release ----------------------------------------------------------------------------------------------------
+
+
+def stages(release: models.Release) -> RenderableType:
+    """Each status the release went through, with the time it took."""
+    grid = Table.grid(padding=(0, 2))
+    for index, entry in enumerate(release.history):
+        after = release.history[index + 1].at if index + 1 < len(release.history) else None
+        last = after is None
+        if entry.status in BAD_ENDS:
+            mark = Text("✗", style="bold red")
+        elif last and not release.ended:
+            mark = Text("…", style="cyan")
+        else:
+            mark = Text("✓", style="green")
+        took_s = (after - entry.at).total_seconds() if after else None
+        total_s = (entry.at - release.history[0].at).total_seconds() if last and release.ended else None
+        time = seconds(max(took_s, 0)) if took_s is not None else f"after {seconds(total_s)}" if total_s else ""
+        grid.add_row(
+            mark,
+            status_text(entry.status),
+            Text(time, style="dim", justify="right"),
+            Text(STATUS_MEANINGS.get(entry.status, ""), style="dim"),
+        )
+    return grid
+
+
+def results_table(summary: models.Summary) -> RenderableType:
+    """The measurements at each power value, one a row; below, which was chosen and which left out."""
+    numbers = ("memory", "n", "mean", "p50", "p90", "cold\nstart", "memory\nused", "per\nmillion")
+    made = table("", *numbers, right=numbers)
+    notes: list[RenderableType] = []
+    for value in sorted(summary.power_values, key=lambda value: value.memory_mb):
+        chosen = value.memory_mb == summary.chosen_memory_mb
+        good = value.status == "ok"
+        style = "bold green" if chosen else "red" if value.status == "failed" else "" if good else "yellow"
+        made.add_row(
+            "◆" if chosen else "●" if good else "✗",
+            f"{value.memory_mb} MB",
+            str(value.n) if value.n else NOTHING,
+            milliseconds(value.mean_ms),
+            milliseconds(value.p50_ms),
+            milliseconds(value.p90_ms),
+            milliseconds(value.init_ms),
+            megabytes(value.max_memory_used_mb),
+            usd(value.cost_usd_per_million),
+            style=style,
+        )
+        if chosen:
+            notes.append(Text(f"◆ {value.memory_mb} MB chosen for {or_dash(summary.strategy)}", style))
+        elif not good or value.reason or value.errors:
+            words = [clean(value.status)] if not good else []
+            words += [f"{value.errors} errors"] if value.errors else []
+            reason = f": {clean(value.reason)}" if value.reason else ""
+            notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
+    return Group(made, Text(), *notes, Text())
+
+
+def charts(summary: models.Summary) -> RenderableType | None:
+    """Duration and cost against memory, side by side; None with fewer than two points."""
+    good = [value for value in summary.power_values if value.status == "ok"]
+    durations = [(value.memory_mb, value.mean_ms) for value in good if value.mean_ms is not None]
+    costs = [(value.memory_mb, value.cost_usd_per_million) for value in good if value.cost_usd_per_million is not None]
+    if len(durations) < 2 or len(costs) < 2:
+        return None
+    chosen = summary.chosen_memory_mb
+    return Columns(
+        [
+            Chart("mean duration", durations, milliseconds, marked_mb=chosen, style="cyan"),
+            Chart("cost per million invocations", costs, usd, marked_mb=chosen, style="magenta"),
+        ],
+        padding=(0, 3),
+    )
+
+
+def cases(summary: models.Summary) -> RenderableType | None:
+    """The test cases; for one that failed also the difference, the error and the log."""
+    parts: list[RenderableType] = []
+    for case in summary.cases:
+        if not case.failed:
+            parts.append(Text.assemble(("✓ ", "green"), clean(case.case), (f"  {case.passed} passed", "dim")))
+            continue
+        at = f" at {case.memory_mb} MB" if case.memory_mb else ""
+        counts = f"  {case.failed} failed{at}, {case.passed} passed"
+        parts.append(Text.assemble(("✗ ", "bold red"), (clean(case.case), "bold"), (counts, "red")))
+        if case.error:
+            parts.append(Padding(Text(clean(case.error), style="red"), (0, 0, 0, 4)))
+        if case.difference:
+            parts.append(Padding(difference(case.difference), (0, 0, 0, 4)))
+        if case.log:
+            parts.append(Padding(Text("log", style="bold dim"), (0, 0, 0, 4)))
+            parts.append(Padding(Text(tail(case.log, LOG_LINES), style="dim"), (0, 0, 0, 4)))
+    return Group(*parts) if parts else None
+
+
+def difference(text: str) -> Text:
+    """A unified diff in its colours."""
+    lines = clean(text).rstrip("\n").split("\n")
+    styled = Text()
+    for line in lines[:DIFFERENCE_LINES]:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+        styled.append(line + "\n", style=style)
+    if len(lines) > DIFFERENCE_LINES:
+        styled.append(f"… and {len(lines) - DIFFERENCE_LINES} lines more", style="dim")
+    styled.rstrip()
+    return styled
+
+
+def tail(text: str, count: int) -> str:
+    """The last lines of a log."""
+    lines = clean(text).rstrip("\n").split("\n")
+    left_out = [f"… {len(lines) - count} lines before"] if len(lines) > count else []
+    return "\n".join(left_out + lines[-count:])
+
+
+def outcome(release: models.Release) -> RenderableType:
+    """What became of a release: the test's results, why the memory size was chosen, or what went wrong."""
+    parts: list[RenderableType] = []
+    summary = release.summary
+    if summary:
+        shown_cases = cases(summary)
+        if shown_cases:
+            parts += [heading("Test cases"), shown_cases, Text()]
+        if summary.power_values:
+            parts += [heading("Measured backstage"), results_table(summary)]
+        drawn = charts(summary)
+        if drawn:
+            parts += [drawn, Text()]
+    parts.append(verdict(release))
+    return Group(*parts)
+
+
+def verdict(release: models.Release) -> Text:
+    """The last words on a release."""
+    name = clean(release.algorithm or "the release")
+    summary = release.summary
+    text = Text()
+    if release.status == "LIVE":
+        text.append("● LIVE  ", "bold green")
+        version = f" version {release.version}" if release.version else ""
+        memory = f" at {release.memory_mb} MB" if release.memory_mb else ""
+        text.append(f"{name}{version}{memory}")
+    else:
+        mark = "✗" if release.status in BAD_ENDS else "●"
+        text.append(f"{mark} {release.status}  ", STATUS_STYLES.get(release.status, "cyan"))
+        text.append(f"{name}: {STATUS_MEANINGS.get(release.status, '')}")
+    if release.reason:
+        text.append(f"\n  {clean(release.reason)}", "red" if release.status in BAD_ENDS else "")
+    if summary and summary.sentence:
+        text.append(f"\n  {clean(summary.sentence)}")
+    if summary and summary.test_cost_usd is not None:
+        text.append(f"\n  The test itself: {usd(summary.test_cost_usd)} at the prices of AWS.", "dim")
+    return text
+
+
+def heading(title: str) -> Text:
+    return Text(title, style="bold underline")
+
+
+def release_page(release: models.Release) -> RenderableType:
+    """Everything about one release: `greenroom show`."""
+    facts = Table.grid(padding=(0, 2))
+    metadata = release.metadata or {}
+    power_values = ", ".join(clean(str(value)) for value in metadata.get("powerValues") or [])
+    rows = [
+        ("algorithm", f"{or_dash(release.algorithm)} ({or_dash(release.type)})"),
+        (
+            "created",
+            f"{release.created_at:%Y-%m-%d %H:%M:%S %Z} ({age(release.created_at)})" if release.created_at else NOTHING,
+        ),
+        ("package", f"{size(release.package_size_bytes)}, sha256 {or_dash(release.package_sha256)}"),
+        ("runtime", f"{or_dash(metadata.get('runtime'))} on {or_dash(metadata.get('architecture'))}"),
+        (
+            "test",
+            f"{or_dash(metadata.get('strategy'))} over {power_values} MB, at least {or_dash(metadata.get('num'))} each",
+        ),
+    ]
+    for name, value in rows if metadata else rows[:3]:
+        facts.add_row(Text(name, style="dim"), Text(value))
+    parts: list[RenderableType] = [
+        Text.assemble(("Release ", "bold"), (clean(release.release_id), "bold"), "  ", status_text(release.status)),
+        facts,
+        Text(),
+        heading("Stages"),
+        stages(release),
+        Text(),
+    ]
+    if release.progress and not release.ended:
+        parts += [heading("Progress"), progress(release.progress), Text()]
+    return Group(*parts, outcome(release))
+
+
+def progress(values: Sequence[models.Progress]) -> RenderableType:
+    """How far the test is, as numbers."""
+    made = Table.grid(padding=(0, 2))
+    for value in sorted(values, key=lambda value: value.memory_mb):
+        failed = Text(f"{value.failed} failed" if value.failed else "", style="red")
+        made.add_row(Text(f"{value.memory_mb} MB", justify="right"), f"{value.done}/{value.total}", failed)
+    return made
+
+
+# ---- lists ----------------------------------------------------------------------------------------------------------
+
+
+def algorithms_table(algorithms: Sequence[models.Algorithm]) -> RenderableType:
+    if not algorithms:
+        return Text("No algorithm yet. Begin with: greenroom init my-algorithm", style="dim")
+    numbers = ("live version", "memory", "per million")
+    made = table("algorithm", "type", *numbers, "latest release", "status", "updated", "next", right=numbers)
+    for algorithm in algorithms:
+        made.add_row(
+            Text(clean(algorithm.name), style="bold"),
+            or_dash(algorithm.type),
+            or_dash(algorithm.live_version),
+            megabytes(algorithm.memory_mb),
+            usd(algorithm.cost_usd_per_million),
+            or_dash(algorithm.latest_release_id),
+            status_text(algorithm.latest_status or NOTHING),
+            age(algorithm.updated_at),
+            or_dash(", ".join(algorithm.next or [])),
+        )
+    return made
+
+
+def releases_table(releases: Sequence[models.Release]) -> RenderableType:
+    if not releases:
+        return Text("No release yet. Begin with: greenroom push DIR", style="dim")
+    made = table("release", "status", "version", "memory", "created", "reason", right=("version", "memory"))
+    for release in releases:
+        reason = (release.reason or "").strip().split("\n")[0]
+        made.add_row(
+            clean(release.release_id),
+            status_text(release.status),
+            or_dash(release.version),
+            megabytes(release.memory_mb),
+            age(release.created_at),
+            Text(clean(reason), style="dim"),
+        )
+    return made
+
+
+def status_page(status: models.Status) -> RenderableType:
+    """The platform at a glance."""
+    info = status.platform
+    parts: list[RenderableType] = [
+        Text.assemble(
+            ("Greenroom ", "bold"),
+            (or_dash(info.version), "bold"),
+            (f"  stack {or_dash(info.prefix)}, account {or_dash(info.account_id)}, {or_dash(info.region)}", "dim"),
+        ),
+        Text(f"{status.algorithms} algorithm{'' if status.algorithms == 1 else 's'}"),
+        Text(),
+        heading("Releases in flight"),
+    ]
+    if status.releases_in_flight:
+        flight = table("release", "algorithm", "status")
+        for release in status.releases_in_flight:
+            flight.add_row(clean(release.release_id), or_dash(release.algorithm), status_text(release.status))
+        parts.append(flight)
+    else:
+        parts += [Text("none", style="dim"), Text()]
+    parts.append(heading("Queues"))
+    if status.queues:
+        queues = table("queue", "waiting", "in flight", "oldest", right=("waiting", "in flight", "oldest"))
+        for queue in status.queues:
+            oldest = seconds(queue.oldest_age_s) if queue.oldest_age_s is not None else NOTHING
+            queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight), oldest)
+        parts.append(queues)
+    else:
+        parts += [Text("none", style="dim"), Text()]
+    if status.dead_letters:
+        parts.append(Text(f"✗ {status.dead_letters} in dead-letter queues: look at them", style="bold red"))
+    else:
+        parts.append(Text("✓ no dead letters", style="green"))
+    return Group(*parts)
+
+
+def log_line(event: models.LogEvent) -> Text:
+    """One line of a release's log."""
+    at = f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}" if event.at else NOTHING
+    memory = f"{event.memory_mb} MB" if event.memory_mb else ""
+    message = clean(event.message).rstrip("\n")
+    style = "dim" if message.startswith(("START ", "END ", "REPORT ", "INIT_START ")) else ""
+    return Text.assemble((f"{at}  {memory:>8}  ", "dim"), (message, style))
+
+
+def message_table(message: models.Message) -> RenderableType:
+    """What came out of a message, one algorithm a row."""
+    made = table("algorithm", "status", "size", "type", "version", "reason", right=("size", "version"))
+    styles = {"done": "green", "failed": "bold red"}
+    for result in message.results:
+        made.add_row(
+            Text(clean(result.algorithm), style="bold"),
+            Text(clean(result.status), style=styles.get(result.status, "cyan")),
+            size(result.size_bytes),
+            or_dash(result.content_type),
+            or_dash(result.version),
+            Text(clean(result.reason or ""), style="red"),
+        )
+    return made
+
+
+def measurements_table(measurements: Sequence[models.Measurement]) -> RenderableType:
+    """Every invocation of a test, one a row."""
+    if not measurements:
+        return Text("Nothing measured yet.", style="dim")
+    numbers = ("memory", "#", "duration", "billed", "init", "used")
+    made = table("case", *numbers, "error", right=numbers)
+    for measurement in measurements:
+        made.add_row(
+            or_dash(measurement.case),
+            megabytes(measurement.memory_mb),
+            or_dash(measurement.index),
+            milliseconds(measurement.duration_ms),
+            milliseconds(measurement.billed_duration_ms),
+            milliseconds(measurement.init_duration_ms),
+            megabytes(measurement.max_memory_used_mb),
+            Text(clean((measurement.error or "").split("\n")[0]), style="red"),
+        )
+    return made
