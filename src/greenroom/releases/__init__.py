@@ -2,7 +2,8 @@
 
 `model` and `statuses` decide and do no I/O. `registry` is the only module of Greenroom that knows how releases,
 algorithms and locks lie in DynamoDB; every change of a status goes through it as a conditional write, so that a
-handler that is called twice changes nothing twice. What a status sets in motion is not decided here: that is `platform`.
+handler that is called twice changes nothing twice. What a status sets in motion is not decided here: that is
+`platform`.
 """
 
 from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, new_release_id, utc_now

@@ -85,6 +85,7 @@ class Registry:
             "createdAt": now,
             "updatedAt": now,
             "inFlight": "IN_FLIGHT",
+            "versions": {},
             "history": [{"status": Status.UPLOADING.value, "at": now}],
         }
         try:
@@ -175,15 +176,40 @@ class Registry:
                 raise
         return registered
 
-    def record_versions(self, release_id: str, versions: Mapping[int, str]) -> None:
-        """Remember which Lambda version is tested at which power value in MB."""
+    def record_version(self, release_id: str, memory_mb: int, version: str) -> None:
+        """Remember which Lambda version is tested at the power value `memory_mb`."""
         self._client.update_item(
             TableName=self._table,
             Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
-            UpdateExpression="SET versions = :versions",
+            UpdateExpression="SET versions.#memory = :version",
             ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues=_pack({":versions": {str(mb): v for mb, v in versions.items()}}),
+            ExpressionAttributeNames={"#memory": str(memory_mb)},
+            ExpressionAttributeValues=_pack({":version": version}),
         )
+
+    def record_choice(
+        self, release_id: str, *, version: str, memory_mb: int, cost_usd_per_million: float | None
+    ) -> None:
+        """Remember the version that the test chose, before it is promoted."""
+        self._client.update_item(
+            TableName=self._table,
+            Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
+            UpdateExpression="SET version = :version, memoryMb = :memory, costUsdPerMillion = :cost",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues=_pack({":version": version, ":memory": memory_mb, ":cost": cost_usd_per_million}),
+        )
+
+    def count_repeat(self, release_id: str) -> int:
+        """Count that the event of a release's upload is repeated, and return how often that has been."""
+        answer = self._client.update_item(
+            TableName=self._table,
+            Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
+            UpdateExpression="ADD repeats :one",
+            ConditionExpression="attribute_exists(pk)",
+            ExpressionAttributeValues=_pack({":one": 1}),
+            ReturnValues="UPDATED_NEW",
+        )
+        return int(_unpack(answer["Attributes"])["repeats"])
 
     def releases_of(self, name: str, *, limit: int = 50, before: str | None = None) -> tuple[list[Release], str | None]:
         """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None."""
@@ -258,44 +284,36 @@ class Registry:
         """Return all algorithms by name."""
         return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit)]
 
-    def go_live(self, release: Release, *, version: str, memory_mb: int, cost_usd_per_million: float | None) -> None:
+    def go_live(self, release: Release) -> None:
         """Make a tested release the live one: it becomes LIVE, the one before RETIRED, in one transaction.
 
         Called again with the same release it changes nothing. Raises Conflict if the release or the algorithm has
         changed meanwhile.
         """
-        assert release.algorithm is not None and release.metadata is not None  # noqa: S101 -- registered
+        assert release.algorithm is not None  # noqa: S101 -- registered
         algorithm = self.algorithm(release.algorithm)
         if algorithm.live and algorithm.live.release_id == release.release_id:
             return
-        chosen = {"version": version, "memoryMb": memory_mb, "costUsdPerMillion": cost_usd_per_million}
-        self._switch_live(algorithm, release, Status.RETIRED, chosen)
+        self._switch_live(algorithm, release, Status.RETIRED)
 
     def roll_back(self, name: str, to_release: Release) -> None:
         """Make an earlier release the live one again: it becomes LIVE, the live one ROLLED_BACK, in one transaction.
 
         Raises Conflict if either has changed meanwhile.
         """
-        chosen = {
-            "version": to_release.version,
-            "memoryMb": to_release.memory_mb,
-            "costUsdPerMillion": to_release.cost_usd_per_million,
-        }
-        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK, chosen)
+        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK)
 
-    def _switch_live(
-        self, algorithm: Algorithm, release: Release, old_becomes: Status, chosen: Mapping[str, Any]
-    ) -> None:
+    def _switch_live(self, algorithm: Algorithm, release: Release, old_becomes: Status) -> None:
         metadata = release.metadata or {}
         before = [live for live in (algorithm.live, *algorithm.live_before) if live is not None]
         before = [live for live in before if live.release_id != release.release_id][:LIVE_KEPT]
         next_ = metadata.get("next") or []
         values = {
             ":id": release.release_id,
-            ":version": chosen["version"],
+            ":version": release.version,
             ":before": [{"releaseId": live.release_id, "version": live.version} for live in before],
-            ":memory": chosen["memoryMb"],
-            ":cost": chosen["costUsdPerMillion"],
+            ":memory": release.memory_mb,
+            ":cost": release.cost_usd_per_million,
             ":type": release.type,
             ":next": [next_] if isinstance(next_, str) else next_,
             ":timeout": metadata.get("timeout", 0),
@@ -322,7 +340,7 @@ class Registry:
             {
                 "Update": {
                     "TableName": self._table,
-                    **_status_update(release.release_id, Status.LIVE, before=release.status, values=chosen),
+                    **_status_update(release.release_id, Status.LIVE, before=release.status),
                 }
             },
         ]

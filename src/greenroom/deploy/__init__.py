@@ -1,0 +1,8 @@
+"""Deploying the platform: builds its artifacts and creates or updates its stack, on the embedded AWS and on AWS alike.
+
+`artifacts` turns installed sources into ZIPs and knows nothing of AWS; `platform` uploads them and deploys the stack.
+"""
+
+from greenroom.deploy.platform import DeployError, Deployment, deploy_platform
+
+__all__ = ["DeployError", "Deployment", "deploy_platform"]

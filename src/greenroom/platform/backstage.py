@@ -1,0 +1,331 @@
+"""The test backstage: a version and an alias for each power value, measured, chosen from, and promoted if all is well.
+
+The steps of `backstage.asl.json`, each of which may be repeated. What to measure next and what the measurements mean is
+decided in `tuning`; this module does what was decided. Two rules hold throughout: the version that passed is the one
+that is promoted, and alias `prod` follows the registry, so that whatever goes wrong it can be put back.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from greenroom.package.metadata import Metadata
+from greenroom.platform import names, storage
+from greenroom.platform.services import Services
+from greenroom.releases import LIVE_KEPT, Progress, Release, utc_now
+from greenroom.tuning import (
+    Batch,
+    Decision,
+    Measurement,
+    Report,
+    TestPlan,
+    case_of,
+    decide,
+    error_of,
+    parse_report,
+    prices_for,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
+
+LATEST_MEMORY_MB = 128
+"""Memory of $LATEST outside of a test, as `algorithm.yaml` sets it."""
+
+MAX_MEASUREMENTS_BYTES = 64 * 1024 * 1024
+MAX_LOG_CHARS = 4_096
+PROGRESS_EVERY_S = 0.3
+
+SAFETY_MS = 15_000
+"""What an executor leaves itself, beside the function's own time-out, to write down what it measured."""
+
+THROTTLE_TRIES = 8
+REPORT_TRIES = 6
+
+logger = logging.getLogger(__name__)
+
+
+class Disturbed(RuntimeError):
+    """The test could not be carried out as planned, which says nothing about the algorithm."""
+
+
+def initialize(services: Services, release_id: str, memory_mb: int) -> str:
+    """Publish the release at one power value, point its test alias there, and return the version."""
+    release = services.registry.release(release_id)
+    function = services.function_name(_algorithm_of(release))
+    client = services.lambda_
+    configuration = _await_update(services, function)
+    deployed = configuration.get("Environment", {}).get("Variables", {}).get("GREENROOM_RELEASE")
+    if deployed != release_id:
+        raise Disturbed(f"$LATEST of {function} holds release {deployed}, not {release_id}")
+    if configuration["MemorySize"] != memory_mb:
+        client.update_function_configuration(FunctionName=function, MemorySize=memory_mb)
+        configuration = _await_update(services, function)
+    # The revision makes sure that what is published is what has just been configured.
+    published = client.publish_version(
+        FunctionName=function,
+        RevisionId=configuration["RevisionId"],
+        Description=f"Greenroom release {release_id} at {memory_mb} MB",
+    )
+    version = published["Version"]
+    _await_active(services, function, version)
+    _point_alias(services, function, names.test_alias(memory_mb), version)
+    services.registry.record_version(release_id, memory_mb, version)
+    return version
+
+
+def plan(services: Services, release_id: str) -> list[Batch]:
+    """Return the batches to measure next; none if the measurements are enough."""
+    release = services.registry.release(release_id)
+    return _test_plan(release).next_batches(list(measurements(services, release_id)))
+
+
+def execute(services: Services, release_id: str, batch: Batch, remaining_ms: Callable[[], int]) -> None:
+    """Invoke a batch of tests through the power value's alias and write the measurements down.
+
+    The batch ends early when a further invocation might not end within this executor's own time, and at the first
+    clear sign that the power value is too small, or that the release fails: the plan then asks for what is missing, or
+    for nothing more. A second call finds the measurements and invokes nothing.
+    """
+    bucket, key = services.packages_bucket, storage.measurements_key(release_id, batch.memory_mb, batch.start)
+    if any(storage.keys(services.s3, bucket, key)):
+        return
+    release = services.registry.release(release_id)
+    timeout_s = _metadata(release).timeout
+    rows: list[Measurement] = []
+    reported_at = 0.0
+    for index in range(batch.start, batch.start + batch.count):
+        if rows and remaining_ms() < timeout_s * 1_000 + SAFETY_MS:
+            break
+        rows.append(_measure(services, release, batch.memory_mb, index))
+        if _is_clear(rows, len(release.cases)):
+            break
+        if time.monotonic() - reported_at > PROGRESS_EVERY_S:
+            _report_progress(services, release_id, batch, rows, batch.count)
+            reported_at = time.monotonic()
+    _report_progress(services, release_id, batch, rows, len(rows))
+    storage.write_json_lines(services.s3, bucket, key, [row.to_dict() for row in rows])
+
+
+def analyze(services: Services, release_id: str) -> str | None:
+    """Decide on the measurements and keep the decision. Return None if a version was chosen, else why there is none."""
+    release = services.registry.release(release_id)
+    metadata = _metadata(release)
+    decision: Decision = decide(
+        list(measurements(services, release_id)),
+        power_values=metadata.power_values,
+        strategy=metadata.strategy,
+        prices=prices_for(services.settings.region, metadata.architecture),
+        versions=release.versions,
+        cases=release.cases,
+    )
+    services.registry.put_summary(release_id, decision.to_dict())
+    if decision.chosen_memory_mb is None:
+        return decision.sentence
+    services.registry.record_choice(
+        release_id,
+        version=release.versions[decision.chosen_memory_mb],
+        memory_mb=decision.chosen_memory_mb,
+        cost_usd_per_million=decision.cost_usd_per_million,
+    )
+    return None
+
+
+def promote(services: Services, release_id: str) -> bool:
+    """Move alias `prod` to the chosen version. Return whether nothing was live before."""
+    release = services.registry.release(release_id)
+    name = _algorithm_of(release)
+    assert release.version is not None  # noqa: S101 -- analyzed
+    _point_alias(services, services.function_name(name), names.PROD, release.version)
+    return services.registry.algorithm(name).live is None
+
+
+def clean(services: Services, release_id: str, *, promoted: bool) -> None:
+    """Remove the test aliases and the versions nobody needs, and put `$LATEST` back.
+
+    Kept are the live version and the last three that were live. If the flow did not get as far as promoting, alias
+    `prod` is put back to what the registry says is live, or removed where nothing is.
+    """
+    release = services.registry.release(release_id)
+    name = _algorithm_of(release)
+    function = services.function_name(name)
+    algorithm = services.registry.algorithm(name)
+    client = services.lambda_
+    live = [algorithm.live.version] if algorithm.live else []
+    served = [*live, *(before.version for before in algorithm.live_before)]
+    if promoted and release.version and release.version not in live:
+        served.insert(0, release.version)
+    kept = {"$LATEST", *served[: LIVE_KEPT + 1]}
+    aliases = {
+        alias["Name"]: alias["FunctionVersion"]
+        for page in client.get_paginator("list_aliases").paginate(FunctionName=function)
+        for alias in page["Aliases"]
+    }
+    if not promoted:
+        if live and aliases.get(names.PROD) != live[0]:
+            _point_alias(services, function, names.PROD, live[0])
+        elif not live and names.PROD in aliases:
+            client.delete_alias(FunctionName=function, Name=names.PROD)
+    for alias in aliases:
+        if alias.startswith(names.TEST_ALIAS_PREFIX):
+            client.delete_alias(FunctionName=function, Name=alias)
+    for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=function):
+        for configuration in page["Versions"]:
+            if configuration["Version"] not in kept:
+                client.delete_function(FunctionName=function, Qualifier=configuration["Version"])
+    if _await_update(services, function)["MemorySize"] != LATEST_MEMORY_MB:
+        client.update_function_configuration(FunctionName=function, MemorySize=LATEST_MEMORY_MB)
+        _await_update(services, function)
+
+
+def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
+    """Yield all measurements of a release's test."""
+    prefix = storage.measurements_prefix(release_id)
+    for row in storage.read_json_lines(services.s3, services.packages_bucket, prefix, max_bytes=MAX_MEASUREMENTS_BYTES):
+        yield Measurement.from_dict(row)
+
+
+def _test_plan(release: Release) -> TestPlan:
+    metadata = _metadata(release)
+    return TestPlan(
+        power_values=tuple(metadata.power_values),
+        num=metadata.num,
+        cases=len(release.cases),
+        timeout_s=metadata.timeout,
+    )
+
+
+def _measure(services: Services, release: Release, memory_mb: int, index: int) -> Measurement:
+    function = services.function_name(_algorithm_of(release))
+    case = case_of(index, release.cases)
+    at = utc_now()
+    answer = _invoke(services, function, names.test_alias(memory_mb), case)
+    payload = answer["Payload"].read()
+    version = answer["ExecutedVersion"]
+    if version != release.versions.get(memory_mb):
+        raise Disturbed(f"alias {names.test_alias(memory_mb)} of {function} led to version {version}")
+    request_id = answer["ResponseMetadata"]["RequestId"]
+    tail = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
+    report = parse_report(tail) or _report_from_logs(services, function, version, tail, at)
+    common: dict[str, Any] = {
+        "memory_mb": memory_mb,
+        "case": case,
+        "index": index,
+        "duration_ms": report.duration_ms,
+        "billed_duration_ms": report.billed_duration_ms,
+        "init_duration_ms": report.init_duration_ms,
+        "max_memory_used_mb": report.max_memory_used_mb,
+        "cold_start": report.cold_start,
+        "at": at,
+        "request_id": report.request_id or request_id,
+        "version": version,
+    }
+    # A 200 from Lambda is not success: FunctionError decides, and then what the equipment found.
+    if "FunctionError" in answer:
+        kind, message = error_of(payload, report, memory_mb=memory_mb)
+        return Measurement(**common, error=kind, error_message=message, log=tail[-MAX_LOG_CHARS:])
+    verdict = json.loads(payload)
+    if not isinstance(verdict, dict) or verdict.get("passed") is not True:
+        difference = verdict.get("difference") if isinstance(verdict, dict) else None
+        return Measurement(
+            **common,
+            error="wrong_answer",
+            error_message=f"case {case!r} gave another answer than expected",
+            difference=difference if isinstance(difference, str) else payload[:MAX_LOG_CHARS].decode(errors="replace"),
+            log=tail[-MAX_LOG_CHARS:],
+        )
+    return Measurement(**common)
+
+
+def _invoke(services: Services, function: str, alias: str, case: str) -> InvocationResponseTypeDef:
+    client = services.invoker
+    payload = json.dumps({"greenroomTest": {"case": case}}).encode()
+    for attempt in range(THROTTLE_TRIES):
+        try:
+            return client.invoke(FunctionName=function, Qualifier=alias, LogType="Tail", Payload=payload)
+        except client.exceptions.TooManyRequestsException:
+            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
+            time.sleep(random.uniform(0, min(20, 0.2 * 2**attempt)))  # noqa: S311
+    raise Disturbed(f"{function} was throttled {THROTTLE_TRIES} times in a row")
+
+
+def _report_from_logs(services: Services, function: str, version: str, tail: str, at: str) -> Report:
+    """The REPORT line from CloudWatch Logs: the algorithm wrote so much that the tail of 4 KB does not hold it."""
+    since_ms = int(datetime.fromisoformat(at).timestamp() * 1_000) - 1_000
+    for attempt in range(REPORT_TRIES):
+        pages = services.logs.get_paginator("filter_log_events").paginate(
+            logGroupName=names.log_group(function),
+            startTime=since_ms,
+            filterPattern="REPORT",
+            PaginationConfig={"MaxItems": 2_000},
+        )
+        streams = f"[{version}]"
+        found = [
+            report
+            for page in pages
+            for event in page["events"]
+            if streams in event.get("logStreamName", "") and (report := parse_report(event["message"]))
+        ]
+        if found:
+            return found[-1]
+        time.sleep(min(5.0, 0.2 * 2**attempt))  # logs arrive some seconds after the invocation
+    raise Disturbed(f"no REPORT line of {function}:{version} in the log")
+
+
+def _is_clear(rows: list[Measurement], cases: int) -> bool:
+    last = rows[-1]
+    if last.error in ("out_of_memory", "timeout"):
+        return True
+    failed = any(row.error in ("wrong_answer", "exception") for row in rows)
+    return failed and len(rows) >= cases
+
+
+def _report_progress(services: Services, release_id: str, batch: Batch, rows: list[Measurement], total: int) -> None:
+    failed = sum(row.error is not None for row in rows)
+    services.registry.put_progress(
+        release_id, f"{batch.start:05d}", Progress(batch.memory_mb, len(rows), total, failed)
+    )
+
+
+def _point_alias(services: Services, function: str, alias: str, version: str) -> None:
+    client = services.lambda_
+    try:
+        client.update_alias(FunctionName=function, Name=alias, FunctionVersion=version)
+    except client.exceptions.ResourceNotFoundException:
+        client.create_alias(FunctionName=function, Name=alias, FunctionVersion=version)
+
+
+def _await_update(services: Services, function: str) -> Any:
+    """Return the configuration of $LATEST once its last update has succeeded."""
+    return _await(services, function, "$LATEST", lambda c: c.get("LastUpdateStatus") or "Successful", "Successful")
+
+
+def _await_active(services: Services, function: str, version: str) -> Any:
+    return _await(services, function, version, lambda c: c.get("State") or "Active", "Active")
+
+
+def _await(services: Services, function: str, qualifier: str, state: Callable[[Any], str], wanted: str) -> Any:
+    for attempt in range(120):
+        configuration = services.lambda_.get_function_configuration(FunctionName=function, Qualifier=qualifier)
+        if state(configuration) == wanted:
+            return configuration
+        if state(configuration) == "Failed":
+            raise Disturbed(f"{function}:{qualifier} failed: {configuration.get('LastUpdateStatusReason')}")
+        time.sleep(min(1.0, 0.05 * 2 ** min(attempt, 5)))
+    raise Disturbed(f"{function}:{qualifier} did not become {wanted}")
+
+
+def _metadata(release: Release) -> Metadata:
+    return Metadata.model_validate(release.metadata)
+
+
+def _algorithm_of(release: Release) -> str:
+    assert release.algorithm is not None  # noqa: S101 -- registered
+    return release.algorithm

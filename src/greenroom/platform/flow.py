@@ -1,0 +1,130 @@
+"""What drives a release on: the lock, the state machines that a status starts, and the end of a flow.
+
+Nothing here knows what provisioning or testing is. Every function may be called twice for the same step.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from greenroom.package.metadata import Metadata
+from greenroom.platform.services import Services
+from greenroom.releases import ENDED, Conflict, LockHeld, Status
+
+LOCK_S = 3_600
+"""How long a flow may go without taking its lock again: longer than the longest step, a batch in one executor."""
+
+STARTS = {Status.REGISTERED: "PROVISION_ARN", Status.PROVISIONED: "BACKSTAGE_ARN"}
+"""Which status starts which state machine, by the name of the setting that holds its ARN."""
+
+logger = logging.getLogger(__name__)
+
+TOLD = frozenset({Status.LIVE, Status.ROLLED_BACK, *ENDED})
+"""The statuses that the topic is told of."""
+
+
+def on_status(services: Services, release_id: str, status: Status) -> None:
+    """Do what a release's new status asks for: start its state machine, or tell the topic.
+
+    A state machine's execution is named after the release and the status, so that a second call starts nothing.
+    """
+    if status in STARTS:
+        states = services.states
+        try:
+            states.start_execution(
+                stateMachineArn=services.settings[STARTS[status]],
+                name=execution_name(release_id, status),
+                input=json.dumps({"releaseId": release_id}),
+            )
+        except states.exceptions.ExecutionAlreadyExists:
+            return
+    elif status in TOLD:
+        message = {"releaseId": release_id, "status": status.value}
+        services.sns.publish(
+            TopicArn=services.settings["TOPIC_ARN"],
+            Subject=f"Greenroom: {release_id} is {status.value}",
+            Message=json.dumps(message),
+            MessageAttributes={"status": {"DataType": "String", "StringValue": status.value}},
+        )
+
+
+def execution_name(release_id: str, status: Status) -> str:
+    """Name of the execution that a release's status starts."""
+    return f"{release_id}-{status.value.lower()}"
+
+
+@dataclass(frozen=True)
+class LockOutcome:
+    """Whether a flow may go on: "acquired"; "held" (ask again later); "superseded" or "over" (end without a word).
+
+    With it go the power values in MB that the state machine maps over, and who holds the lock if somebody else does.
+    """
+
+    outcome: Literal["acquired", "held", "superseded", "over"]
+    power_values: list[int]
+    holder: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the outcome as the state machines read it."""
+        return {"outcome": self.outcome, "powerValues": self.power_values, "holder": self.holder}
+
+
+def lock(services: Services, release_id: str, *, before: Status, after: Status) -> LockOutcome:
+    """Take the lock of the release's algorithm, and with it the release from status `before` to `after`.
+
+    A release that a newer upload has overtaken is not worth the time: the caller reports it SUPERSEDED.
+    """
+    registry = services.registry
+    release = registry.release(release_id)
+    assert release.algorithm is not None  # noqa: S101 -- registered
+    power_values = Metadata.model_validate(release.metadata).power_values
+    if release.status not in (before, after):
+        return LockOutcome("over", power_values)
+    if registry.algorithm(release.algorithm).latest_release_id > release_id and release.status is before:
+        return LockOutcome("superseded", power_values)
+    try:
+        registry.acquire_lock(release.algorithm, release_id, seconds=LOCK_S)
+    except LockHeld as held:
+        return LockOutcome("held", power_values, held.owner)
+    registry.change_status(release_id, after, before=before)
+    return LockOutcome("acquired", power_values)
+
+
+def report_status(services: Services, release_id: str, status: Status, reason: str | None) -> Status:
+    """Bring a release into the status that its flow ended with, let go of the lock if that was the end, and return
+    the status it has now.
+
+    A release that has ended another way meanwhile (the sweeper was there first) keeps that status.
+    """
+    registry = services.registry
+    release = registry.release(release_id)
+    if release.status is not status and status is not Status.LIVE:
+        try:
+            registry.change_status(release_id, status, before=release.status, reason=reason)
+        except Conflict:
+            release = registry.release(release_id)
+            if release.status not in ENDED:
+                raise
+            status = release.status
+    elif status is Status.LIVE:
+        registry.go_live(release)
+    if status is not Status.PROVISIONED and release.algorithm:
+        registry.release_lock(release.algorithm, release_id)
+    return status
+
+
+def failure_reason(error: Any) -> str:
+    """Return a readable reason from what a state machine's Catch gives: an error's name and a cause that may be JSON."""
+    if not isinstance(error, dict):
+        return "the platform failed without saying why"
+    cause = error.get("Cause") or ""
+    try:
+        payload = json.loads(cause)
+    except ValueError:
+        payload = None
+    if isinstance(payload, dict) and payload.get("errorMessage"):
+        cause = f"{payload.get('errorType', 'Error')}: {payload['errorMessage']}"
+    return f"the platform failed: {cause or error.get('Error', 'unknown error')}. Upload again; if it fails again, tell the platform team."

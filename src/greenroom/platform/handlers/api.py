@@ -1,0 +1,266 @@
+"""The HTTP API. Every route but the published documents asks for the token; bodies are validated before they are read."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from http import HTTPStatus
+from typing import Annotated, Any, Literal
+
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
+from aws_lambda_powertools.event_handler.exceptions import ServiceError
+from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
+from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
+from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from greenroom.package.archive import MAX_ZIP_BYTES
+from greenroom.package.metadata import metadata_json_schema
+from greenroom.platform import ingest, production, views
+from greenroom.platform.services import services
+from greenroom.releases import Conflict, NotFound
+
+OPEN = frozenset({"/openapi.json", "/schema/metadata.json"})
+"""What may be read without the token: descriptions, no data."""
+
+ULID_PATTERN = "^[0-9A-HJKMNP-TV-Z]{26}$"
+NAME_PATTERN = "^[a-z][a-z0-9-]{0,63}$"
+
+ReleaseId = Annotated[str, Path(pattern=ULID_PATTERN, description="A release's id, a ULID")]
+MessageId = Annotated[str, Path(pattern=ULID_PATTERN, description="A message's id, a ULID")]
+Name = Annotated[str, Path(pattern=NAME_PATTERN, description="An algorithm's name")]
+Names = Annotated[list[Annotated[str, Field(pattern=NAME_PATTERN)]], Field(min_length=1, max_length=32)]
+ContentType = Literal["application/json", "text/plain"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True)
+
+
+class NewRelease(_Model):
+    """A package that is about to be uploaded."""
+
+    file_name: str = Field(min_length=1, max_length=255)
+    size_bytes: int = Field(ge=1, le=MAX_ZIP_BYTES)
+
+
+class NewMessage(_Model):
+    """A document that is about to be uploaded for an algorithm."""
+
+    file_name: str = Field(min_length=1, max_length=255)
+    size_bytes: int = Field(ge=1, le=production.MAX_DOCUMENT_BYTES)
+    content_type: ContentType
+    to: Names | None = None
+
+
+class Submission(_Model):
+    """A document that has been uploaded, and where its answers should come from."""
+
+    file_name: str = Field(min_length=1, max_length=255)
+    content_type: ContentType
+    to: Names | None = None
+
+
+class RollBack(_Model):
+    """Which release to go back to; the one that was live before if none is said."""
+
+    to_release_id: Annotated[str, Field(pattern=ULID_PATTERN)] | None = None
+
+
+def _json(body: Any, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
+    return Response(
+        status_code=status,
+        content_type="application/json",
+        body=json.dumps(body),
+        headers={"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"},
+    )
+
+
+def _error(status: HTTPStatus, code: str, message: str, hint: str = "") -> Response[str]:
+    return _json({"error": {"code": code, "message": message, "hint": hint}}, status)
+
+
+def _require_token(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
+    if app.current_event.path not in OPEN:
+        header = app.current_event.headers.get("authorization") or ""
+        given = hashlib.sha256(header.removeprefix("Bearer ").encode()).hexdigest()
+        if not hmac.compare_digest(given, services().settings["TOKEN_SHA256"]):
+            return _error(
+                HTTPStatus.UNAUTHORIZED,
+                "unauthorized",
+                "the token is missing or wrong",
+                "Send the header 'Authorization: Bearer <token>'; `greenroom env` prints the token of a local platform.",
+            )
+    return next_middleware(app)
+
+
+app = APIGatewayHttpResolver(enable_validation=True)
+app.use(middlewares=[_require_token])
+
+
+@app.exception_handler(NotFound)
+def _not_found(error: NotFound) -> Response[str]:
+    return _error(HTTPStatus.NOT_FOUND, "not_found", str(error), "`greenroom algorithms` lists what there is.")
+
+
+@app.exception_handler(Conflict)
+def _conflict(error: Conflict) -> Response[str]:
+    return _error(HTTPStatus.CONFLICT, "conflict", str(error), "Look at the present state and try again.")
+
+
+@app.exception_handler(production.NotPossible)
+def _not_possible(error: production.NotPossible) -> Response[str]:
+    return _error(HTTPStatus.CONFLICT, "not_possible", str(error))
+
+
+@app.exception_handler(RequestValidationError)
+def _invalid(error: RequestValidationError) -> Response[str]:
+    problems = [
+        f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors()[:10]
+    ]
+    return _error(
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "invalid_request",
+        "; ".join(problems),
+        "GET /openapi.json says what is allowed.",
+    )
+
+
+@app.exception_handler(ServiceError)
+def _service_error(error: ServiceError) -> Response[str]:
+    return _error(HTTPStatus(error.status_code), "request_failed", str(error.msg))
+
+
+@app.not_found
+def _no_route(_: Exception) -> Response[str]:
+    return _error(HTTPStatus.NOT_FOUND, "no_such_route", "there is no such route", "GET /openapi.json lists them.")
+
+
+@app.post("/releases")
+def create_release(body: Annotated[NewRelease, Body()]) -> Response[str]:
+    """Allow the upload of a package: answers the release's id and a form to post the ZIP with."""
+    allowed = ingest.allow_upload(services(), body.file_name)
+    upload = {"url": allowed.url, "fields": allowed.fields}
+    answer = {"releaseId": allowed.release_id, "upload": upload, "maxSizeBytes": allowed.max_size_bytes}
+    return _json(answer, HTTPStatus.CREATED)
+
+
+@app.get("/releases/<release_id>")
+def get_release(release_id: ReleaseId) -> Response[str]:
+    """A release with its history and what its test has found so far."""
+    return _json(views.release_view(services(), services().registry.release(release_id)))
+
+
+@app.get("/releases/<release_id>/measurements")
+def get_measurements(
+    release_id: ReleaseId,
+    memory_mb: Annotated[int | None, Query(alias="memoryMb", ge=128, le=10_240)] = None,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
+) -> Response[str]:
+    """The measurements of a release's test."""
+    services().registry.release(release_id)
+    return _json(views.measurements_view(services(), release_id, memory_mb, limit))
+
+
+@app.get("/releases/<release_id>/logs")
+def get_logs(release_id: ReleaseId, limit: Annotated[int, Query(ge=1, le=5_000)] = 500) -> Response[str]:
+    """The last log lines of a release's test and of its time in production."""
+    release = services().registry.release(release_id)
+    if release.algorithm is None:
+        return _json({"events": []})
+    return _json(views.logs_view(services(), release, limit))
+
+
+@app.get("/algorithms")
+def list_algorithms() -> Response[str]:
+    """All algorithms."""
+    found = services().registry.algorithms()
+    return _json({"algorithms": [views.algorithm_view(services(), algorithm) for algorithm in found]})
+
+
+@app.get("/algorithms/<name>")
+def get_algorithm(name: Name) -> Response[str]:
+    """One algorithm."""
+    return _json(views.algorithm_view(services(), services().registry.algorithm(name)))
+
+
+@app.get("/algorithms/<name>/releases")
+def list_releases(
+    name: Name,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(pattern=ULID_PATTERN)] = None,
+) -> Response[str]:
+    """An algorithm's releases, newest first."""
+    services().registry.algorithm(name)
+    found, more = services().registry.releases_of(name, limit=limit, before=cursor)
+    return _json({"releases": [views.release_row(release) for release in found], "cursor": more})
+
+
+@app.post("/algorithms/<name>/rollback")
+def roll_back(name: Name, body: Annotated[RollBack, Body()]) -> Response[str]:
+    """Make an earlier release the live one again."""
+    live, rolled_back, version = production.roll_back(services(), name, body.to_release_id)
+    return _json({"releaseId": live, "rolledBackReleaseId": rolled_back, "version": version})
+
+
+@app.post("/algorithms/<name>/messages")
+def create_message(name: Name, body: Annotated[NewMessage, Body()]) -> Response[str]:
+    """Allow the upload of a document for a live algorithm."""
+    allowed = production.allow_document(services(), name, body.content_type, body.to)
+    upload = {"url": allowed.url, "fields": allowed.fields}
+    answer = {"messageId": allowed.message_id, "upload": upload, "maxSizeBytes": allowed.max_size_bytes}
+    return _json(answer, HTTPStatus.CREATED)
+
+
+@app.post("/algorithms/<name>/messages/<message_id>/submit")
+def submit_message(name: Name, message_id: MessageId, body: Annotated[Submission, Body()]) -> Response[str]:
+    """Hand an uploaded document to the algorithm."""
+    answering = production.submit(services(), name, message_id, body.content_type, body.to)
+    answer = {"messageId": message_id, "results": [{"algorithm": each} for each in answering]}
+    return _json(answer, HTTPStatus.ACCEPTED)
+
+
+@app.get("/algorithms/<name>/messages/<message_id>")
+def get_message(
+    name: Name,
+    message_id: MessageId,
+    to: Annotated[str | None, Query(pattern=r"^[a-z0-9,-]{1,1024}$", description="names, separated by commas")] = None,
+) -> Response[str]:
+    """What has become of a document."""
+    targets = [part for part in to.split(",") if re.fullmatch(NAME_PATTERN, part)] if to else None
+    found = production.answers(services(), message_id, name, targets)
+    statuses = {answer.status for answer in found}
+    status = "pending" if "pending" in statuses else "failed" if "failed" in statuses else "done"
+    rows = [{to_camel(key): value for key, value in asdict(answer).items()} for answer in found]
+    return _json({"messageId": message_id, "status": status, "results": rows})
+
+
+@app.get("/status")
+def get_status() -> Response[str]:
+    """The platform at a glance."""
+    return _json(views.status_view(services()))
+
+
+@app.get("/schema/metadata.json")
+def get_metadata_schema() -> Response[str]:
+    """The JSON Schema of metadata.json."""
+    return _json(metadata_json_schema())
+
+
+@app.get("/openapi.json")
+def get_openapi() -> Response[str]:
+    """This API's description."""
+    document = app.get_openapi_json_schema(
+        title="Greenroom",
+        version=services().settings["VERSION"],
+        description="Upload algorithms, watch them being tested beside the live version, send documents through them.",
+    )
+    return _json(json.loads(document))
+
+
+handler: Callable[[dict[str, Any], Any], dict[str, Any]] = app.resolve

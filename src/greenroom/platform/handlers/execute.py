@@ -1,0 +1,17 @@
+"""Invokes a batch of tests and keeps the measurements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greenroom.platform import backstage
+from greenroom.platform.services import services
+from greenroom.tuning import Batch
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Handle {"releaseId", "batch"}; what was measured is in S3, not in the answer."""
+    backstage.execute(
+        services(), event["releaseId"], Batch.from_json(event["batch"]), context.get_remaining_time_in_millis
+    )
+    return {}

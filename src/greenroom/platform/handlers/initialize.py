@@ -1,0 +1,13 @@
+"""Publishes a version and an alias for one power value."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greenroom.platform import backstage
+from greenroom.platform.services import services
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Handle {"releaseId", "memoryMb"}; answer {"version"}."""
+    return {"version": backstage.initialize(services(), event["releaseId"], int(event["memoryMb"]))}

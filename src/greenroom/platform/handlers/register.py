@@ -1,0 +1,30 @@
+"""Reads an uploaded package and registers its release."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from greenroom.platform import ingest
+from greenroom.platform.services import services
+
+MAX_RECEIVE_COUNT = 3
+"""As the ingest queue's redrive policy says in template.yaml."""
+
+logger = logging.getLogger(__name__)
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Handle upload events from the ingest queue, one message at a time."""
+    failures = []
+    for record in event["Records"]:
+        try:
+            for key in ingest.upload_keys(record["body"]):
+                ingest.register(services(), key)
+        except Exception as error:
+            logger.exception("could not register what message %s tells of", record["messageId"])
+            if int(record["attributes"]["ApproximateReceiveCount"]) < MAX_RECEIVE_COUNT:
+                failures.append({"itemIdentifier": record["messageId"]})
+            else:
+                ingest.rest_with_reason(services(), record["body"], error)
+    return {"batchItemFailures": failures}

@@ -1,0 +1,150 @@
+"""The way in: allowing an upload, and reading, checking and registering the package that arrived.
+
+A package that is at fault ends as a REJECTED release. What is our own fault raises, and is tried again.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from dataclasses import dataclass
+from typing import IO
+from urllib.parse import unquote_plus
+
+from greenroom.package.archive import MAX_ZIP_BYTES, PackageError
+from greenroom.package.check import PackageReport, check_package
+from greenroom.package.metadata import MetadataError
+from greenroom.platform import names, storage
+from greenroom.platform.services import Services
+from greenroom.releases import Conflict, NotFound, Status, new_release_id
+
+UPLOAD_EXPIRES_S = 900
+"""How long a presigned form may be used."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class AllowedUpload:
+    """A release that waits for its package, and the form that lets it in."""
+
+    release_id: str
+    url: str
+    fields: dict[str, str]
+    max_size_bytes: int = MAX_ZIP_BYTES
+
+
+def allow_upload(services: Services, file_name: str) -> AllowedUpload:
+    """Create a release and a presigned POST for its package: this key, this type, at most this size, and no other."""
+    release_id = new_release_id()
+    services.registry.create_release(release_id, file_name)
+    form = services.s3.generate_presigned_post(
+        Bucket=services.packages_bucket,
+        Key=storage.upload_key(release_id),
+        Fields={"Content-Type": "application/zip"},
+        Conditions=[{"Content-Type": "application/zip"}, ["content-length-range", 1, MAX_ZIP_BYTES]],
+        ExpiresIn=UPLOAD_EXPIRES_S,
+    )
+    return AllowedUpload(release_id, form["url"], form["fields"])
+
+
+def register(services: Services, key: str) -> Status | None:
+    """Read the package at an upload's key and register its release, or reject it with the reason.
+
+    Returns the release's status, or None where the key belongs to no release that was allowed. A second call for the
+    same upload changes nothing: what was checked has been copied to where only this function writes.
+    """
+    try:
+        release_id = storage.release_of_upload(key)
+        release = services.registry.release(release_id)
+    except (ValueError, NotFound):
+        logger.warning("ignored an object that belongs to no release: %s", key)
+        return None
+    if release.status is not Status.UPLOADING:
+        return release.status
+    with tempfile.TemporaryFile() as file:
+        services.s3.download_fileobj(services.packages_bucket, key, file)
+        try:
+            report = _check(services, file)
+        except (PackageError, MetadataError) as error:
+            return _reject(services, release_id, str(error))
+        kept = storage.package_key(release_id, report.sha256)
+        file.seek(0)
+        services.s3.upload_fileobj(file, services.packages_bucket, kept)
+    metadata = report.metadata
+    services.registry.register(
+        release_id,
+        {
+            "algorithm": metadata.name,
+            "type": metadata.type,
+            "metadata": metadata.model_dump_json(by_alias=True),
+            "cases": [case.name for case in report.cases],
+            "packageKey": kept,
+            "packageSha256": report.sha256,
+            "packageSizeBytes": report.size_bytes,
+        },
+    )
+    return Status.REGISTERED
+
+
+def _check(services: Services, file: IO[bytes]) -> PackageReport:
+    report = check_package(file)
+    name, settings = report.metadata.name, services.settings
+    bucket = names.algorithm_bucket(settings.prefix, name, settings.account_id, settings.region)
+    if (over := len(bucket) - names.MAX_BUCKET_NAME) > 0:
+        raise PackageError(
+            code="name_too_long",
+            where="metadata.json, field name",
+            what=f"{name!r} is {over} characters too long for the algorithm's bucket in {settings.region}",
+            todo=f"Choose a name of at most {len(name) - over} characters.",
+        )
+    try:
+        algorithm = services.registry.algorithm(name)
+    except NotFound:
+        return report
+    if algorithm.live and algorithm.type != report.metadata.type:
+        raise PackageError(
+            code="type_changed",
+            where="metadata.json, field type",
+            what=f"{name!r} is live with type {algorithm.type!r}, this package says {report.metadata.type!r}",
+            todo="Keep the type, or give the algorithm another name.",
+        )
+    return report
+
+
+def _reject(services: Services, release_id: str, reason: str) -> Status:
+    try:
+        services.registry.change_status(release_id, Status.REJECTED, before=Status.UPLOADING, reason=reason)
+    except Conflict:
+        return services.registry.release(release_id).status
+    return Status.REJECTED
+
+
+def upload_keys(event_body: str) -> list[str]:
+    """Return the keys that an S3 event, as SQS delivers it, tells of. The test event that S3 sends once tells of none.
+
+    Raises ValueError if it is no S3 event.
+    """
+    event = json.loads(event_body)
+    if not isinstance(event, dict):
+        raise ValueError("the message is not an S3 event")
+    if event.get("Event") == "s3:TestEvent":
+        return []
+    try:
+        return [unquote_plus(record["s3"]["object"]["key"]) for record in event["Records"]]
+    except (KeyError, TypeError) as error:
+        raise ValueError("the message is not an S3 event") from error
+
+
+def rest_with_reason(services: Services, body: str, error: Exception) -> None:
+    """Lay a message that could not be handled into the dead-letter queue with the reason as its attributes.
+
+    SQS would move it there on its own, but without saying why.
+    """
+    reason = f"{type(error).__name__}: {error}"[:1_000]
+    services.sqs.send_message(
+        QueueUrl=services.settings["INGEST_DLQ_URL"],
+        MessageBody=body,
+        MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
+    )

@@ -1,0 +1,44 @@
+"""How the parts of Greenroom are called in AWS. Pure; `template.yaml` and `algorithm.yaml` build the same names."""
+
+from __future__ import annotations
+
+PROD = "prod"
+TEST_ALIAS_PREFIX = "test-"
+
+MAX_BUCKET_NAME = 63
+"""https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""
+
+
+def algorithm_stack(prefix: str, algorithm: str) -> str:
+    """Name of the algorithm's stack; its function is called the same."""
+    return f"{prefix}-alg-{algorithm}"
+
+
+def algorithm_function(prefix: str, algorithm: str) -> str:
+    """Name of the algorithm's Lambda function."""
+    return algorithm_stack(prefix, algorithm)
+
+
+def input_queue(prefix: str, algorithm: str) -> str:
+    """Name of the queue that the algorithm takes its documents from."""
+    return f"{algorithm_stack(prefix, algorithm)}-input"
+
+
+def dead_letter_queue(prefix: str, algorithm: str) -> str:
+    """Name of the queue where documents rest that the algorithm could not handle."""
+    return f"{algorithm_stack(prefix, algorithm)}-dlq"
+
+
+def algorithm_bucket(prefix: str, algorithm: str, account_id: str, region: str) -> str:
+    """Name of the algorithm's bucket, which is unique in all of AWS."""
+    return f"{prefix}-{algorithm}-{account_id}-{region}"
+
+
+def test_alias(memory_mb: int) -> str:
+    """Name of the alias through which a power value is tested."""
+    return f"{TEST_ALIAS_PREFIX}{memory_mb}"
+
+
+def log_group(function_name: str) -> str:
+    """Name of a function's CloudWatch log group."""
+    return f"/aws/lambda/{function_name}"

@@ -1,0 +1,207 @@
+"""Production as seen from the API: documents sent to live algorithms, their answers, and the way back.
+
+A document goes to the inbox of the first algorithm's bucket by presigned POST and travels on as a claim check: real
+firewall exports are larger than an SQS message. Answers lie under keys that follow from the message's id.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from greenroom.platform import names, storage
+from greenroom.platform.services import Services
+from greenroom.releases import Algorithm, Conflict, NotFound, Status, new_release_id
+
+MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
+DOCUMENT_EXPIRES_S = 900
+ANSWER_EXPIRES_S = 900
+CONTENT_TYPES = {"application/json": "json", "text/plain": "txt"}
+MAX_FAILURE_BYTES = 64 * 1024
+
+
+class NotPossible(RuntimeError):
+    """What was asked for can't be done now; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class AllowedDocument:
+    """A message's id, and the form that lets its document in."""
+
+    message_id: str
+    url: str
+    fields: dict[str, str]
+    max_size_bytes: int = MAX_DOCUMENT_BYTES
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a message at one algorithm."""
+
+    algorithm: str
+    status: str
+    reason: str | None = None
+    content_type: str | None = None
+    size_bytes: int | None = None
+    url: str | None = None
+    release_id: str | None = None
+    version: str | None = None
+
+
+def allow_document(services: Services, name: str, content_type: str, to: Sequence[str] | None) -> AllowedDocument:
+    """Return a new message's id and a presigned POST for its document. Raises NotFound or NotPossible."""
+    route(services, name, to)
+    message_id = new_release_id()
+    form = services.s3.generate_presigned_post(
+        Bucket=services.algorithm_bucket(name),
+        Key=document_key(message_id, content_type),
+        Fields={"Content-Type": content_type},
+        Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, MAX_DOCUMENT_BYTES]],
+        ExpiresIn=DOCUMENT_EXPIRES_S,
+    )
+    return AllowedDocument(message_id, form["url"], form["fields"])
+
+
+def document_key(message_id: str, content_type: str) -> str:
+    """Where a sent document lies in the bucket of the algorithm it is sent to."""
+    return f"inbox/{message_id}/document.{CONTENT_TYPES[content_type]}"
+
+
+def submit(services: Services, name: str, message_id: str, content_type: str, to: Sequence[str] | None) -> list[str]:
+    """Put an uploaded document into the algorithm's queue; return who will answer. Raises NotFound or NotPossible."""
+    answering = route(services, name, to)
+    bucket, key = services.algorithm_bucket(name), document_key(message_id, content_type)
+    try:
+        size_bytes = services.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+            raise
+        raise NotPossible(f"no document of message {message_id} has arrived: upload it first") from error
+    envelope = {
+        "greenroom": 1,
+        "messageId": message_id,
+        "route": None if answering == [name] else answering,
+        "contentType": content_type,
+        "claim": {"bucket": bucket, "key": key, "sizeBytes": size_bytes, "sha256": None},
+    }
+    queue = names.input_queue(services.settings.prefix, name)
+    url = services.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
+    services.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(envelope))
+    return answering
+
+
+def route(services: Services, name: str, to: Sequence[str] | None) -> list[str]:
+    """Return which algorithms will answer a document sent to `name`, in the order asked for.
+
+    Raises NotFound if there is no such algorithm, NotPossible if it is not live, may not forward to one of `to`, or
+    one of those is not live.
+    """
+    algorithm = services.registry.algorithm(name)
+    _require_live(algorithm)
+    answering = list(dict.fromkeys(to if to is not None else algorithm.next))
+    for target in answering:
+        if target not in algorithm.next:
+            allowed = ", ".join(algorithm.next) or "none"
+            raise NotPossible(f"{name} does not forward to {target!r}; its metadata's next allows: {allowed}")
+        try:
+            _require_live(services.registry.algorithm(target))
+        except NotFound as error:
+            raise NotPossible(f"{name} would forward to {target!r}, which does not exist yet: push it first") from error
+    return answering or [name]
+
+
+def _require_live(algorithm: Algorithm) -> None:
+    if algorithm.live is None:
+        raise NotPossible(f"{algorithm.name} has no live release yet: push one that passes its tests")
+
+
+def answers(services: Services, message_id: str, name: str, to: Sequence[str] | None) -> list[Answer]:
+    """Return what has become of a message so far at each algorithm that answers it, or at the one it was sent to."""
+    answering = to if to else [*services.registry.algorithm(name).next] or [name]
+    found = [_answer(services, message_id, target) for target in answering]
+    if name not in answering and any(answer.status == "pending" for answer in found):
+        # What the first algorithm could not read never reaches the others.
+        reason = _failure(services, message_id, name)
+        if reason:
+            found = [
+                Answer(answer.algorithm, "failed", f"{name} failed: {reason}") if answer.status == "pending" else answer
+                for answer in found
+            ]
+    return found
+
+
+def _answer(services: Services, message_id: str, name: str) -> Answer:
+    bucket = services.algorithm_bucket(name)
+    try:
+        for key in storage.keys(services.s3, bucket, f"results/{message_id}/{name}."):
+            head = services.s3.head_object(Bucket=bucket, Key=key)
+            meta = head.get("Metadata", {})
+            return Answer(
+                algorithm=name,
+                status="done",
+                content_type=head.get("ContentType"),
+                size_bytes=head["ContentLength"],
+                url=services.s3.generate_presigned_url(
+                    "get_object", Params={"Bucket": bucket, "Key": key}, ExpiresIn=ANSWER_EXPIRES_S
+                ),
+                release_id=meta.get("greenroom-release"),
+                version=meta.get("greenroom-version"),
+            )
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "NoSuchBucket":
+            raise
+        raise NotFound(f"there is no algorithm {name!r}") from error
+    reason = _failure(services, message_id, name)
+    return Answer(name, "failed", reason) if reason else Answer(name, "pending")
+
+
+def _failure(services: Services, message_id: str, name: str) -> str | None:
+    """Why the algorithm gave the message up, if it did."""
+    key = f"failures/{message_id}/{name}.json"
+    try:
+        body = storage.read(services.s3, services.algorithm_bucket(name), key, max_bytes=MAX_FAILURE_BYTES)
+    except KeyError:
+        return None
+    failure: dict[str, Any] = json.loads(body)
+    return str(failure.get("reason")) if failure.get("final") else None
+
+
+def roll_back(services: Services, name: str, to_release_id: str | None) -> tuple[str, str, str]:
+    """Make an earlier release the live one again; the last one that was live, or `to_release_id`.
+
+    Returns the ids of the release that is live now and of the one that was, and the version. A test that is under way
+    goes on, and may go live after this. Raises NotFound, NotPossible, or Conflict where somebody else was faster.
+    """
+    algorithm = services.registry.algorithm(name)
+    if algorithm.live is None:
+        raise NotPossible(f"{name} has no live release: there is nothing to roll back")
+    candidates = {before.release_id: before for before in algorithm.live_before}
+    if not candidates:
+        raise NotPossible(f"{name} has had no other live release: there is nothing to roll back to")
+    target = next(iter(candidates)) if to_release_id is None else to_release_id
+    if target not in candidates:
+        kept = ", ".join(candidates)
+        raise NotPossible(f"release {target} can't be rolled back to; the versions that are kept are those of: {kept}")
+    release = services.registry.release(target)
+    if release.status not in (Status.RETIRED, Status.ROLLED_BACK):
+        raise Conflict(f"release {target} is {release.status}")
+    version = candidates[target].version
+    client = services.lambda_
+    try:
+        client.update_alias(FunctionName=services.function_name(name), Name=names.PROD, FunctionVersion=version)
+    except client.exceptions.ResourceNotFoundException as error:
+        raise NotPossible(f"version {version} of release {target} is no longer kept") from error
+    try:
+        services.registry.roll_back(name, release)
+    except Conflict:
+        # Somebody else was faster: alias prod follows the registry.
+        if live := services.registry.algorithm(name).live:
+            client.update_alias(
+                FunctionName=services.function_name(name), Name=names.PROD, FunctionVersion=live.version
+            )
+        raise
+    return target, algorithm.live.release_id, version

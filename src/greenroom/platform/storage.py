@@ -1,0 +1,83 @@
+"""Where things lie in the packages bucket, and reading and writing them, bounded. Knows S3 and nothing of releases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class TooLarge(ValueError):
+    """An object is larger than what is read here."""
+
+
+def upload_key(release_id: str) -> str:
+    """Where the developer's upload arrives. Whoever has the presigned form can write it again until that expires."""
+    return f"uploads/{release_id}.zip"
+
+
+def release_of_upload(key: str) -> str:
+    """The release id in an upload's key. Raises ValueError if the key is none."""
+    if not (key.startswith("uploads/") and key.endswith(".zip")) or key.count("/") != 1:
+        raise ValueError(f"{key!r} is not the key of an upload")
+    return key.removeprefix("uploads/").removesuffix(".zip")
+
+
+def package_key(release_id: str, sha256: str) -> str:
+    """Where the package lies that was checked: nobody but `register` writes here."""
+    return f"packages/{release_id}/{sha256}.zip"
+
+
+def measurements_prefix(release_id: str) -> str:
+    """Where the measurements of a release's test lie."""
+    return f"releases/{release_id}/measurements/"
+
+
+def measurements_key(release_id: str, memory_mb: int, start: int) -> str:
+    """Where the measurements of the batch lie that begins with invocation number `start` of a power value."""
+    return f"{measurements_prefix(release_id)}{memory_mb:05d}/{start:05d}.jsonl"
+
+
+def batch_of_key(key: str) -> tuple[int, int]:
+    """The power value in MB and the first invocation's number in a key of `measurements_key`."""
+    memory_mb, start = key.removesuffix(".jsonl").rsplit("/", 2)[1:]
+    return int(memory_mb), int(start)
+
+
+def read(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> bytes:
+    """Return an object's bytes. Raises TooLarge, and KeyError if there is none."""
+    try:
+        answer = client.get_object(Bucket=bucket, Key=key)
+    except ClientError as error:
+        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            raise KeyError(key) from error
+        raise
+    body = answer["Body"].read(max_bytes + 1)
+    if len(body) > max_bytes:
+        raise TooLarge(f"{key} is larger than {max_bytes:,} bytes")
+    return body
+
+
+def write_json_lines(client: S3Client, bucket: str, key: str, rows: list[dict[str, Any]]) -> None:
+    """Write rows, one JSON value a line."""
+    body = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
+    client.put_object(Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/jsonl")
+
+
+def keys(client: S3Client, bucket: str, prefix: str) -> Iterator[str]:
+    """Yield the keys under a prefix, in order."""
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+        for entry in page.get("Contents", ()):
+            yield entry["Key"]
+
+
+def read_json_lines(client: S3Client, bucket: str, prefix: str, *, max_bytes: int) -> Iterator[dict[str, Any]]:
+    """Yield the rows of all JSON lines objects under a prefix, in the order of their keys."""
+    for key in keys(client, bucket, prefix):
+        for line in read(client, bucket, key, max_bytes=max_bytes).splitlines():
+            yield json.loads(line)

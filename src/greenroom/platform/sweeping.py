@@ -1,0 +1,114 @@
+"""Finds what has got stuck, and drives it on, or fails it with a reason.
+
+Every step of the flow is delivered at least once, so in the ordinary course nothing gets stuck; this is for the day on
+which an event was lost or a flow was killed. Each look is safe to repeat and to run beside the flow itself.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+
+from greenroom.platform import backstage, flow, storage
+from greenroom.platform.ingest import UPLOAD_EXPIRES_S
+from greenroom.platform.services import Services
+from greenroom.releases import IN_FLIGHT, Conflict, NotFound, Release, Status
+
+PATIENCE_S = 120
+"""How long a release may stay as it is before anybody looks whether it is stuck."""
+
+MAX_REPEATS = 3
+"""How often a lost upload event is sent again."""
+
+STARTED_BY = {
+    Status.REGISTERED: Status.REGISTERED,
+    Status.PROVISIONING: Status.REGISTERED,
+    Status.PROVISIONED: Status.PROVISIONED,
+    Status.TESTING: Status.PROVISIONED,
+}
+"""Which status started the state machine that works on a release in a status."""
+
+logger = logging.getLogger(__name__)
+
+
+def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
+    """Look at all releases in flight; return what was done, by release id."""
+    now = now or datetime.now(UTC)
+    done: dict[str, str] = {}
+    for release in services.registry.in_flight():
+        if (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S:
+            continue
+        try:
+            what = _sweep_release(services, release, now)
+        except Exception:
+            # One release that can't be helped must not keep the others from help.
+            logger.exception("could not sweep release %s", release.release_id)
+            continue
+        if what:
+            done[release.release_id] = what
+    return done
+
+
+def _sweep_release(services: Services, release: Release, now: datetime) -> str | None:
+    if release.status is Status.UPLOADING:
+        return _sweep_upload(services, release, now)
+    _free_lock(services, release)
+    execution = _execution_state(services, release)
+    if execution == "RUNNING":
+        return None
+    if execution is None and release.status in flow.STARTS:
+        flow.on_status(services, release.release_id, release.status)
+        return "started again"
+    # A flow reports before it ends: whoever is still in the same status now has been left alone.
+    if services.registry.release(release.release_id).status is not release.status:
+        return None
+    if release.status is Status.TESTING:
+        backstage.clean(services, release.release_id, promoted=False)
+    reason = f"The flow that worked on it ended ({execution or 'unknown'}) without a word. Upload it again."
+    flow.report_status(services, release.release_id, Status.FAILED, reason)
+    return "failed"
+
+
+def _sweep_upload(services: Services, release: Release, now: datetime) -> str | None:
+    key = storage.upload_key(release.release_id)
+    age_s = (now - datetime.fromisoformat(release.created_at)).total_seconds()
+    if any(storage.keys(services.s3, services.packages_bucket, key)):
+        if services.registry.count_repeat(release.release_id) <= MAX_REPEATS:
+            event = {"Records": [{"s3": {"object": {"key": key}}}]}
+            services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
+            return "upload event repeated"
+        reason = "The platform could not register the package. Tell the platform team; its DLQ says why."
+    elif age_s > UPLOAD_EXPIRES_S + PATIENCE_S:
+        reason = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push it again."
+    else:
+        return None
+    try:
+        services.registry.change_status(release.release_id, Status.FAILED, before=Status.UPLOADING, reason=reason)
+    except Conflict:
+        return None
+    return "failed"
+
+
+def _execution_state(services: Services, release: Release) -> str | None:
+    started_by = STARTED_BY[release.status]
+    machine = services.settings[flow.STARTS[started_by]]
+    name = flow.execution_name(release.release_id, started_by)
+    arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
+    try:
+        return services.states.describe_execution(executionArn=arn)["status"]
+    except services.states.exceptions.ExecutionDoesNotExist:
+        return None
+
+
+def _free_lock(services: Services, release: Release) -> None:
+    assert release.algorithm is not None  # noqa: S101 -- registered
+    held = services.registry.lock_owner(release.algorithm)
+    if held is None or held[0] == release.release_id:
+        return
+    try:
+        if services.registry.release(held[0]).status in IN_FLIGHT:
+            return
+    except NotFound:
+        pass
+    services.registry.release_lock(release.algorithm, held[0])
