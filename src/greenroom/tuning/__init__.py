@@ -1,0 +1,55 @@
+"""Decides which memory size goes live. Pure: no I/O, no AWS, standard library only, so that every decision is tested
+without a service and runs inside a small Lambda package.
+
+    prices        what Lambda charges, per region and architecture
+    report_line   the REPORT line of a log, read back
+    measurements  what one invocation showed
+    planning      what to measure next, in batches that one executor can do
+    statistics    what the measurements of one power value say
+    strategies    what "best" means, and what a power value must meet
+    decision      passed or failed, at which power value, and why
+
+The state machine's loop is plan -> Map(execute) -> assess; its end is `analyze`.
+"""
+
+from __future__ import annotations
+
+from greenroom.tuning.decision import Decision, analyze
+from greenroom.tuning.measurements import ErrorKind, Measurement, error_of
+from greenroom.tuning.planning import (
+    Batch,
+    Plan,
+    PlanState,
+    case_of,
+    ends_batch,
+    longest_wait_s,
+    plan,
+    plan_fixed,
+    progress,
+)
+from greenroom.tuning.prices import Prices, prices_for
+from greenroom.tuning.report_line import Report, parse_report
+from greenroom.tuning.strategies import Constraints, Strategy
+
+__all__ = [
+    "Batch",
+    "Constraints",
+    "Decision",
+    "ErrorKind",
+    "Measurement",
+    "Plan",
+    "PlanState",
+    "Prices",
+    "Report",
+    "Strategy",
+    "analyze",
+    "case_of",
+    "ends_batch",
+    "error_of",
+    "longest_wait_s",
+    "parse_report",
+    "plan",
+    "plan_fixed",
+    "prices_for",
+    "progress",
+]

@@ -1,0 +1,157 @@
+"""A measurement: what one invocation in a test showed, its JSON form, and what kind of error it met.
+
+Not for statistics over many of them (statistics.py), and not for reading log lines (report_line.py).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from greenroom.tuning.report_line import Report
+
+ErrorKind = Literal["timeout", "out_of_memory", "wrong_answer", "exception", "throttled", "platform"]
+ERROR_KINDS: tuple[ErrorKind, ...] = get_args(ErrorKind)
+
+TOO_SMALL: frozenset[ErrorKind] = frozenset({"timeout", "out_of_memory"})
+"""Errors that exclude a power value and let the others go on."""
+ALGORITHM_AT_FAULT: frozenset[ErrorKind] = frozenset({"wrong_answer", "exception"})
+"""Errors that fail the release."""
+NOT_MEASURED: frozenset[ErrorKind] = frozenset({"throttled", "platform"})
+"""Errors that say nothing about the algorithm: the invocation is to be repeated."""
+
+_MAX_TEXT = 16 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """One invocation in a test.
+
+    `index` counts the invocations of a power value from 0 and decides the case (planning.case_of). Times are in
+    milliseconds, memory in MB. `billed_duration_ms` is what Lambda bills (on a cold start the init phase is in it).
+    A measurement without `error` passed its case. `difference` and `log` are kept, bounded, where it did not.
+    """
+
+    memory_mb: int
+    case: str
+    index: int
+    duration_ms: float
+    billed_duration_ms: float
+    init_duration_ms: float | None = None
+    max_memory_used_mb: int | None = None
+    cold_start: bool = False
+    error: ErrorKind | None = None
+    error_message: str | None = None
+    difference: str | None = None
+    log: str | None = None
+    at: str | None = None
+    request_id: str | None = None
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("duration_ms", "billed_duration_ms"):
+            value = getattr(self, name)
+            if not math.isfinite(value) or value < 0:
+                raise ValueError(f"{name} is {value!r}: a time in milliseconds, 0 or more, is needed")
+
+    @property
+    def counts(self) -> bool:
+        """Whether the invocation says something about the algorithm (it was not throttled, nor our own failure)."""
+        return self.error not in NOT_MEASURED
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form (camelCase), as kept in S3 and given by the API; texts are cut to 16 Ki characters."""
+        result: dict[str, Any] = {
+            "memoryMb": self.memory_mb,
+            "case": self.case,
+            "index": self.index,
+            "durationMs": self.duration_ms,
+            "billedDurationMs": self.billed_duration_ms,
+            "initDurationMs": self.init_duration_ms,
+            "maxMemoryUsedMb": self.max_memory_used_mb,
+            "coldStart": self.cold_start,
+            "error": self.error,
+            "at": self.at,
+            "requestId": self.request_id,
+            "version": self.version,
+        }
+        for key, value in (("errorMessage", self.error_message), ("difference", self.difference), ("log", self.log)):
+            if value is not None:
+                result[key] = value[:_MAX_TEXT]
+        return result
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Measurement:
+        """Reads the JSON form back. Raises ValueError naming the field that is absent or wrong."""
+        try:
+            error = document.get("error")
+            if error is not None and error not in ERROR_KINDS:
+                raise ValueError(f"error is {error!r}, not one of {', '.join(ERROR_KINDS)}")
+            return cls(
+                memory_mb=int(document["memoryMb"]),
+                case=str(document["case"]),
+                index=int(document["index"]),
+                duration_ms=float(document["durationMs"]),
+                billed_duration_ms=float(document["billedDurationMs"]),
+                init_duration_ms=_optional_float(document.get("initDurationMs")),
+                max_memory_used_mb=_optional_int(document.get("maxMemoryUsedMb")),
+                cold_start=bool(document.get("coldStart", False)),
+                error=error,
+                error_message=_optional_text(document.get("errorMessage")),
+                difference=_optional_text(document.get("difference")),
+                log=_optional_text(document.get("log")),
+                at=_optional_text(document.get("at")),
+                request_id=_optional_text(document.get("requestId")),
+                version=_optional_text(document.get("version")),
+            )
+        except KeyError as absent:
+            raise ValueError(f"a measurement has no field {absent.args[0]!r}") from None
+        except TypeError as wrong:
+            raise ValueError(f"a measurement has a field of the wrong type: {wrong}") from None
+
+
+def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> tuple[ErrorKind, str]:
+    """The kind of error of an invocation that came back with FunctionError, and its message.
+
+    `payload` is the function's answer ({"errorType", "errorMessage"} as Lambda gives it); what is not of that form is
+    an exception too. Time-out and out of memory are told by the REPORT line's status first, then by the texts Lambda
+    uses ("Task timed out after …", errorType Sandbox.Timedout; Runtime.OutOfMemory, "signal: killed"), then by memory
+    use at the limit. A MemoryError that the algorithm raised is out of memory as well.
+    """
+    text = (payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload)[:_MAX_TEXT]
+    error_type, message = "", text
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if isinstance(document, dict):
+        error_type = str(document.get("errorType") or "")
+        message = str(document.get("errorMessage") or "")
+    reported = (report.error_type or "") if report else ""
+    if (report and report.status == "timeout") or "Timedout" in error_type or "Task timed out after" in message:
+        return "timeout", message or "the invocation ran into the function's timeout"
+    at_the_limit = bool(report and report.max_memory_used_mb is not None and report.max_memory_used_mb >= memory_mb)
+    if (
+        "OutOfMemory" in error_type
+        or "OutOfMemory" in reported
+        or error_type == "MemoryError"
+        or "signal: killed" in message
+        or (at_the_limit and error_type == "Runtime.ExitError")
+    ):
+        return "out_of_memory", message or "the invocation used all its memory"
+    return "exception", f"{error_type}: {message}" if error_type else message
+
+
+def _optional_float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _optional_int(value: Any) -> int | None:
+    return None if value is None else int(value)
+
+
+def _optional_text(value: Any) -> str | None:
+    return None if value is None else str(value)

@@ -1,0 +1,192 @@
+"""What to measure next: the plan of a test as batches of invocations, each small enough for one executor.
+
+Not for making the calls (the platform's executor does) and not for judging them (decision.py). `plan` is the seam of
+the state machine's loop plan -> Map(execute) -> assess: it is given everything measured so far and answers with the
+next batches, or that the test is done. It is a function of its arguments alone, so a repeated step plans the same.
+
+An executor is a Lambda function and ends after 15 minutes. A batch is therefore dealt so that, even if every invocation
+runs into the function's timeout, starts cold and is slow to come back, the batch stays within `budget_s` (12 minutes).
+One invocation whose worst case is longer than that is a batch of its own, and the executor must not wait for it longer
+than `longest_wait_s` (the 15 minutes less a reserve to store the result): an answer that takes longer is recorded as a
+timeout, which excludes the power value. So an algorithm that really needs more than 14.5 minutes cannot be tested, and
+says so, instead of taking the executor down with it. An executor also ends a batch at the first measurement for which
+`ends_batch` is true: what follows would only cost.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement
+
+MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
+"""What Lambda allows as MemorySize (AWS Lambda Developer Guide, quotas)."""
+
+# AWS Lambda Developer Guide: a function runs for at most 900 s; its init phase for at most 10 s before it is
+# restarted as part of the invocation.
+_LAMBDA_LIMIT_S = 900
+_INIT_LIMIT_S = 10
+# Ours: what the call itself, a back-off after throttling and the storing of a measurement take at worst.
+_OVERHEAD_S = 5
+_RESERVE_S = 30
+
+DEFAULT_BUDGET_S = 720
+# 1,000 batches of some 45 bytes are 45 KB, far below the 256 KiB that a state's output may have; a larger plan is
+# handed out over several rounds.
+MAX_BATCHES_A_ROUND = 1000
+_RETRY_ROUNDS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The invocations `start` to `start + count - 1` of a power value, to be made by one executor, one by one."""
+
+    memory_mb: int
+    start: int
+    count: int
+
+    def to_dict(self) -> dict[str, int]:
+        return {"memoryMb": self.memory_mb, "start": self.start, "count": self.count}
+
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Batch:
+        """Reads the JSON form back. Raises ValueError naming what is absent or wrong."""
+        try:
+            return cls(int(document["memoryMb"]), int(document["start"]), int(document["count"]))
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise ValueError(f"not a batch: {wrong!r} in {str(document)[:200]}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class PlanState:
+    """All that a plan depends on. `measurements` are those made so far, `round_number` counts the plans from 0."""
+
+    cases: tuple[str, ...]
+    power_values: tuple[int, ...]
+    num: int
+    timeout_s: int
+    measurements: tuple[Measurement, ...] = ()
+    round_number: int = 0
+    budget_s: int = DEFAULT_BUDGET_S
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The next batches, or none and the reason why the test is done."""
+
+    batches: tuple[Batch, ...]
+    reason: str = ""
+
+    @property
+    def done(self) -> bool:
+        return not self.batches
+
+
+def case_of(cases: Sequence[str], index: int) -> str:
+    """The case that an invocation runs: cases are dealt round-robin over the indexes."""
+    return cases[index % len(cases)]
+
+
+def worst_case_s(timeout_s: int) -> int:
+    """The longest that one invocation can keep an executor, in seconds."""
+    return timeout_s + _INIT_LIMIT_S + _OVERHEAD_S
+
+
+def longest_wait_s(timeout_s: int) -> int:
+    """How long the executor may wait for an answer, in seconds, before it records a timeout and ends."""
+    return min(worst_case_s(timeout_s), _LAMBDA_LIMIT_S - _RESERVE_S)
+
+
+def ends_batch(measurement: Measurement) -> bool:
+    """Whether the executor leaves out the rest of its batch: the power value is excluded, or the release fails."""
+    return measurement.error in TOO_SMALL or measurement.error in ALGORITHM_AT_FAULT
+
+
+def invocations_per_power_value(cases: Sequence[str], num: int) -> int:
+    """`num`, or one for each case where there are more cases than that."""
+    return max(num, len(cases))
+
+
+def plan_fixed(
+    cases: Sequence[str], power_values: Sequence[int], num: int, timeout_s: int, *, budget_s: int = DEFAULT_BUDGET_S
+) -> list[Batch]:
+    """Every power value `num` times, or once for each case where that is more, in batches of even size.
+
+    Raises ValueError for arguments that leave nothing to plan or that Lambda does not allow.
+    """
+    _check(cases, power_values, num, timeout_s)
+    total = invocations_per_power_value(cases, num)
+    return [
+        batch
+        for memory_mb in sorted(set(power_values))
+        for batch in _deal(memory_mb, range(total), timeout_s, budget_s)
+    ]
+
+
+def plan(state: PlanState) -> Plan:
+    """The next batches of the fixed search: at first all of them, then what was throttled or lost, at most three times.
+
+    A power value that ran out of time or memory is not asked again, and a wrong answer or an exception ends the test.
+    """
+    _check(state.cases, state.power_values, state.num, state.timeout_s)
+    at_fault = next((m for m in state.measurements if m.error in ALGORITHM_AT_FAULT), None)
+    if at_fault is not None:
+        return Plan((), f"case {at_fault.case!r} failed at {at_fault.memory_mb} MB")
+    everything = plan_fixed(state.cases, state.power_values, state.num, state.timeout_s, budget_s=state.budget_s)
+    rounds = math.ceil(len(everything) / MAX_BATCHES_A_ROUND) + _RETRY_ROUNDS
+    if state.round_number >= rounds:
+        return Plan((), f"gave up on what could not be measured in {rounds} rounds")
+    measured = {(m.memory_mb, m.index) for m in state.measurements if m.counts}
+    excluded = {m.memory_mb for m in state.measurements if m.error in TOO_SMALL}
+    total = invocations_per_power_value(state.cases, state.num)
+    batches = [
+        batch
+        for memory_mb in sorted(set(state.power_values) - excluded)
+        for batch in _deal(
+            memory_mb, (i for i in range(total) if (memory_mb, i) not in measured), state.timeout_s, state.budget_s
+        )
+    ]
+    return Plan(tuple(batches[:MAX_BATCHES_A_ROUND]), "" if batches else "every invocation was measured")
+
+
+def progress(state: PlanState) -> list[dict[str, int]]:
+    """How far the test is: for each power value the invocations done, planned and failed."""
+    done = Counter(m.memory_mb for m in state.measurements if m.counts)
+    failed = Counter(m.memory_mb for m in state.measurements if m.counts and m.error is not None)
+    total = invocations_per_power_value(state.cases, state.num)
+    return [
+        {"memoryMb": memory_mb, "done": done[memory_mb], "total": total, "failed": failed[memory_mb]}
+        for memory_mb in sorted(set(state.power_values))
+    ]
+
+
+def _deal(memory_mb: int, indexes: Iterable[int], timeout_s: int, budget_s: int) -> Iterator[Batch]:
+    """Deals indexes out in batches of even size: each a run without gaps, none longer than the budget allows."""
+    largest = max(1, budget_s // worst_case_s(timeout_s))
+    wanted = list(indexes)
+    starts = [i for i, (before, this) in enumerate(pairwise([-2, *wanted])) if this != before + 1]
+    for low, high in pairwise([*starts, len(wanted)]):
+        pieces = math.ceil((high - low) / largest)
+        for piece in range(pieces):
+            start = low + (high - low) * piece // pieces
+            end = low + (high - low) * (piece + 1) // pieces
+            yield Batch(memory_mb, wanted[start], end - start)
+
+
+def _check(cases: Sequence[str], power_values: Sequence[int], num: int, timeout_s: int) -> None:
+    if not cases:
+        raise ValueError("there is no test case to plan for: a package needs at least one in tests/<case>/")
+    if not power_values:
+        raise ValueError("powerValues is empty: give at least one memory size in MB")
+    wrong = [value for value in power_values if not MIN_MEMORY_MB <= value <= MAX_MEMORY_MB]
+    if wrong:
+        raise ValueError(f"powerValues has {wrong[0]}: Lambda allows {MIN_MEMORY_MB} to {MAX_MEMORY_MB} MB")
+    if num < 1:
+        raise ValueError(f"num is {num}: at least 1 invocation is needed for each power value")
+    if not 1 <= timeout_s <= _LAMBDA_LIMIT_S:
+        raise ValueError(f"timeout is {timeout_s} s: Lambda allows 1 to {_LAMBDA_LIMIT_S} s")

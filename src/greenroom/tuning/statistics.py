@@ -1,0 +1,257 @@
+"""Summarises the measurements of a power value: times, percentiles with confidence intervals, memory, errors.
+
+Not for choosing between power values (decision.py) and not for a model across them (model.py).
+
+Cold starts are told apart from warm invocations: times and costs are those of the warm ones that passed, as long as
+there is one; where every invocation was cold, they are those of the cold ones, and `warm` says so. Test cases differ in
+duration by design, so means are taken within each case and averaged over the cases with equal weight: otherwise the
+20 % trim would throw away the one large case of five. With one case this is the plain figure.
+
+Percentiles carry a distribution-free confidence interval from order statistics: [X(l), X(u)] with
+P(Bin(n, p) < l) <= a/2 and P(Bin(n, p) >= u) <= a/2 (Hahn and Meeker, Statistical Intervals, 1991, section 5.2).
+Where n is too small for such ranks to exist (under 6 for the median, 36 for p90, 72 for p95, 368 for p99, at 95 %), the
+percentile is not given.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from greenroom.tuning.measurements import NOT_MEASURED, ErrorKind, Measurement
+from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
+
+TRIM_SHARE = 0.2
+"""The share cut off at each end for the trimmed mean, the default of AWS Lambda Power Tuning (discardTopBottom)."""
+CONFIDENCE = 0.95
+PERCENTILES = (0.50, 0.90, 0.95, 0.99)
+
+# With few invocations a sample's own variance says little, so it is drawn towards a typical one with the weight of
+# this many degrees of freedom. The typical spread is that of published curves: after the trim, a coefficient of
+# variation of 0.05 at the median and 0.10 at the ninth decile.
+_PRIOR_DEGREES = 4.0
+_PRIOR_SPREAD = 0.10
+
+
+@dataclass(frozen=True, slots=True)
+class Percentile:
+    """A percentile of the duration with its confidence interval, in milliseconds."""
+
+    share: float
+    ms: float
+    low_ms: float
+    high_ms: float
+
+    def to_dict(self) -> dict[str, float]:
+        return {"ms": round(self.ms, 3), "lowMs": round(self.low_ms, 3), "highMs": round(self.high_ms, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """A trimmed mean and its relative standard error (the standard error divided by the mean)."""
+
+    value: float
+    relative_error: float
+
+
+@dataclass(frozen=True, slots=True)
+class PowerValueStatistics:
+    """What the invocations at one power value showed. Times in milliseconds, None where nothing supports a figure."""
+
+    memory_mb: int
+    n: int
+    """Invocations that passed and whose times are in the figures."""
+    warm: bool
+    """Whether the figures are those of warm invocations."""
+    cold_starts: int
+    errors: Mapping[ErrorKind, int]
+    duration: Mean | None = None
+    billed: Mean | None = None
+    mean_ms: float | None = None
+    min_ms: float | None = None
+    max_ms: float | None = None
+    percentiles: Mapping[float, Percentile] = field(default_factory=dict)
+    init_ms: float | None = None
+    cold_duration_ms: float | None = None
+    max_memory_used_mb: int | None = None
+    cost_usd_per_million: float | None = None
+
+    @property
+    def headroom_mb(self) -> int | None:
+        """Memory that no invocation used, in MB."""
+        return None if self.max_memory_used_mb is None else self.memory_mb - self.max_memory_used_mb
+
+    def to_dict(self) -> dict[str, Any]:
+        """The figures as they stand in a release's summary."""
+
+        def number(value: float | None, digits: int = 3) -> float | None:
+            return None if value is None else round(value, digits)
+
+        def at(share: float) -> float | None:
+            found = self.percentiles.get(share)
+            return None if found is None else round(found.ms, 3)
+
+        return {
+            "memoryMb": self.memory_mb,
+            "n": self.n,
+            "warm": self.warm,
+            "meanMs": number(self.mean_ms),
+            "trimmedMeanMs": number(self.duration.value if self.duration else None),
+            "relativeError": number(self.duration.relative_error if self.duration else None, 5),
+            "p50Ms": at(0.50),
+            "p90Ms": at(0.90),
+            "p95Ms": at(0.95),
+            "p99Ms": at(0.99),
+            "percentiles": {f"p{round(share * 100)}": value.to_dict() for share, value in self.percentiles.items()},
+            "minMs": number(self.min_ms),
+            "maxMs": number(self.max_ms),
+            "initMs": number(self.init_ms),
+            "coldDurationMs": number(self.cold_duration_ms),
+            "maxMemoryUsedMb": self.max_memory_used_mb,
+            "headroomMb": self.headroom_mb,
+            "costUsdPerMillion": number(self.cost_usd_per_million, 6),
+            "coldStarts": self.cold_starts,
+            "errors": sum(self.errors.values()),
+            "errorKinds": dict(self.errors),
+        }
+
+
+def quantile(ordered: Sequence[float], share: float) -> float:
+    """The quantile of ascending values by linear interpolation between ranks (type 7 of Hyndman and Fan, 1996)."""
+    if not ordered:
+        raise ValueError("a quantile needs at least one value")
+    place = share * (len(ordered) - 1)
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
+    """The ranks (from 1) of the order statistics that enclose a quantile with `confidence`; None if n is too small."""
+    tail = (1 - confidence) / 2
+    if n < 1 or (1 - share) ** n > tail or share**n > tail:
+        return None
+    low = high = 0
+    cumulative = 0.0
+    for k in range(n + 1):
+        # P(Bin(n, share) = k), by logarithms so that n of a thousand does not underflow.
+        cumulative += math.exp(
+            math.lgamma(n + 1)
+            - math.lgamma(k + 1)
+            - math.lgamma(n - k + 1)
+            + k * math.log(share)
+            + (n - k) * math.log1p(-share)
+        )
+        if cumulative <= tail:
+            low = k + 1
+        if cumulative >= 1 - tail:
+            high = k + 1
+            break
+    return (max(low, 1), min(high, n))
+
+
+def percentile_with_interval(ordered: Sequence[float], share: float) -> Percentile | None:
+    """The quantile of ascending values with its interval, or None where n does not support one."""
+    ranks = quantile_ranks(len(ordered), share)
+    if ranks is None:
+        return None
+    return Percentile(share, quantile(ordered, share), ordered[ranks[0] - 1], ordered[ranks[1] - 1])
+
+
+def trimmed(values: Iterable[float], share: float = TRIM_SHARE) -> list[float]:
+    """The values in ascending order without the floor(share * n) lowest and as many highest."""
+    ordered = sorted(values)
+    cut = math.floor(len(ordered) * share)
+    return ordered[cut : len(ordered) - cut]
+
+
+def trimmed_mean(values: Iterable[float], share: float = TRIM_SHARE) -> float:
+    """The mean of what `trimmed` leaves."""
+    kept = trimmed(values, share)
+    if not kept:
+        raise ValueError("a trimmed mean needs at least one value")
+    return math.fsum(kept) / len(kept)
+
+
+def mean_over_cases(values_of_case: Mapping[str, Sequence[float]]) -> Mean:
+    """The trimmed mean within each case, averaged over the cases, and its relative standard error.
+
+    The error of a trimmed mean is that of Tukey and McLaughlin (1963): the winsorised variance over n times the squared
+    share kept. It is pooled over the cases, as a share of each case's mean, and drawn towards a typical one (above).
+    """
+    means: list[float] = []
+    spread, degrees = _PRIOR_DEGREES * _PRIOR_SPREAD**2, _PRIOR_DEGREES
+    for values in values_of_case.values():
+        mean = trimmed_mean(values)
+        means.append(mean)
+        if mean > 0:
+            spread += (len(values) - 1) * _effective_variance(values) / mean**2
+        degrees += len(values) - 1
+    total = math.fsum(means)
+    share_of_total = [mean / total if total else 1 / len(means) for mean in means]
+    variance = math.fsum(
+        share**2 * spread / degrees / len(values)
+        for share, values in zip(share_of_total, values_of_case.values(), strict=True)
+    )
+    return Mean(total / len(means), math.sqrt(variance))
+
+
+def _effective_variance(values: Sequence[float]) -> float:
+    """n times the squared standard error of the trimmed mean."""
+    ordered, n = sorted(values), len(values)
+    if n < 2:
+        return 0.0
+    cut = math.floor(n * TRIM_SHARE)
+    winsorised = [min(max(value, ordered[cut]), ordered[n - cut - 1]) for value in ordered]
+    mean = math.fsum(winsorised) / n
+    return math.fsum((value - mean) ** 2 for value in winsorised) / (n - 1) / (1 - 2 * cut / n) ** 2
+
+
+def summarize(
+    memory_mb: int,
+    measurements: Iterable[Measurement],
+    prices: Prices,
+    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
+) -> PowerValueStatistics:
+    """The statistics of one power value, from the measurements made at it (others are left out)."""
+    at_value = [m for m in measurements if m.memory_mb == memory_mb]
+    errors: Counter[ErrorKind] = Counter(m.error for m in at_value if m.error is not None)
+    passed = [m for m in at_value if m.error is None]
+    cold = [m for m in passed if m.cold_start]
+    warm = [m for m in passed if not m.cold_start]
+    timed = warm or cold
+    inits = [m.init_duration_ms for m in at_value if m.init_duration_ms is not None]
+    used = [m.max_memory_used_mb for m in at_value if m.max_memory_used_mb is not None and m.error not in NOT_MEASURED]
+    general = PowerValueStatistics(
+        memory_mb=memory_mb,
+        n=len(timed),
+        warm=bool(warm),
+        cold_starts=sum(m.cold_start for m in at_value),
+        errors=errors,
+        init_ms=math.fsum(inits) / len(inits) if inits else None,
+        cold_duration_ms=math.fsum(m.duration_ms for m in cold) / len(cold) if cold else None,
+        max_memory_used_mb=max(used) if used else None,
+    )
+    if not timed:
+        return general
+    durations: dict[str, list[float]] = {}
+    billed: dict[str, list[float]] = {}
+    for m in timed:
+        durations.setdefault(m.case, []).append(m.duration_ms)
+        billed.setdefault(m.case, []).append(m.billed_duration_ms)
+    ordered = sorted(m.duration_ms for m in timed)
+    billed_mean = mean_over_cases(billed)
+    percentiles = {share: percentile_with_interval(ordered, share) for share in PERCENTILES}
+    return replace(
+        general,
+        duration=mean_over_cases(durations),
+        billed=billed_mean,
+        mean_ms=math.fsum(math.fsum(values) / len(values) for values in durations.values()) / len(durations),
+        min_ms=ordered[0],
+        max_ms=ordered[-1],
+        percentiles={share: found for share, found in percentiles.items() if found is not None},
+        cost_usd_per_million=prices.cost_usd_per_million(memory_mb, billed_mean.value, ephemeral_storage_mb),
+    )

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.tuning import Report, parse_report
+
+ID = "3604209a-e9a3-11e6-939a-754dd98c7be3"
+TEXT = (
+    f"START RequestId: {ID} Version: 7\n"
+    "hello\n"
+    f"END RequestId: {ID}\n"
+    f"REPORT RequestId: {ID}\tDuration: 12.34 ms\tBilled Duration: 114 ms\tMemory Size: 128 MB\t"
+    "Max Memory Used: 41 MB\tInit Duration: 101.23 ms\t\n"
+)
+
+
+def json_line(record: dict[str, object]) -> str:
+    return json.dumps({"time": "2026-11-24T10:00:00Z", "type": "platform.report", "record": record})
+
+
+def test_a_cold_start_in_text_form_is_read() -> None:
+    report = parse_report(TEXT.encode(), ID)
+    assert report == Report(ID, 12.34, 114, 128, 41, 101.23)
+    assert report.cold_start
+
+
+def test_a_warm_invocation_has_no_init_duration() -> None:
+    report = parse_report(TEXT.replace("Init Duration: 101.23 ms\t", ""))
+    assert report is not None
+    assert report.init_duration_ms is None
+    assert not report.cold_start
+
+
+def test_a_restore_from_a_snapshot_is_a_cold_start() -> None:
+    report = parse_report(TEXT.replace("Init Duration: 101.23 ms", "Restore Duration: 300.5 ms"))
+    assert report is not None
+    assert report.restore_duration_ms == 300.5
+    assert report.cold_start
+
+
+def test_a_timeout_and_out_of_memory_are_read_from_the_text_form() -> None:
+    timeout = parse_report(TEXT.rstrip() + "\tStatus: timeout")
+    assert timeout is not None
+    assert timeout.status == "timeout"
+    killed = parse_report(TEXT.rstrip() + "\tStatus: error\tError Type: Runtime.OutOfMemory")
+    assert killed is not None
+    assert (killed.status, killed.error_type) == ("error", "Runtime.OutOfMemory")
+
+
+def test_the_json_form_is_read() -> None:
+    line = json_line(
+        {
+            "requestId": ID,
+            "metrics": {
+                "durationMs": 12.34,
+                "billedDurationMs": 114,
+                "memorySizeMB": 128,
+                "maxMemoryUsedMB": 41,
+                "initDurationMs": 101.23,
+            },
+            "status": "success",
+        }
+    )
+    assert parse_report(f'{{"message":"hi"}}\n{line}\n', ID) == Report(ID, 12.34, 114, 128, 41, 101.23, None, "success")
+
+
+def test_optional_fields_may_be_absent_from_the_json_form() -> None:
+    line = json_line({"requestId": ID, "metrics": {"durationMs": 3.0, "billedDurationMs": 3, "memorySizeMB": 128}})
+    assert parse_report(line) == Report(ID, 3.0, 3, 128)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"requestId": ID},
+        {"requestId": ID, "metrics": []},
+        {"requestId": 7, "metrics": {"durationMs": 1, "billedDurationMs": 1, "memorySizeMB": 128}},
+        {"requestId": ID, "metrics": {"durationMs": True, "billedDurationMs": 1, "memorySizeMB": 128}},
+        {"requestId": ID, "metrics": {"durationMs": -1, "billedDurationMs": 1, "memorySizeMB": 128}},
+        {"requestId": ID, "metrics": {"durationMs": float("nan"), "billedDurationMs": 1, "memorySizeMB": 128}},
+        {"requestId": ID, "metrics": {"durationMs": 1e300, "billedDurationMs": 1, "memorySizeMB": 128}},
+    ],
+)
+def test_a_json_record_without_the_needed_figures_is_no_report(record: dict[str, object]) -> None:
+    assert parse_report(json_line(record)) is None
+
+
+@pytest.mark.parametrize("cut", range(1, len(f"REPORT RequestId: {ID}\tDuration: 12.34 ms\tBilled Dur")))
+def test_a_report_line_cut_by_the_log_tail_is_no_report(cut: int) -> None:
+    line = TEXT[TEXT.index("REPORT") :]
+    assert parse_report(line[cut:]) is None
+    assert parse_report(line[:cut]) is None
+
+
+def test_a_report_line_that_the_algorithm_printed_does_not_count() -> None:
+    fake = f"REPORT RequestId: {ID}\tDuration: 0.01 ms\tBilled Duration: 1 ms\tMemory Size: 128 MB\t"
+    report = parse_report(TEXT.replace("hello", fake), ID)
+    assert report is not None
+    assert report.duration_ms == 12.34
+
+
+def test_the_line_of_another_invocation_does_not_count() -> None:
+    assert parse_report(TEXT, "another") is None
+
+
+def test_hostile_input_is_bounded_and_harmless() -> None:
+    deep = '{"type":"platform.report","record":' + "[" * 100_000 + "]" * 100_000 + "}"
+    assert parse_report(deep) is None
+    nested = '{"platform.report":' + "[" * 3_000 + "]" * 3_000 + "}"
+    assert parse_report(nested) is None
+    assert parse_report("REPORT RequestId: " + "a" * 1_000_000) is None
+    assert parse_report(("x" * 100 + "\n") * 50_000 + TEXT, ID) is not None
+
+
+@given(st.text(max_size=400) | st.binary(max_size=400))
+def test_anything_at_all_can_be_parsed(log: str | bytes) -> None:
+    report = parse_report(log)
+    assert report is None or report.duration_ms >= 0
+
+
+@given(
+    st.floats(0, 900_000).map(lambda x: round(x, 2)),
+    st.integers(1, 900_000),
+    st.integers(128, 10_240),
+    st.none() | st.floats(0, 10_000).map(lambda x: round(x, 2)),
+)
+def test_both_forms_of_the_same_report_read_the_same(
+    duration: float, billed: int, memory: int, init: float | None
+) -> None:
+    text = (
+        f"REPORT RequestId: {ID}\tDuration: {duration:.2f} ms\tBilled Duration: {billed} ms\tMemory Size: {memory} MB\t"
+    )
+    metrics: dict[str, object] = {"durationMs": duration, "billedDurationMs": billed, "memorySizeMB": memory}
+    if init is not None:
+        text += f"Init Duration: {init:.2f} ms\t"
+        metrics["initDurationMs"] = init
+    assert parse_report(text) == parse_report(json_line({"requestId": ID, "metrics": metrics})) is not None
