@@ -189,6 +189,7 @@ def _deploy_stack(
 
 def _events(cloudformation: CloudFormationClient, name: str) -> list[Any]:
     try:
-        return list(cloudformation.describe_stack_events(StackName=name)["StackEvents"])
+        pages = cloudformation.get_paginator("describe_stack_events").paginate(StackName=name)
+        return [event for page in pages for event in page["StackEvents"]]
     except ClientError:
         return []

@@ -16,35 +16,37 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import ReadTimeoutError
+
 from greenroom.package.metadata import Metadata
 from greenroom.platform import names, storage
 from greenroom.platform.services import Services
 from greenroom.releases import LIVE_KEPT, Progress, Release, utc_now
 from greenroom.tuning import (
     Batch,
-    Decision,
     Measurement,
+    PlanState,
     Report,
-    TestPlan,
     case_of,
-    decide,
+    ends_batch,
     error_of,
+    longest_wait_s,
     parse_report,
     prices_for,
 )
+from greenroom.tuning import analyze as decide
+from greenroom.tuning import plan as plan_next
 
 if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
 
 LATEST_MEMORY_MB = 128
 """Memory of $LATEST outside of a test, as `algorithm.yaml` sets it."""
 
 MAX_MEASUREMENTS_BYTES = 64 * 1024 * 1024
-MAX_LOG_CHARS = 4_096
+MAX_ANSWER_BYTES = 4_096
 PROGRESS_EVERY_S = 0.3
-
-SAFETY_MS = 15_000
-"""What an executor leaves itself, beside the function's own time-out, to write down what it measured."""
 
 THROTTLE_TRIES = 8
 REPORT_TRIES = 6
@@ -81,36 +83,44 @@ def initialize(services: Services, release_id: str, memory_mb: int) -> str:
     return version
 
 
-def plan(services: Services, release_id: str) -> list[Batch]:
-    """Return the batches to measure next; none if the measurements are enough."""
+def plan(services: Services, release_id: str, round_number: int) -> list[Batch]:
+    """Return the batches to measure in a round, counted from 0; none if the measurements are enough."""
     release = services.registry.release(release_id)
-    return _test_plan(release).next_batches(list(measurements(services, release_id)))
+    metadata = _metadata(release)
+    state = PlanState(
+        cases=release.cases,
+        power_values=tuple(metadata.power_values),
+        num=metadata.num,
+        timeout_s=metadata.timeout,
+        measurements=tuple(measurements(services, release_id)),
+        round_number=round_number,
+    )
+    return list(plan_next(state).batches)
 
 
-def execute(services: Services, release_id: str, batch: Batch, remaining_ms: Callable[[], int]) -> None:
+def execute(services: Services, release_id: str, round_number: int, batch: Batch) -> None:
     """Invoke a batch of tests through the power value's alias and write the measurements down.
 
-    The batch ends early when a further invocation might not end within this executor's own time, and at the first
-    clear sign that the power value is too small, or that the release fails: the plan then asks for what is missing, or
-    for nothing more. A second call finds the measurements and invokes nothing.
+    The batch ends early at the first clear sign that the power value is too small or the release fails, and where
+    Lambda throttles for long: the next plan then asks for what is missing, or for nothing more. A second call finds
+    the measurements and invokes nothing.
     """
-    bucket, key = services.packages_bucket, storage.measurements_key(release_id, batch.memory_mb, batch.start)
+    bucket = services.packages_bucket
+    key = storage.measurements_key(release_id, batch.memory_mb, round_number, batch.start)
     if any(storage.keys(services.s3, bucket, key)):
         return
     release = services.registry.release(release_id)
-    timeout_s = _metadata(release).timeout
+    invoker = services.invoker(longest_wait_s(_metadata(release).timeout))
     rows: list[Measurement] = []
     reported_at = 0.0
     for index in range(batch.start, batch.start + batch.count):
-        if rows and remaining_ms() < timeout_s * 1_000 + SAFETY_MS:
-            break
-        rows.append(_measure(services, release, batch.memory_mb, index))
-        if _is_clear(rows, len(release.cases)):
+        rows.append(_measure(services, invoker, release, batch.memory_mb, index))
+        if ends_batch(rows[-1]) or not rows[-1].counts:
             break
         if time.monotonic() - reported_at > PROGRESS_EVERY_S:
-            _report_progress(services, release_id, batch, rows, batch.count)
+            _report_progress(services, release_id, round_number, batch, rows, batch.count)
             reported_at = time.monotonic()
-    _report_progress(services, release_id, batch, rows, len(rows))
+    _report_progress(services, release_id, round_number, batch, rows, sum(row.counts for row in rows))
     storage.write_json_lines(services.s3, bucket, key, [row.to_dict() for row in rows])
 
 
@@ -118,22 +128,23 @@ def analyze(services: Services, release_id: str) -> str | None:
     """Decide on the measurements and keep the decision. Return None if a version was chosen, else why there is none."""
     release = services.registry.release(release_id)
     metadata = _metadata(release)
-    decision: Decision = decide(
-        list(measurements(services, release_id)),
-        power_values=metadata.power_values,
-        strategy=metadata.strategy,
-        prices=prices_for(services.settings.region, metadata.architecture),
-        versions=release.versions,
+    decision = decide(
+        measurements(services, release_id),
+        metadata.power_values,
+        metadata.strategy,
+        prices_for(services.settings.region, metadata.architecture),
         cases=release.cases,
+        versions=release.versions,
     )
-    services.registry.put_summary(release_id, decision.to_dict())
-    if decision.chosen_memory_mb is None:
+    services.registry.put_summary(release_id, decision.to_summary())
+    chosen = decision.chosen
+    if chosen is None:
         return decision.sentence
     services.registry.record_choice(
         release_id,
-        version=release.versions[decision.chosen_memory_mb],
-        memory_mb=decision.chosen_memory_mb,
-        cost_usd_per_million=decision.cost_usd_per_million,
+        version=release.versions[chosen.memory_mb],
+        memory_mb=chosen.memory_mb,
+        cost_usd_per_million=chosen.statistics.cost_usd_per_million,
     )
     return None
 
@@ -192,106 +203,85 @@ def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
         yield Measurement.from_dict(row)
 
 
-def _test_plan(release: Release) -> TestPlan:
-    metadata = _metadata(release)
-    return TestPlan(
-        power_values=tuple(metadata.power_values),
-        num=metadata.num,
-        cases=len(release.cases),
-        timeout_s=metadata.timeout,
-    )
-
-
-def _measure(services: Services, release: Release, memory_mb: int, index: int) -> Measurement:
+def _measure(services: Services, invoker: LambdaClient, release: Release, memory_mb: int, index: int) -> Measurement:
     function = services.function_name(_algorithm_of(release))
-    case = case_of(index, release.cases)
-    at = utc_now()
-    answer = _invoke(services, function, names.test_alias(memory_mb), case)
+    case = case_of(release.cases, index)
+    found: dict[str, Any] = {"memory_mb": memory_mb, "case": case, "index": index, "at": utc_now()}
+    try:
+        answer = _invoke(invoker, function, names.test_alias(memory_mb), case)
+    except invoker.exceptions.TooManyRequestsException as error:
+        return Measurement(**found, duration_ms=0, billed_duration_ms=0, error="throttled", error_message=str(error))
+    except ReadTimeoutError as error:
+        return Measurement(**found, duration_ms=0, billed_duration_ms=0, error="timeout", error_message=str(error))
     payload = answer["Payload"].read()
     version = answer["ExecutedVersion"]
     if version != release.versions.get(memory_mb):
         raise Disturbed(f"alias {names.test_alias(memory_mb)} of {function} led to version {version}")
     request_id = answer["ResponseMetadata"]["RequestId"]
     tail = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
-    report = parse_report(tail) or _report_from_logs(services, function, version, tail, at)
-    common: dict[str, Any] = {
-        "memory_mb": memory_mb,
-        "case": case,
-        "index": index,
+    report = parse_report(tail, request_id) or _report_from_logs(services, function, request_id, found["at"])
+    found |= {
         "duration_ms": report.duration_ms,
         "billed_duration_ms": report.billed_duration_ms,
         "init_duration_ms": report.init_duration_ms,
         "max_memory_used_mb": report.max_memory_used_mb,
         "cold_start": report.cold_start,
-        "at": at,
-        "request_id": report.request_id or request_id,
+        "request_id": request_id,
         "version": version,
     }
     # A 200 from Lambda is not success: FunctionError decides, and then what the equipment found.
     if "FunctionError" in answer:
         kind, message = error_of(payload, report, memory_mb=memory_mb)
-        return Measurement(**common, error=kind, error_message=message, log=tail[-MAX_LOG_CHARS:])
+        return Measurement(**found, error=kind, error_message=message, log=tail)
     verdict = json.loads(payload)
-    if not isinstance(verdict, dict) or verdict.get("passed") is not True:
-        difference = verdict.get("difference") if isinstance(verdict, dict) else None
-        return Measurement(
-            **common,
-            error="wrong_answer",
-            error_message=f"case {case!r} gave another answer than expected",
-            difference=difference if isinstance(difference, str) else payload[:MAX_LOG_CHARS].decode(errors="replace"),
-            log=tail[-MAX_LOG_CHARS:],
-        )
-    return Measurement(**common)
+    if isinstance(verdict, dict) and verdict.get("passed") is True:
+        return Measurement(**found)
+    difference = verdict.get("difference") if isinstance(verdict, dict) else None
+    return Measurement(
+        **found,
+        error="wrong_answer",
+        error_message=f"case {case!r} gave another answer than expected",
+        difference=str(difference or payload[:MAX_ANSWER_BYTES].decode(errors="replace")),
+        log=tail,
+    )
 
 
-def _invoke(services: Services, function: str, alias: str, case: str) -> InvocationResponseTypeDef:
-    client = services.invoker
+def _invoke(invoker: LambdaClient, function: str, alias: str, case: str) -> InvocationResponseTypeDef:
     payload = json.dumps({"greenroomTest": {"case": case}}).encode()
     for attempt in range(THROTTLE_TRIES):
         try:
-            return client.invoke(FunctionName=function, Qualifier=alias, LogType="Tail", Payload=payload)
-        except client.exceptions.TooManyRequestsException:
+            return invoker.invoke(FunctionName=function, Qualifier=alias, LogType="Tail", Payload=payload)
+        except invoker.exceptions.TooManyRequestsException:
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
             time.sleep(random.uniform(0, min(20, 0.2 * 2**attempt)))  # noqa: S311
-    raise Disturbed(f"{function} was throttled {THROTTLE_TRIES} times in a row")
+    return invoker.invoke(FunctionName=function, Qualifier=alias, LogType="Tail", Payload=payload)
 
 
-def _report_from_logs(services: Services, function: str, version: str, tail: str, at: str) -> Report:
-    """The REPORT line from CloudWatch Logs: the algorithm wrote so much that the tail of 4 KB does not hold it."""
+def _report_from_logs(services: Services, function: str, request_id: str, at: str) -> Report:
+    """The REPORT line from CloudWatch Logs: the tail of 4 KB did not hold it whole."""
     since_ms = int(datetime.fromisoformat(at).timestamp() * 1_000) - 1_000
     for attempt in range(REPORT_TRIES):
         pages = services.logs.get_paginator("filter_log_events").paginate(
             logGroupName=names.log_group(function),
             startTime=since_ms,
-            filterPattern="REPORT",
+            filterPattern=f'"{request_id}"',
             PaginationConfig={"MaxItems": 2_000},
         )
-        streams = f"[{version}]"
-        found = [
-            report
-            for page in pages
-            for event in page["events"]
-            if streams in event.get("logStreamName", "") and (report := parse_report(event["message"]))
-        ]
-        if found:
-            return found[-1]
+        for page in pages:
+            for event in page["events"]:
+                if report := parse_report(event["message"], request_id):
+                    return report
         time.sleep(min(5.0, 0.2 * 2**attempt))  # logs arrive some seconds after the invocation
-    raise Disturbed(f"no REPORT line of {function}:{version} in the log")
+    raise Disturbed(f"no REPORT line of invocation {request_id} of {function} is in its log")
 
 
-def _is_clear(rows: list[Measurement], cases: int) -> bool:
-    last = rows[-1]
-    if last.error in ("out_of_memory", "timeout"):
-        return True
-    failed = any(row.error in ("wrong_answer", "exception") for row in rows)
-    return failed and len(rows) >= cases
-
-
-def _report_progress(services: Services, release_id: str, batch: Batch, rows: list[Measurement], total: int) -> None:
-    failed = sum(row.error is not None for row in rows)
-    services.registry.put_progress(
-        release_id, f"{batch.start:05d}", Progress(batch.memory_mb, len(rows), total, failed)
-    )
+def _report_progress(
+    services: Services, release_id: str, round_number: int, batch: Batch, rows: list[Measurement], total: int
+) -> None:
+    done = [row for row in rows if row.counts]
+    failed = sum(row.error is not None for row in done)
+    progress = Progress(batch.memory_mb, len(done), total, failed)
+    services.registry.put_progress(release_id, f"{round_number:03d}#{batch.start:05d}", progress)
 
 
 def _point_alias(services: Services, function: str, alias: str, version: str) -> None:

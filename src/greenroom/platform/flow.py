@@ -117,7 +117,7 @@ def report_status(services: Services, release_id: str, status: Status, reason: s
 
 
 def failure_reason(error: Any) -> str:
-    """Return a readable reason from what a state machine's Catch gives: an error's name and a cause that may be JSON."""
+    """Return a readable reason from what a state machine's Catch gives: an error's name and a cause, maybe JSON."""
     if not isinstance(error, dict):
         return "the platform failed without saying why"
     cause = error.get("Cause") or ""
@@ -127,4 +127,5 @@ def failure_reason(error: Any) -> str:
         payload = None
     if isinstance(payload, dict) and payload.get("errorMessage"):
         cause = f"{payload.get('errorType', 'Error')}: {payload['errorMessage']}"
-    return f"the platform failed: {cause or error.get('Error', 'unknown error')}. Upload again; if it fails again, tell the platform team."
+    cause = cause or error.get("Error", "unknown error")
+    return f"The platform failed: {cause}. Push again; if it fails again, tell the platform team."

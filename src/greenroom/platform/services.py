@@ -96,10 +96,9 @@ class Services:
         client: LambdaClient = self._client("lambda")
         return client
 
-    @cached_property
-    def invoker(self) -> LambdaClient:
-        """Lambda, to invoke: waits for as long as a function may run, and never invokes twice on its own."""
-        client: LambdaClient = self._client("lambda", read_timeout=910, retries={"total_max_attempts": 1})
+    def invoker(self, longest_wait_s: int) -> LambdaClient:
+        """Lambda, to invoke: waits for an answer as long as said, and never invokes twice on its own."""
+        client: LambdaClient = self._client("lambda", read_timeout=longest_wait_s, retries={"total_max_attempts": 1})
         return client
 
     @cached_property

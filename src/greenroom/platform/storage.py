@@ -38,15 +38,9 @@ def measurements_prefix(release_id: str) -> str:
     return f"releases/{release_id}/measurements/"
 
 
-def measurements_key(release_id: str, memory_mb: int, start: int) -> str:
-    """Where the measurements of the batch lie that begins with invocation number `start` of a power value."""
-    return f"{measurements_prefix(release_id)}{memory_mb:05d}/{start:05d}.jsonl"
-
-
-def batch_of_key(key: str) -> tuple[int, int]:
-    """The power value in MB and the first invocation's number in a key of `measurements_key`."""
-    memory_mb, start = key.removesuffix(".jsonl").rsplit("/", 2)[1:]
-    return int(memory_mb), int(start)
+def measurements_key(release_id: str, memory_mb: int, round_number: int, start: int) -> str:
+    """Where the measurements of a batch lie: of one power value, in one round, from invocation number `start`."""
+    return f"{measurements_prefix(release_id)}{memory_mb:05d}/{round_number:03d}-{start:05d}.jsonl"
 
 
 def read(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> bytes:

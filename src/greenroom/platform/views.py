@@ -69,7 +69,7 @@ def logs_view(services: Services, release: Release, limit: int) -> dict[str, Any
     assert release.algorithm is not None  # noqa: S101 -- the caller has looked
     memory_by_stream = {f"[{version}]": memory_mb for memory_mb, version in release.versions.items()}
     created = datetime.fromisoformat(release.created_at)
-    lines = []
+    lines: list[dict[str, Any]] = []
     try:
         pages = services.logs.get_paginator("filter_log_events").paginate(
             logGroupName=names.log_group(services.function_name(release.algorithm)),

@@ -7,12 +7,13 @@ handler that is called twice changes nothing twice. What a status sets in motion
 """
 
 from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, new_release_id, utc_now
-from greenroom.releases.registry import Conflict, LockHeld, NotFound, Progress, Registry
+from greenroom.releases.registry import LIVE_KEPT, Conflict, LockHeld, NotFound, Progress, Registry
 from greenroom.releases.statuses import ENDED, IN_FLIGHT, TRANSITIONS, Status, can_change
 
 __all__ = [
     "ENDED",
     "IN_FLIGHT",
+    "LIVE_KEPT",
     "TRANSITIONS",
     "Algorithm",
     "Conflict",

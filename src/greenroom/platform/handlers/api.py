@@ -1,4 +1,4 @@
-"""The HTTP API. Every route but the published documents asks for the token; bodies are validated before they are read."""
+"""The HTTP API. Every route but the published documents asks for the token; bodies are validated before use."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _require_token(app: APIGatewayHttpResolver, next_middleware: NextMiddleware)
                 HTTPStatus.UNAUTHORIZED,
                 "unauthorized",
                 "the token is missing or wrong",
-                "Send the header 'Authorization: Bearer <token>'; `greenroom env` prints the token of a local platform.",
+                "Send 'Authorization: Bearer <token>'; `greenroom env` prints the token of a local platform.",
             )
     return next_middleware(app)
 

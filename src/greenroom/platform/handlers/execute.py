@@ -10,8 +10,6 @@ from greenroom.tuning import Batch
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId", "batch"}; what was measured is in S3, not in the answer."""
-    backstage.execute(
-        services(), event["releaseId"], Batch.from_json(event["batch"]), context.get_remaining_time_in_millis
-    )
+    """Handle {"releaseId", "round", "batch"}; what was measured is in S3, not in the answer."""
+    backstage.execute(services(), event["releaseId"], event["round"], Batch.from_dict(event["batch"]))
     return {}

@@ -9,10 +9,12 @@ from greenroom.platform.services import services
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId"}; answer {"done", "batches", "maxConcurrency"}."""
-    batches = backstage.plan(services(), event["releaseId"])
+    """Handle {"releaseId", "round"}; answer {"done", "batches", "round", "nextRound", "maxConcurrency"}."""
+    batches = backstage.plan(services(), event["releaseId"], event["round"])
     return {
         "done": not batches,
-        "batches": [batch.to_json() for batch in batches],
+        "batches": [batch.to_dict() for batch in batches],
+        "round": event["round"],
+        "nextRound": event["round"] + 1,
         "maxConcurrency": int(services().settings["MAX_CONCURRENCY"]),
     }
