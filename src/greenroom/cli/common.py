@@ -29,6 +29,16 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
+class UsageProblem(Exception):
+    """What was asked cannot be done as it was asked: what is wrong, and what to say instead. Exit code 2."""
+
+    def __init__(self, what: str, hint: str, *, where: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+
+
 # Wide enough for the result table when nobody says how wide a pipe is.
 PIPE_WIDTH = 110
 
@@ -68,18 +78,17 @@ def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> G
     """The client of the platform that the options or the environment name.
 
     Raises:
-        typer.BadParameter: nothing names it (a usage error, exit code 2).
+        UsageProblem: nothing names it.
     """
-    for value, option, variable in ((url, "--url", "GREENROOM_URL"), (token, "--token", "GREENROOM_TOKEN")):
-        if not value:
-            raise typer.BadParameter(
-                f"No platform is named: {variable} is not set. For the embedded one run `greenroom up`, then "
-                f'`eval "$(greenroom env)"`; for your team\'s, ask the platform team for its address and a token.',
-                param_hint=option,
-            )
+    if not url or not token:
+        raise UsageProblem(
+            f"no platform is named: {'GREENROOM_TOKEN' if url else 'GREENROOM_URL'} is not set",
+            'For the embedded one: greenroom up --detach, then eval "$(greenroom env)". '
+            "For your team's: ask the platform team for its address and a token.",
+        )
     from greenroom.client import GreenroomClient
 
-    return GreenroomClient(url or "", token or "", timeout_s=timeout_s)
+    return GreenroomClient(url, token, timeout_s=timeout_s)
 
 
 def print_json(document: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from greenroom.cli import look, operate
-from greenroom.cli.common import ExitCode, print_error
+from greenroom.cli.common import ExitCode, UsageProblem, print_error
 
 HELP = """A Lambda function waits here, and is tested in production beside the live version, before it goes on stage.
 
@@ -61,6 +61,9 @@ def root(
 
 def tell(error: Exception) -> ExitCode | None:
     """Prints an error that a person can act on and says how to exit; None for one that is a fault of Greenroom."""
+    if isinstance(error, UsageProblem):
+        print_error(error.what, error.where, error.hint)
+        return ExitCode.USAGE
     from greenroom.client.errors import GreenroomError, PlatformFault, Unreachable, WaitTimeout
 
     if isinstance(error, GreenroomError):

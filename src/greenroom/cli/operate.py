@@ -14,6 +14,7 @@ from greenroom.cli.common import (
     NameArgument,
     TokenOption,
     UrlOption,
+    UsageProblem,
     connect,
     console,
     examples,
@@ -101,9 +102,10 @@ def check_json(file: Path) -> None:
         with file.open("rb") as opened:
             json.load(opened)
     except (ValueError, RecursionError) as error:
-        raise typer.BadParameter(
-            f"{file} is not JSON: {error}. Correct it, or send it as text under another name than .json.",
-            param_hint="FILE",
+        raise UsageProblem(
+            f"this is not JSON: {error}",
+            "Correct it, or send it as text under another name than .json.",
+            where=str(file),
         ) from None
 
 
@@ -170,7 +172,7 @@ def rollback(
             target = f"release {to}" if to else "the release that was live before"
             now = f"version {live.live_version} (release {live.live_release_id})" if live.live_version else "nothing"
             if not sys.stdin.isatty():
-                raise typer.BadParameter("Nobody is there to be asked: say --yes.", param_hint="--yes")
+                raise UsageProblem("nobody is there to be asked", "Say --yes.")
             typer.confirm(f"{name}: {now} is live. Make {target} live instead?", abort=True, err=True)
         answer = client.rollback(name, to_release_id=to.upper() if to else None)
     if as_json:

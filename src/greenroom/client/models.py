@@ -1,16 +1,16 @@
 """The answers of the HTTP API as typed models. No I/O here.
 
-Tolerant on purpose: a field the platform adds is kept (and comes out again in `to_json`), one it leaves out is None or
-empty, so that an older CLI works with a newer platform and the other way round.
+Tolerant on purpose: a field the platform adds is ignored here (and comes out again in `to_json`), one it leaves out is
+None or empty, so that an older CLI works with a newer platform and the other way round.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, PrivateAttr, model_validator
 from pydantic.alias_generators import to_camel
 
 # DESIGN section 4. A LIVE release may still become RETIRED or ROLLED_BACK, but whoever pushed it has their answer.
@@ -18,13 +18,22 @@ ENDED_STATUSES = frozenset({"LIVE", "FAILED", "REJECTED", "SUPERSEDED", "RETIRED
 
 
 class Answer(BaseModel):
-    """Base of all models: camelCase in JSON, snake_case in Python, unknown fields kept."""
+    """Base of all models: camelCase in JSON, snake_case in Python, unknown fields ignored."""
 
-    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="allow", frozen=True)
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True)
+    _document: dict[str, Any] | None = PrivateAttr(default=None)
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _keep_document(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        made = handler(data)
+        if isinstance(data, dict):
+            made._document = data
+        return made
 
     def to_json(self) -> dict[str, Any]:
-        """The answer in the API's own shape."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The answer exactly as the platform gave it, with what these models do not know."""
+        return self.model_dump(mode="json", by_alias=True) if self._document is None else self._document
 
 
 class HistoryEntry(Answer):
@@ -238,6 +247,3 @@ class Status(Answer):
     releases_in_flight: list[ReleaseInFlight] = []
     queues: list[Queue] = []
     dead_letters: int = 0
-
-
-ContentType = Literal["application/json", "text/plain"]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+# The stand-in for the platform is shared with the client's tests.
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "client"))
+
+from stand_in_api import TOKEN, StandInApi
+
+from greenroom.cli.main import main
+
+
+@dataclass
+class Ended:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInApi]:
+    server = StandInApi()
+    monkeypatch.setenv("GREENROOM_URL", server.url)
+    monkeypatch.setenv("GREENROOM_TOKEN", TOKEN)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def greenroom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
+    """Runs the command line as the entry point does, in this process."""
+
+    def run(*arguments: object) -> Ended:
+        monkeypatch.setattr("sys.argv", ["greenroom", *(str(argument) for argument in arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        return Ended(int(ended.value.code or 0), out, err)
+
+    return run
