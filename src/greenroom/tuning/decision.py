@@ -377,9 +377,8 @@ def _sentence(choice: Choice, results: Sequence[PowerValueResult], strategy: Str
             f"{other.memory_mb} MB {comparison}, and the data can't tell their difference in "
             f"{'duration' if strategy == 'duration' else 'cost' if strategy == 'cost' else 'balance'} from none"
         )
-    return (
-        f"{why}; the probability that another is better by more than {tolerance:.2g} is {choice.probability_wrong:.0%}."
-    )
+    wrong = "under 1 %" if choice.probability_wrong < 0.01 else f"{choice.probability_wrong * 100:.0f} %"
+    return f"{why}; the probability that another is better by more than {tolerance * 100:g} % is {wrong}."
 
 
 def _relation(value: float, reference: float) -> float:

@@ -61,8 +61,8 @@ def test_the_sentence_names_the_choice_the_runner_up_and_the_probability_of_bein
     decision = analyze(around(128, 1000) + around(256, 450), [128, 256], "cost", PRICES)
     assert decision.runner_up_memory_mb == 128
     assert decision.sentence.startswith("256 MB is the cheapest: $")
-    assert "the runner-up, 128 MB, costs 1" in decision.sentence
-    assert decision.sentence.endswith("the probability that another is better by more than 0.01 is 0%.")
+    assert "the runner-up, 128 MB, costs 9.98 % more and is 122 % slower" in decision.sentence
+    assert decision.sentence.endswith("the probability that another is better by more than 1 % is under 1 %.")
 
 
 @pytest.mark.parametrize("error", ["timeout", "out_of_memory"])
