@@ -1,0 +1,99 @@
+"""The platform under test as the end-to-end tests handle it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+from greenroom.embedded import EmbeddedAws
+from packages import write
+
+from greenroom.client import GreenroomClient
+from greenroom.client.models import Message, Release
+from greenroom.deploy import Deployment
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The platform under test, seen as a developer sees it (`client`) and as its operator does (`session`)."""
+
+    aws: EmbeddedAws
+    session: boto3.Session
+    deployment: Deployment
+    client: GreenroomClient
+    folder: Path
+
+    def service(self, name: str, **options: Any) -> Any:
+        """A boto3 client of the operator."""
+        return self.session.client(name, endpoint_url=self.aws.endpoint_url, **options)
+
+    def push(self, body: bytes) -> str:
+        """Upload a package and return the release's id."""
+        path = write(self.folder, body, f"{time.monotonic_ns()}.zip")
+        return self.client.upload_package(path)
+
+    def ended(self, release_id: str, timeout_s: float = 120) -> Release:
+        """Wait until a release has ended or is live."""
+        return self.client.wait_for_release(release_id, timeout_s=timeout_s)
+
+    def push_and_wait(self, body: bytes, timeout_s: float = 120) -> Release:
+        """Upload a package and wait for what becomes of it."""
+        return self.ended(self.push(body), timeout_s)
+
+    def send(self, name: str, document: Any, *, to: list[str] | None = None, timeout_s: float = 60) -> Message:
+        """Send a document through production and wait for its answers."""
+        path = write(self.folder, json.dumps(document).encode(), f"{time.monotonic_ns()}.json")
+        message = self.client.send(name, path, to=to)
+        return self.client.wait_for_message(name, message.message_id, to=to, timeout_s=timeout_s)
+
+    def answer(self, message: Message, algorithm: str) -> Any:
+        """The JSON answer of one algorithm to a message."""
+        (result,) = (each for each in message.results if each.algorithm == algorithm)
+        path = self.folder / f"{message.message_id}-{algorithm}"
+        with path.open("wb") as file:
+            self.client.download(result, file)
+        return json.loads(path.read_bytes())
+
+    def function(self, name: str) -> str:
+        """Name of an algorithm's function."""
+        return f"{self.deployment.prefix}-alg-{name}"
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """The aliases of an algorithm's function and the versions they lead to."""
+        found = self.service("lambda").list_aliases(FunctionName=self.function(name))["Aliases"]
+        return {alias["Name"]: alias["FunctionVersion"] for alias in found}
+
+    def versions(self, name: str) -> set[str]:
+        """The published versions of an algorithm's function."""
+        found = self.service("lambda").list_versions_by_function(FunctionName=self.function(name))["Versions"]
+        return {version["Version"] for version in found} - {"$LATEST"}
+
+    def execution(self, release_id: str, flow: str) -> Any:
+        """The execution of state machine `flow` that worked on a release, once it has ended."""
+        status = {"provision": "registered", "backstage": "provisioned"}[flow]
+        arn = (
+            f"arn:aws:states:{self.deployment.region}:{self.deployment.account_id}:execution:"
+            f"{self.deployment.prefix}-{flow}:{release_id}-{status}"
+        )
+        states = self.service("stepfunctions")
+        return eventually(
+            lambda: (found := states.describe_execution(executionArn=arn))["status"] != "RUNNING" and found
+        )
+
+
+def eventually(look: Callable[[], T], timeout_s: float = 30) -> T:
+    """Return the first true value that `look` gives; fail if there is none in time."""
+    until = time.monotonic() + timeout_s
+    while True:
+        value = look()
+        if value:
+            return value
+        assert time.monotonic() < until, f"it did not happen within {timeout_s} s"
+        time.sleep(0.1)

@@ -1,0 +1,169 @@
+"""What is our own fault: retried, kept with its reason, driven on; and never at the cost of what is live."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from packages import GREET, package
+from stage import Platform, eventually
+
+
+@contextmanager
+def denied(platform: Platform, role: str, action: str) -> Iterator[None]:
+    """Deny an action to one of the platform's roles for a while."""
+    iam = platform.service("iam")
+    name = f"{platform.deployment.prefix}-{role}-{platform.deployment.region}"
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="fault", PolicyDocument=json.dumps(policy))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName="fault")
+
+
+def test_what_is_our_fault_is_retried_and_then_rests_with_its_reason(platform: Platform) -> None:
+    sqs = platform.service("sqs")
+    ingest = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest")["QueueUrl"]
+    dead = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest-dlq")["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "1"})
+    try:
+        with denied(platform, "register", "s3:PutObject"):
+            release_id = platform.push(package("our-fault", num=1))
+            (message,) = eventually(
+                lambda: sqs.receive_message(QueueUrl=dead, MessageAttributeNames=["All"]).get("Messages")
+            )
+        assert "AccessDenied" in message["MessageAttributes"]["reason"]["StringValue"]
+        assert platform.client.release(release_id).status == "UPLOADING"
+        # Redriven once the fault is mended, nothing is lost.
+        sqs.send_message(QueueUrl=ingest, MessageBody=message["Body"])
+        sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
+        assert platform.ended(release_id).status == "LIVE"
+    finally:
+        sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "360"})
+
+
+def test_a_failed_update_of_the_stack_leaves_the_live_version_serving(platform: Platform) -> None:
+    good = platform.push_and_wait(package("update-fails", num=1))
+    assert good.status == "LIVE", good.reason
+    with denied(platform, "algorithm-stacks", "lambda:UpdateFunctionCode"):
+        bad = platform.push_and_wait(package("update-fails", num=2))
+    assert bad.status == "FAILED"
+    assert bad.reason and "stack" in bad.reason
+    assert platform.execution(bad.release_id, "provision")["status"] == "FAILED"
+    assert platform.aliases("update-fails") == {"prod": good.version}
+    assert platform.answer(platform.send("update-fails", {"name": "Bo"}), "update-fails") == {"greeting": "hello Bo"}
+    again = platform.push_and_wait(package("update-fails", num=2))
+    assert again.status == "LIVE", again.reason
+
+
+def test_a_stack_that_could_not_be_created_is_removed_and_created_anew(platform: Platform) -> None:
+    with denied(platform, "algorithm-stacks", "sqs:CreateQueue"):
+        bad = platform.push_and_wait(package("create-fails", num=1))
+    assert bad.status == "FAILED"
+    assert bad.reason and "Queue" in bad.reason
+    again = platform.push_and_wait(package("create-fails", num=1))
+    assert again.status == "LIVE", again.reason
+
+
+@pytest.mark.parametrize(
+    ("role", "action"),
+    [
+        ("initialize", "lambda:PublishVersion"),
+        ("execute", "lambda:InvokeFunction"),
+        ("analyze", "dynamodb:PutItem"),
+        ("promote", "lambda:UpdateAlias"),
+    ],
+)
+def test_a_step_that_breaks_down_ends_failed_and_clean(platform: Platform, role: str, action: str) -> None:
+    name = f"breaks-{role}"
+    good = platform.push_and_wait(package(name, num=1))
+    assert good.status == "LIVE", good.reason
+    with denied(platform, role, action):
+        bad = platform.push_and_wait(package(name, num=2))
+    assert bad.status == "FAILED"
+    assert bad.reason and "AccessDenied" in bad.reason
+    assert platform.execution(bad.release_id, "backstage")["status"] == "FAILED"
+    assert platform.aliases(name) == {"prod": good.version}
+    assert platform.versions(name) == {good.version}
+    latest = platform.service("lambda").get_function_configuration(FunctionName=platform.function(name))
+    assert latest["MemorySize"] == 128
+    again = platform.push_and_wait(package(name, num=2))
+    assert again.status == "LIVE", again.reason
+
+
+def test_a_flow_that_fails_after_promoting_puts_prod_back(platform: Platform) -> None:
+    good = platform.push_and_wait(package("put-back", num=1))
+    assert good.status == "LIVE", good.reason
+    with denied(platform, "clean", "lambda:ListVersionsByFunction"):
+        bad = platform.push_and_wait(package("put-back", num=2))
+    assert bad.status == "FAILED"
+    assert platform.aliases("put-back")["prod"] == good.version
+
+
+def invoke(platform: Platform, function: str, event: Any) -> Any:
+    answer = platform.service("lambda").invoke(
+        FunctionName=f"{platform.deployment.prefix}-{function}", Payload=json.dumps(event).encode()
+    )
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    return json.loads(answer["Payload"].read())
+
+
+def test_every_step_may_be_delivered_twice(platform: Platform) -> None:
+    release = platform.push_and_wait(package("twice", num=2))
+    assert release.status == "LIVE", release.reason
+    release_id, before = release.release_id, platform.client.release(release.release_id).to_json()
+    record = {
+        "messageId": "m",
+        "body": json.dumps({"Records": [{"s3": {"object": {"key": f"uploads/{release_id}.zip"}}}]}),
+        "attributes": {"ApproximateReceiveCount": "1"},
+    }
+    assert invoke(platform, "register", {"Records": [record]}) == {"batchItemFailures": []}
+    image = {"releaseId": {"S": release_id}, "status": {"S": "REGISTERED"}, "sk": {"S": "META"}}
+    change = {"dynamodb": {"NewImage": image, "SequenceNumber": "1"}}
+    assert invoke(platform, "dispatch", {"Records": [change]}) == {"batchItemFailures": []}
+    step = {"releaseId": release_id}
+    assert invoke(platform, "lock", {**step, "before": "REGISTERED", "after": "PROVISIONING"})["outcome"] == "over"
+    assert invoke(platform, "report-status", {**step, "status": "LIVE"}) == {"status": "LIVE"}
+    batch = {"memoryMb": 128, "start": 0, "count": 2}
+    assert invoke(platform, "execute", {**step, "round": 0, "batch": batch}) == {}
+    assert invoke(platform, "plan", {**step, "round": 1})["done"] is True
+    assert invoke(platform, "analyze", step)["promote"] is True
+    assert invoke(platform, "promote", step) == {"first": False}
+    assert invoke(platform, "clean", {**step, "promoted": True}) == {}
+    after = platform.client.release(release_id).to_json()
+    assert {k: v for k, v in after.items() if k != "summary"} == {k: v for k, v in before.items() if k != "summary"}
+    assert platform.aliases("twice") == {"prod": release.version}
+
+
+def test_two_flows_for_one_function_never_run_at_once(platform: Platform) -> None:
+    release = platform.push_and_wait(package("locked", num=1))
+    assert release.status == "LIVE", release.reason
+    table = f"{platform.deployment.prefix}-registry"
+    dynamodb = platform.service("dynamodb")
+    lock = {
+        "pk": {"S": "ALGORITHM#locked"},
+        "sk": {"S": "LOCK"},
+        "owner": {"S": release.release_id},
+        "expiresAt": {"S": "2999-01-01T00:00:00.000Z"},
+    }
+    dynamodb.put_item(TableName=table, Item=lock)
+    waiting = platform.push(package("locked", GREET + "\n", num=1))
+    eventually(lambda: platform.client.release(waiting).status == "REGISTERED")
+    execution = (
+        f"arn:aws:states:{platform.deployment.region}:{platform.deployment.account_id}:execution:"
+        f"{platform.deployment.prefix}-provision:{waiting}-registered"
+    )
+    states = platform.service("stepfunctions")
+
+    def waits() -> bool:
+        events = states.get_execution_history(executionArn=execution)["events"]
+        return any(e.get("stateEnteredEventDetails", {}).get("name") == "WaitForLock" for e in events)
+
+    eventually(waits)
+    assert platform.client.release(waiting).status == "REGISTERED"
+    dynamodb.delete_item(TableName=table, Key={"pk": lock["pk"], "sk": lock["sk"]})
+    assert platform.ended(waiting).status == "LIVE"

@@ -1,0 +1,191 @@
+"""The templates and state machines: what can be seen in them without deploying them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import subprocess
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cfnlint.decode import cfn_yaml
+
+from greenroom.platform import backstage, names
+from greenroom.platform.handlers import register
+
+ROOM = Path(str(resources.files("greenroom.platform")))
+TEMPLATES = ("template.yaml", "algorithm.yaml")
+MACHINES = ("provision", "backstage")
+
+UNNAMEABLE = {
+    # Names that developers give, and ids that AWS makes, after the role was written: a prefix is all there can be.
+    "-alg-*": "an algorithm's name",
+    "${AWS::StackName}-*-${AWS::AccountId}": "an algorithm's bucket",
+    "event-source-mapping:*": "Lambda makes the id; a condition names the function",
+    "log-group:": "the streams of a log group",
+    "/inbox/*": "keys of documents",
+    "/results/*": "keys of answers",
+    "/failures/*": "keys of failures",
+    "/uploads/*": "keys of uploads",
+    "/packages/*": "keys of packages",
+    "/releases/*": "keys of measurements",
+    "/index/*": "the two indexes of the registry",
+    ":execution:": "the executions of a state machine",
+}
+
+
+def load(name: str) -> dict[str, Any]:
+    template: dict[str, Any] = json.loads(json.dumps(cfn_yaml.load(str(ROOM / name))))
+    return template
+
+
+def machine(name: str) -> dict[str, Any]:
+    definition: dict[str, Any] = json.loads((ROOM / f"{name}.asl.json").read_text())
+    return definition
+
+
+def resources_of(template: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {key: value["Properties"] for key, value in template["Resources"].items() if value["Type"] == kind}
+
+
+def statements(template: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    found = []
+    for role, properties in resources_of(template, "AWS::IAM::Role").items():
+        for policy in properties["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                found.append((role, statement["Fn::If"][1] if "Fn::If" in statement else statement))
+    return found
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for each in value for text in texts(each)]
+    if isinstance(value, dict):
+        return [text for each in value.values() for text in texts(each)]
+    return []
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_cfn_lint_finds_nothing(name: str) -> None:
+    done = subprocess.run(
+        [str(Path(sys.executable).with_name("cfn-lint")), str(ROOM / name)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_role_has_a_star_where_a_name_is_possible(name: str) -> None:
+    for role, statement in statements(load(name)):
+        assert statement["Effect"] == "Allow"
+        assert not any("*" in action for action in texts(statement["Action"])), (role, statement["Sid"])
+        for resource in texts(statement["Resource"]):
+            assert resource != "*", (role, statement["Sid"])
+            if "*" in resource:
+                assert any(part in resource for part in UNNAMEABLE), (role, statement["Sid"], resource)
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_statement_has_a_name_of_its_own_in_its_role(name: str) -> None:
+    sids = [(role, statement["Sid"]) for role, statement in statements(load(name))]
+    assert len(sids) == len(set(sids))
+
+
+def test_every_function_of_the_platform_has_a_handler_that_can_be_imported() -> None:
+    functions = resources_of(load("template.yaml"), "AWS::Lambda::Function")
+    handlers = {properties["Handler"] for properties in functions.values()}
+    for handler in handlers:
+        module, _, function = handler.rpartition(".")
+        assert callable(getattr(importlib.import_module(module), function))
+    files = {path.stem for path in (ROOM / "handlers").glob("*.py")} - {"__init__"}
+    assert {handler.split(".")[-2] for handler in handlers} == files
+
+
+def test_functions_are_told_every_setting_that_their_code_reads() -> None:
+    functions = resources_of(load("template.yaml"), "AWS::Lambda::Function")
+    told = {key for f in functions.values() for key in f["Environment"]["Variables"] if key.startswith("GREENROOM_")}
+    read = set()
+    for path in ROOM.rglob("*.py"):
+        read |= {f"GREENROOM_{name}" for name in re.findall(r'settings\["([A-Z0-9_]+)"\]', path.read_text())}
+        read |= set(re.findall(r'environment\["(GREENROOM_[A-Z0-9_]+)"\]', path.read_text()))
+    assert read - {"GREENROOM_PROVISION_ARN", "GREENROOM_BACKSTAGE_ARN"} <= told
+    assert {"GREENROOM_PROVISION_ARN", "GREENROOM_BACKSTAGE_ARN"} <= told
+
+
+def test_the_code_and_the_templates_agree_on_numbers_and_names() -> None:
+    algorithm, platform = load("algorithm.yaml"), load("template.yaml")
+    assert algorithm["Parameters"]["LatestMemoryMb"]["Default"] == backstage.LATEST_MEMORY_MB
+    ingest = resources_of(platform, "AWS::SQS::Queue")["IngestQueue"]
+    assert ingest["RedrivePolicy"]["maxReceiveCount"] == register.MAX_RECEIVE_COUNT
+
+    def filled(text: str) -> str:
+        for key, value in {"Prefix": "p", "Algorithm": "a", "AWS::AccountId": "1", "AWS::Region": "r"}.items():
+            text = text.replace("${" + key + "}", value)
+        return text
+
+    found = {key: value["Properties"] for key, value in algorithm["Resources"].items()}
+    assert filled(found["Function"]["FunctionName"]["Fn::Sub"]) == names.algorithm_function("p", "a")
+    assert filled(found["InputQueue"]["QueueName"]["Fn::Sub"]) == names.input_queue("p", "a")
+    assert filled(found["DeadLetterQueue"]["QueueName"]["Fn::Sub"]) == names.dead_letter_queue("p", "a")
+    assert filled(found["Bucket"]["BucketName"]["Fn::Sub"]) == names.algorithm_bucket("p", "a", "1", "r")
+    assert filled(found["LogGroup"]["LogGroupName"]["Fn::Sub"]) == names.log_group(names.algorithm_function("p", "a"))
+
+
+def test_a_queue_waits_at_least_six_times_as_long_as_its_function_may_run() -> None:
+    platform = load("template.yaml")
+    queue = resources_of(platform, "AWS::SQS::Queue")["IngestQueue"]
+    function = resources_of(platform, "AWS::Lambda::Function")["Register"]
+    assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_step_of_a_flow_that_fails_is_caught_and_the_execution_ends_failed(name: str) -> None:
+    states = machine(name)["States"]
+    for state_name, state in states.items():
+        if state["Type"] not in ("Task", "Map") or state_name.startswith("Report"):
+            continue
+        (catch,) = state["Catch"]
+        assert catch["ErrorEquals"] == ["States.ALL"], state_name
+        seen, at = [], catch["Next"]
+        while states[at]["Type"] != "Fail":
+            assert at not in seen, f"{state_name} leads round in circles after an error"
+            seen.append(at)
+            at = states[at]["Next"]
+        assert seen[-1].startswith("Report")
+        assert states[seen[-1]]["Parameters"]["status"] == "FAILED"
+
+
+def test_whatever_fails_after_the_first_version_was_published_is_cleaned_up() -> None:
+    states = machine("backstage")["States"]
+    cleaning = {name for name in states if name.startswith("CleanAfter")}
+    for name in ("Initialize", "Plan", "Execute", "Analyze", "Promote", "AttachQueue", "AwaitStack", "Clean"):
+        (catch,) = states[name]["Catch"]
+        assert catch["Next"] in cleaning, name
+    assert all(states[name]["Parameters"]["promoted"] is False for name in cleaning)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_every_state_is_reached_and_every_name_exists(name: str) -> None:
+    definition = machine(name)
+    states = definition["States"]
+    reached = {definition["StartAt"]}
+    for state in states.values():
+        reached |= {state[key] for key in ("Next", "Default") if key in state}
+        reached |= {choice["Next"] for choice in state.get("Choices", ())}
+        reached |= {catch["Next"] for catch in state.get("Catch", ())}
+    assert reached == set(states)
+
+
+@pytest.mark.parametrize("name", MACHINES)
+def test_a_flow_may_invoke_the_functions_it_calls_and_no_others(name: str) -> None:
+    called = set(re.findall(r"\$\{(\w+)Arn\}", (ROOM / f"{name}.asl.json").read_text()))
+    platform = load("template.yaml")
+    properties = resources_of(platform, "AWS::StepFunctions::StateMachine")[name.capitalize()]
+    assert {key.removesuffix("Arn") for key in properties["DefinitionSubstitutions"]} == called
+    (statement,) = (s for role, s in statements(platform) if role == f"{name.capitalize()}Role")
+    assert {resource["Fn::GetAtt"][0] for resource in statement["Resource"]} == called
