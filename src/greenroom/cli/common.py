@@ -5,9 +5,11 @@ Nothing here is imported from another room before it is needed, because every `g
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import sys
+from collections.abc import Callable
 from enum import IntEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -60,9 +62,12 @@ JsonOption = Annotated[
 ]
 
 
-def examples(*lines: str) -> str:
-    """The end of a command's help: lines to copy."""
-    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+def add_command(app: typer.Typer, panel: str, command: Callable[..., None], *examples: str) -> None:
+    """Adds a command; its help is its docstring, its paragraphs unwrapped, and lines to copy at the end."""
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+    epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
+    app.command(help=text, rich_help_panel=panel, epilog=epilog)(command)
 
 
 def console(*, stderr: bool = False) -> Console:

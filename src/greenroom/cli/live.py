@@ -96,10 +96,7 @@ class TerminalView:
         return Group(*parts)
 
     def _head(self) -> Text:
-        head = Text(render.clean(self._title), style="bold")
-        if self._release is not None:
-            head.append(f"  release {render.clean(self._release.release_id)}", style="not bold dim")
-        return head
+        return render.release_head(self._release, self._title)
 
     def _upload_bar(self, sent_bytes: int, total_bytes: int) -> RenderableType:
         grid = Table.grid(padding=(0, 1))

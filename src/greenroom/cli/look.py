@@ -12,10 +12,10 @@ from greenroom.cli.common import (
     NameArgument,
     TokenOption,
     UrlOption,
+    add_command,
     complete_algorithm,
     connect,
     console,
-    examples,
     print_json,
 )
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # A ULID: 26 characters of Crockford's base 32, the first at most 7.
 RELEASE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+# The most the API gives at once.
+MEASUREMENTS_LIMIT = 10_000
 
 ReleaseArgument = Annotated[
     str,
@@ -38,23 +40,18 @@ ReleaseArgument = Annotated[
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     panel = "Look"
-    app.command(
-        rich_help_panel=panel, epilog=examples("greenroom status", "greenroom status --json | jq .deadLetters")
-    )(status)
-    app.command(rich_help_panel=panel, epilog=examples("greenroom algorithms"))(algorithms)
-    app.command(rich_help_panel=panel, epilog=examples("greenroom releases nsx-in --limit 5"))(releases)
-    app.command(
-        rich_help_panel=panel,
-        epilog=examples(
-            "greenroom show nsx-in                       the latest release",
-            "greenroom show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ   any release",
-            "greenroom show nsx-in --json | jq .summary.chosenMemoryMb",
-        ),
-    )(show)
-    app.command(
-        rich_help_panel=panel,
-        epilog=examples("greenroom logs nsx-in", "greenroom logs nsx-in --limit 1000 | grep REPORT"),
-    )(logs)
+    add_command(app, panel, status, "greenroom status", "greenroom status --json | jq .deadLetters")
+    add_command(app, panel, algorithms, "greenroom algorithms")
+    add_command(app, panel, releases, "greenroom releases nsx-in --limit 5")
+    add_command(
+        app,
+        panel,
+        show,
+        "greenroom show nsx-in                       its latest release",
+        "greenroom show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ   any release",
+        "greenroom show nsx-in --json | jq .summary.chosenMemoryMb",
+    )
+    add_command(app, panel, logs, "greenroom logs nsx-in", "greenroom logs nsx-in --limit 1000 | grep REPORT")
 
 
 def resolve_release(client: GreenroomClient, text: str) -> str:
@@ -129,7 +126,7 @@ def show(
     with connect(url, token) as client:
         release_id = resolve_release(client, release)
         if measurements:
-            measured = client.measurements(release_id)
+            measured = client.measurements(release_id, limit=MEASUREMENTS_LIMIT)
             if as_json:
                 print_json({"measurements": [measurement.to_json() for measurement in measured]})
             else:
@@ -144,7 +141,7 @@ def show(
 
 def logs(
     release: ReleaseArgument,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many lines at most.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="How many lines at most, the last ones.")] = 200,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,

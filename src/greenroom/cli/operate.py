@@ -15,9 +15,9 @@ from greenroom.cli.common import (
     TokenOption,
     UrlOption,
     UsageProblem,
+    add_command,
     connect,
     console,
-    examples,
     print_json,
 )
 
@@ -28,18 +28,21 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     panel = "Production"
-    app.command(
-        rich_help_panel=panel,
-        epilog=examples(
-            "greenroom send nsx-in export.json",
-            "greenroom send nsx-in export.json --to cisco-asa --wait > firewall.cfg",
-            "greenroom send nsx-in export.json --wait -o results/",
-        ),
-    )(send)
-    app.command(
-        rich_help_panel=panel,
-        epilog=examples("greenroom rollback nsx-in", "greenroom rollback nsx-in --to 01KBTJ7Q4X9D0V3N8M5R2S6TYZ --yes"),
-    )(rollback)
+    add_command(
+        app,
+        panel,
+        send,
+        "greenroom send nsx-in export.json",
+        "greenroom send nsx-in export.json --to cisco-asa --wait > asa.cfg",
+        "greenroom send nsx-in export.json --wait -o results/",
+    )
+    add_command(
+        app,
+        panel,
+        rollback,
+        "greenroom rollback nsx-in",
+        "greenroom rollback nsx-in --to 01KBTJ7Q4X9D0V3N8M5R2S6TYZ --yes",
+    )
 
 
 def send(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.columns import Columns
@@ -19,6 +19,9 @@ from rich.text import Text
 
 from greenroom.cli.plot import Chart
 from greenroom.client import models
+
+if TYPE_CHECKING:
+    from greenroom.cli.checks import Check
 
 STATUS_STYLES = {
     "LIVE": "bold green",
@@ -130,6 +133,14 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
 
 
 # ---- one release ----------------------------------------------------------------------------------------------------
+
+
+def release_head(release: models.Release | None, title: str) -> Text:
+    """The line above a release's stages."""
+    head = Text(clean(title), style="bold")
+    if release is not None:
+        head.append(f"  release {clean(release.release_id)}", style="not bold dim")
+    return head
 
 
 def stages(release: models.Release) -> RenderableType:
@@ -328,6 +339,19 @@ def progress(values: Sequence[models.Progress]) -> RenderableType:
         failed = Text(f"{value.failed} failed" if value.failed else "", style="red")
         made.add_row(Text(f"{value.memory_mb} MB", justify="right"), f"{value.done}/{value.total}", failed)
     return made
+
+
+def checks(found: Sequence[Check]) -> RenderableType:
+    """What `greenroom doctor` found."""
+    marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
+    grid = Table.grid(padding=(0, 2))
+    for check in found:
+        mark, style = marks[check.status]
+        detail = Text(clean(check.detail))
+        if check.hint:
+            detail.append(f"\n{clean(check.hint)}", style="dim")
+        grid.add_row(Text(mark, style=style), Text(check.name, style="bold"), detail)
+    return grid
 
 
 # ---- lists ----------------------------------------------------------------------------------------------------------

@@ -36,6 +36,8 @@ from greenroom.client.multipart import MultipartFile, ProgressCallback
 
 A = TypeVar("A", bound=models.Answer)
 
+# The most releases the API gives at once.
+PAGE_LIMIT = 200
 RETRY_DELAYS_S = (0.2, 0.5, 1.0)
 RETRY_AFTER_LIMIT_S = 5.0
 # Polling: quick at first, because a rejection comes at once; then slower, because every poll is an invocation that
@@ -137,7 +139,7 @@ class GreenroomClient:
         """An algorithm's releases over all pages, newest first, at most `limit`."""
         cursor, left = None, limit
         while left is None or left > 0:
-            page = self.releases(name, limit=left, cursor=cursor)
+            page = self.releases(name, limit=min(left or PAGE_LIMIT, PAGE_LIMIT), cursor=cursor)
             yield from page.releases[:left]
             if left is not None:
                 left -= len(page.releases)

@@ -85,6 +85,7 @@ def test_releases_are_read_over_all_pages_and_never_more_than_the_limit(api, cli
 
     assert [r.release_id for r in client.every_release("nsx-in")] == ["A", "B", "C", "D"]
     assert [r.release_id for r in client.every_release("nsx-in", limit=3)] == ["A", "B", "C"]
+    assert [seen.query["limit"] for seen in api.seen[:2]] == ["200", "200"]
     assert [seen.query for seen in api.seen[2:]] == [{"limit": "3"}, {"limit": "1", "cursor": "next"}]
 
 

@@ -1,0 +1,138 @@
+"""What `greenroom doctor` looks at: this machine, the data folder, and the platform that the environment names.
+
+Each check is a function that looks and never changes anything.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from greenroom.cli import run_file
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+
+# Python runtimes of Lambda that Greenroom supports (DESIGN section 7); the platform runs on the same minor version.
+LAMBDA_MINORS = range(11, 15)
+# One algorithm with large dependencies takes 250 MB unpacked, Lambda's limit; some releases of a few algorithms fit.
+FREE_DISK_MB = 2048
+DEFAULT_PORT = 4566
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one look found: a name, ok | warning | failed, what was seen, and what to do about it."""
+
+    name: str
+    status: str
+    detail: str
+    hint: str = ""
+
+    def to_json(self) -> dict[str, str]:
+        return asdict(self)
+
+
+def examine(data_dir: Path, url: str | None, token: str | None) -> list[Check]:
+    """Makes every check."""
+    return [*machine(), *data_folder(data_dir), platform(url, token)]
+
+
+def machine() -> Iterator[Check]:
+    version = f"Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
+    if sys.version_info.minor in LAMBDA_MINORS and sys.version_info.major == 3:
+        yield Check("python", OK, f"{version}, a runtime of Lambda")
+    else:
+        hint = f"Install Greenroom with Python 3.{LAMBDA_MINORS[0]} to 3.{LAMBDA_MINORS[-1]}."
+        yield Check("python", FAILED, f"{version} is no runtime of Lambda", hint)
+    yield pip()
+    yield ministack()
+    yield limits()
+
+
+def pip() -> Check:
+    if importlib.util.find_spec("pip"):
+        return Check("pip", OK, f"{metadata.version('pip')}: `greenroom pack` can install requirements.txt")
+    hint = f"{sys.executable} -m ensurepip"
+    return Check("pip", WARNING, "not installed: `greenroom pack` cannot install requirements.txt", hint)
+
+
+def ministack() -> Check:
+    wanted = next(
+        (need.split("==")[1] for need in metadata.requires("greenroom") or [] if need.startswith("ministack==")), ""
+    )
+    try:
+        found = metadata.version("ministack")
+    except metadata.PackageNotFoundError:
+        return Check("embedded AWS", FAILED, "ministack is not installed", f"pip install ministack=={wanted}")
+    if wanted in ("", found):
+        return Check("embedded AWS", OK, f"ministack {found}")
+    detail = f"ministack {found}, and Greenroom is made for {wanted}"
+    return Check("embedded AWS", FAILED, detail, f"pip install ministack=={wanted}")
+
+
+def limits() -> Check:
+    """Whether memory sizes can be real limits here: cgroups that this user may make."""
+    name = "memory limits"
+    root = Path("/sys/fs/cgroup")
+    if not sys.platform.startswith("linux"):
+        detail = "no cgroups on this system: the CPU share of a memory size is only approximated"
+        return Check(name, WARNING, detail, "For durations as on AWS, run the platform on Linux.")
+    writable = os.access(root, os.W_OK)
+    if (root / "cgroup.controllers").exists():
+        kind = "cgroup v2"
+    elif (root / "memory").is_dir() and (root / "cpu").exists():
+        kind, writable = "cgroup v1", os.access(root / "memory", os.W_OK)
+    else:
+        kind, writable = "no cgroup", False
+    if writable:
+        return Check(name, OK, f"{kind}, writable: memory sizes are real limits")
+    return Check(name, WARNING, f"{kind}, not writable: memory sizes are only approximated", "Run it as root.")
+
+
+def data_folder(data_dir: Path) -> Iterator[Check]:
+    run = run_file.read(data_dir)
+    if run:
+        yield Check("this machine", OK, f"a platform runs on {data_dir}, port {run.port}, process {run.pid}")
+    elif port_is_free(DEFAULT_PORT):
+        yield Check("this machine", OK, f"port {DEFAULT_PORT} is free for `greenroom up`")
+    else:
+        hint = "greenroom up --port 0 takes a free one."
+        yield Check("this machine", WARNING, f"something else listens on port {DEFAULT_PORT}", hint)
+    nearest = next(folder for folder in [data_dir.absolute(), *data_dir.absolute().parents] if folder.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK):
+        yield Check("data folder", FAILED, f"{nearest} cannot be written to", "Give another folder with --data.")
+        return
+    free_mb = shutil.disk_usage(nearest).free // (1024 * 1024)
+    if free_mb < FREE_DISK_MB:
+        yield Check("data folder", WARNING, f"only {free_mb:,} MB are free on {nearest}", "Make room.")
+    else:
+        yield Check("data folder", OK, f"{data_dir}, {free_mb:,} MB free")
+
+
+def port_is_free(port: int) -> bool:
+    """Whether nobody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def platform(url: str | None, token: str | None) -> Check:
+    """Whether the platform that the environment names answers, and takes the token."""
+    if not url or not token:
+        hint = 'For the platform on this machine: eval "$(greenroom env)"'
+        return Check("platform", WARNING, "GREENROOM_URL and GREENROOM_TOKEN are not both set", hint)
+    from greenroom.client import GreenroomClient, GreenroomError
+
+    try:
+        with GreenroomClient(url, token, timeout_s=10, attempts=1) as client:
+            info = client.status().platform
+    except GreenroomError as error:
+        return Check("platform", FAILED, f"{error.what} ({error.where})", error.hint)
+    return Check("platform", OK, f"Greenroom {info.version or ''} answers at {url} and takes the token")

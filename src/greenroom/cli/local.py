@@ -1,0 +1,284 @@
+"""Commands for the platform on this machine: up, down, env, doctor."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenroom.cli import run_file
+from greenroom.cli.common import (
+    ExitCode,
+    TokenOption,
+    UrlOption,
+    UsageProblem,
+    add_command,
+    console,
+    print_error,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+
+LOG_FILE = "up.log"
+# Starting takes seconds; a first start on a slow machine compiles everything once.
+START_LIMIT_S, STOP_LIMIT_S, POLL_S = 180.0, 60.0, 0.1
+READY = "Ready"
+
+DataOption = Annotated[
+    Path,
+    typer.Option(
+        "--data", envvar="GREENROOM_DATA", metavar="DIR", help="The data folder of the embedded AWS.", file_okay=False
+    ),
+]
+DEFAULT_DATA = Path(".greenroom")
+
+
+class Shell(StrEnum):
+    SH = "sh"
+    FISH = "fish"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    panel = "This machine"
+    add_command(
+        app,
+        panel,
+        up,
+        "greenroom up                           until Ctrl-C",
+        "greenroom up --detach                  in the background",
+        "greenroom up --data /tmp/try --port 0  elsewhere, on any free port",
+    )
+    add_command(app, panel, down, "greenroom down")
+    add_command(
+        app,
+        panel,
+        env,
+        'eval "$(greenroom env)"                sh, bash, zsh',
+        "greenroom env --shell fish | source    fish",
+        "greenroom env --json | jq -r .GREENROOM_TOKEN",
+    )
+    add_command(app, panel, doctor, "greenroom doctor")
+
+
+def up(
+    data: DataOption = DEFAULT_DATA,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback interface; 0 takes a free one.")] = 4566,
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Go to the background when ready.")] = False,
+    prefix: Annotated[str, typer.Option(help="Name of the platform's stack, and first part of every name in it.")] = (
+        "greenroom"
+    ),
+) -> None:
+    """Start the platform on this machine, on the embedded AWS: no account, no Docker.
+
+    What it holds stays in the data folder; the next `up` on the same folder carries on. It listens on the loopback
+    interface only, with keys of its own that `greenroom env` prints.
+    """
+    out = console()
+    if detach:
+        up_detached(out, data, port, prefix)
+        return
+    started_s = time.monotonic()
+    with platform_up(data, port=port, prefix=prefix, on_progress=progress_printer(out)) as run:
+        out.print(f"{READY} in {time.monotonic() - started_s:.1f} s.")
+        tell_where(out, run, data)
+        out.print("\nCtrl-C stops it.", style="dim")
+        wait_for_a_signal()
+        out.print("Stopping; what it holds stays in the data folder.")
+
+
+@contextmanager
+def platform_up(
+    data_dir: Path, *, port: int, prefix: str, on_progress: Callable[[str], None]
+) -> Iterator[run_file.Run]:
+    """The embedded AWS with the platform deployed on it, as long as the block lasts."""
+    import boto3
+
+    from greenroom.deploy import deploy_platform
+    from greenroom.embedded import EmbeddedAws
+
+    with run_file.held(data_dir):
+        on_progress("Starting the embedded AWS")
+        with EmbeddedAws(data_dir, port=port) as aws:
+            session = boto3.Session(
+                aws_access_key_id=aws.access_key_id,
+                aws_secret_access_key=aws.secret_access_key,
+                region_name=aws.region,
+            )
+            deployment = deploy_platform(
+                session, prefix=prefix, endpoint_url=aws.endpoint_url, on_progress=on_progress, poll_s=0.2
+            )
+            run = run_file.Run(
+                pid=os.getpid(),
+                port=aws.port,
+                endpointUrl=aws.endpoint_url,
+                accessKeyId=aws.access_key_id,
+                secretAccessKey=aws.secret_access_key,
+                region=aws.region,
+                url=deployment.url,
+                token=deployment.token,
+            )
+            run_file.write(data_dir, run)
+            try:
+                yield run
+            finally:
+                run_file.remove(data_dir)
+
+
+def progress_printer(out: Console) -> Callable[[str], None]:
+    """Prints each step of the start as a line."""
+    from rich.text import Text
+
+    from greenroom.cli.render import clean
+
+    started_s = time.monotonic()
+
+    def tell(step: str) -> None:
+        out.print(Text(f"{time.monotonic() - started_s:6.1f} s  {clean(step)}", style="dim"), soft_wrap=True)
+
+    return tell
+
+
+def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
+    """How to reach a platform that is up."""
+    option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
+    out.print(f"  API    {run.url}", soft_wrap=True)
+    out.print(f"  AWS    {run.endpointUrl}")
+    out.print(f'\nIn your shell:\n  eval "$(greenroom env{option})"', soft_wrap=True)
+    out.print("  greenroom init my-algorithm\n  greenroom push my-algorithm")
+
+
+def wait_for_a_signal() -> None:
+    """Sleeps until Ctrl-C or a request to end."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        while True:
+            signal.pause()
+    except KeyboardInterrupt:
+        # A second Ctrl-C must not interrupt the saving of what the embedded AWS holds.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def up_detached(out: Console, data: Path, port: int, prefix: str) -> None:
+    """Starts `up` as a process of its own, shows its progress, and returns when it is ready."""
+    with run_file.held(data):
+        """Nobody else runs on it; if somebody is quicker than the new process, that one says so."""
+    log_path = data / LOG_FILE
+    command = [sys.executable, "-m", "greenroom.cli.main", "up", "--data", str(data), "--port", str(port)]
+    with log_path.open("wb") as log:
+        child = subprocess.Popen(
+            [*command, "--prefix", prefix], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    deadline_s = time.monotonic() + START_LIMIT_S
+    with log_path.open(errors="replace") as lines:
+        while child.poll() is None and time.monotonic() < deadline_s:
+            for line in lines:
+                if not line.startswith(READY):
+                    out.print(line.rstrip("\n"), style="dim", soft_wrap=True)
+            run = run_file.read(data)
+            if run and run.pid == child.pid:
+                out.print(f"{READY}: process {run.pid}, its log is {log_path}", soft_wrap=True)
+                tell_where(out, run, data)
+                return
+            time.sleep(POLL_S)
+    if child.poll() is None:
+        child.terminate()
+        what, code = f"the platform was not ready after {START_LIMIT_S:.0f} s", int(ExitCode.UNREACHABLE)
+    else:
+        what, code = f"the platform did not start: exit code {child.returncode}", child.returncode or ExitCode.FAILED
+    end = "\n  ".join(log_path.read_text(errors="replace").splitlines()[-12:])
+    print_error(what, str(log_path), f"The end of its log:\n  {end}")
+    raise typer.Exit(code)
+
+
+def down(data: DataOption = DEFAULT_DATA) -> None:
+    """Stop the platform that runs on this machine. What it holds stays in the data folder."""
+    run = running(data)
+    os.kill(run.pid, signal.SIGTERM)
+    deadline_s = time.monotonic() + STOP_LIMIT_S
+    while run_file.is_running(data):
+        if time.monotonic() > deadline_s:
+            print_error(
+                f"process {run.pid} did not stop within {STOP_LIMIT_S:.0f} s", str(data), "It may still be saving."
+            )
+            raise typer.Exit(ExitCode.UNREACHABLE)
+        time.sleep(POLL_S)
+    console().print(f"Stopped. `greenroom up` on {data} carries on.")
+
+
+def env(
+    data: DataOption = DEFAULT_DATA,
+    shell: Annotated[Shell, typer.Option(help="For which shell.")] = Shell.SH,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead.")] = False,
+) -> None:
+    """Print what makes greenroom, the AWS CLI and boto3 talk to the platform on this machine.
+
+    The lines hold the token and the keys of the embedded AWS; they are worth nothing outside this machine.
+    """
+    variables = running(data).environment()
+    if as_json:
+        print_json(variables)
+        return
+    for name, value in variables.items():
+        # The address has a $ in it: it must come out of the shell as it goes in.
+        quoted = shlex.quote(value) if shell is Shell.SH else fish_quoted(value)
+        typer.echo(f"export {name}={quoted}" if shell is Shell.SH else f"set -gx {name} {quoted}")
+
+
+def fish_quoted(value: str) -> str:
+    """A word for fish, where only backslash and quote are special between single quotes."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def running(data: Path) -> run_file.Run:
+    """What runs on a data folder. Raises UsageProblem when nothing does."""
+    run = run_file.read(data)
+    if run is None:
+        starting = run_file.is_running(data)
+        raise UsageProblem(
+            "the platform on this data folder is still starting"
+            if starting
+            else "no platform runs on this data folder",
+            "Wait a moment." if starting else "Start it with: greenroom up --detach. Or name its folder with --data.",
+            where=str(data.absolute()),
+        )
+    return run
+
+
+def doctor(
+    data: DataOption = DEFAULT_DATA,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead.")] = False,
+) -> None:
+    """Look whether this machine has what Greenroom needs, and say what to do where it has not.
+
+    The exit code is 1 when something fails, and 0 when all is well or only second best.
+    """
+    from greenroom.cli.checks import FAILED, examine
+
+    checks = examine(data, url, token)
+    if as_json:
+        print_json({"checks": [check.to_json() for check in checks]})
+    else:
+        from greenroom.cli import render
+
+        console().print(render.checks(checks))
+    if any(check.status == FAILED for check in checks):
+        raise typer.Exit(ExitCode.FAILED)

@@ -1,0 +1,138 @@
+"""The command push: packs a folder, uploads the package and shows how it is tested and becomes live."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenroom.cli.common import ExitCode, JsonOption, TokenOption, UrlOption, add_command, connect, console, print_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from greenroom.client import GreenroomClient, models
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    add_command(
+        app,
+        "Develop",
+        push,
+        "greenroom push my-algorithm/           pack the folder and push it",
+        "greenroom push my-algorithm.zip        push a package as it is",
+        "greenroom push my-algorithm/ --no-wait",
+        "greenroom push my-algorithm/ --json | jq .summary.chosenMemoryMb",
+    )
+
+
+def push(
+    package: Annotated[
+        Path,
+        typer.Argument(metavar="ZIP|DIR", exists=True, readable=True, help="A package, or the folder to make one of."),
+    ],
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the release's end, or only upload.")] = True,
+    timeout: Annotated[float, typer.Option(min=1, help="The longest wait, in seconds.")] = 1800,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Upload a package: it is tested backstage, beside the live version, and becomes live if it passes.
+
+    The exit code is 0 only when the release is LIVE (with --no-wait: when it is uploaded). With --json the release is
+    printed on stdout at the end, and what happens meanwhile on stderr.
+    """
+    out = console(stderr=as_json)
+    with connect(url, token) as client, as_zip(package) as zip_path:
+        if not wait:
+            release_id = client.upload_package(zip_path)
+            if as_json:
+                print_json({"releaseId": release_id})
+            else:
+                console().print(f"Uploaded as release {release_id}. Look at it with: greenroom show {release_id}")
+            return
+        release = push_and_watch(client, zip_path, out, timeout_s=timeout)
+    if as_json:
+        print_json(release.to_json())
+    if release.status != "LIVE":
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def push_and_watch(
+    client: GreenroomClient, zip_path: Path, out: Console, *, timeout_s: float, title: str | None = None
+) -> models.Release:
+    """Uploads a package, shows its release until it has ended, and then the result."""
+    from greenroom.cli import render
+    from greenroom.cli.live import view_of_release
+
+    release_id = None
+    try:
+        with view_of_release(out, title or zip_path.name) as view:
+            release_id = client.upload_package(zip_path, view.uploading)
+            measured = measurements_as_they_come(client, view.measured)
+
+            def on_update(release: models.Release) -> None:
+                view.update(release)
+                measured(release)
+
+            release = client.wait_for_release(release_id, on_update, timeout_s)
+    except KeyboardInterrupt:
+        if release_id is None:
+            raise
+        out.print(f"\nRelease {release_id} goes on without you. Look at it with: greenroom show {release_id}")
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+    if out.is_terminal:
+        # The view that renewed itself is gone; plain lines have said this already.
+        out.print(render.release_head(release, title or zip_path.name))
+        out.print(render.stages(release))
+    out.print()
+    out.print(render.outcome(release))
+    return release
+
+
+def measurements_as_they_come(
+    client: GreenroomClient, tell: Callable[[int, float, float | None], None]
+) -> Callable[[models.Release], None]:
+    """A function that looks at a release and tells the mean of each power value once, when it is measured.
+
+    One request a power value, not one a poll: every request costs the platform time while it measures.
+    """
+    from greenroom.client import GreenroomError
+
+    told: set[int] = set()
+
+    def look(release: models.Release) -> None:
+        for value in release.progress:
+            if value.memory_mb in told or not value.total or value.done < value.total:
+                continue
+            told.add(value.memory_mb)
+            try:
+                found = client.measurements(release.release_id, memory_mb=value.memory_mb)
+            except GreenroomError:
+                # An extra; the result at the end has it all.
+                continue
+            durations = [m.duration_ms for m in found if m.duration_ms is not None and not m.error]
+            used = [m.max_memory_used_mb for m in found if m.max_memory_used_mb is not None]
+            if durations:
+                tell(value.memory_mb, sum(durations) / len(durations), max(used, default=None))
+
+    return look
+
+
+@contextmanager
+def as_zip(package: Path) -> Iterator[Path]:
+    """The package itself, or one made of the folder, which is gone afterwards."""
+    if package.is_file():
+        yield package
+        return
+    from greenroom.package.build import pack
+
+    with tempfile.TemporaryDirectory(prefix="greenroom-push-") as folder:
+        zip_path = Path(folder) / f"{package.resolve().name}.zip"
+        pack(package, zip_path)
+        yield zip_path
