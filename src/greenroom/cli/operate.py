@@ -79,7 +79,9 @@ def send(
                 print_json(message.to_json())
             else:
                 expected = ", ".join(result.algorithm for result in message.results) or "no one"
-                console().print(f"Message {message.message_id} is on its way; results are expected of: {expected}")
+                console().print(
+                    f"Message {message.message_id} is on its way; results are expected of: {expected}", soft_wrap=True
+                )
             return
         message = client.wait_for_message(name, message, timeout_s=timeout)
         stored = store_results(client, message, output, print_to_stdout=not as_json)
@@ -92,7 +94,7 @@ def send(
         err = console(stderr=True)
         err.print(render.message_table(message))
         for path in stored:
-            err.print(f"written: {path}")
+            err.print(f"written: {path}", soft_wrap=True)
     if message.status != "done" or any(result.status != "done" for result in message.results):
         raise typer.Exit(ExitCode.FAILED)
 
@@ -182,4 +184,4 @@ def rollback(
         print_json(answer.to_json())
         return
     taken_back = f"; release {answer.rolled_back_release_id} was taken back" if answer.rolled_back_release_id else ""
-    console().print(f"● LIVE  {name} version {answer.version}, release {answer.release_id}{taken_back}")
+    console().print(f"● LIVE  {name} version {answer.version}, release {answer.release_id}{taken_back}", soft_wrap=True)

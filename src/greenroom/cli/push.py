@@ -54,7 +54,9 @@ def push(
             if as_json:
                 print_json({"releaseId": release_id})
             else:
-                console().print(f"Uploaded as release {release_id}. Look at it with: greenroom show {release_id}")
+                console().print(
+                    f"Uploaded as release {release_id}. Look at it with: greenroom show {release_id}", soft_wrap=True
+                )
             return
         release = push_and_watch(client, zip_path, out, timeout_s=timeout)
     if as_json:
@@ -84,7 +86,9 @@ def push_and_watch(
     except KeyboardInterrupt:
         if release_id is None:
             raise
-        out.print(f"\nRelease {release_id} goes on without you. Look at it with: greenroom show {release_id}")
+        out.print(
+            f"\nRelease {release_id} goes on without you. Look at it with: greenroom show {release_id}", soft_wrap=True
+        )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     if out.is_terminal:
         # The view that renewed itself is gone; plain lines have said this already.
