@@ -1,0 +1,171 @@
+"""The registry against a real DynamoDB API: every change is conditional, and everything may be said twice."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator
+from importlib import resources
+from typing import Any
+from uuid import uuid4
+
+import boto3
+import pytest
+from cfnlint.decode import cfn_yaml
+from greenroom.embedded import EmbeddedAws
+
+from greenroom.releases import Conflict, LockHeld, NotFound, Progress, Registry, Status, new_release_id
+
+
+@pytest.fixture(scope="module")
+def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with EmbeddedAws.start(tmp_path_factory.mktemp("aws"), port=0) as aws:
+        session = boto3.Session(aws.access_key_id, aws.secret_access_key, region_name=aws.region)
+        yield session.client("dynamodb", endpoint_url=aws.endpoint_url)
+
+
+@pytest.fixture
+def registry(dynamodb: Any) -> Registry:
+    """A registry in a table of its own, as the template makes it."""
+    template = cfn_yaml.load(str(resources.files("greenroom.platform").joinpath("template.yaml")))
+    properties = json.loads(json.dumps(template["Resources"]["Registry"]["Properties"]))
+    properties["TableName"] = f"registry-{uuid4()}"
+    for name in ("PointInTimeRecoverySpecification", "StreamSpecification"):
+        del properties[name]
+    dynamodb.create_table(**properties)
+    return Registry(dynamodb, properties["TableName"])
+
+
+def registered(registry: Registry, name: str = "nsx-in") -> str:
+    release_id = new_release_id()
+    registry.create_release(release_id, "nsx.zip")
+    values = {"algorithm": name, "type": "in", "metadata": json.dumps({"next": ["asa"], "timeout": 7}), "cases": ["a"]}
+    assert registry.register(release_id, values)
+    return release_id
+
+
+def tested(registry: Registry, version: str) -> str:
+    release_id = registered(registry)
+    way = [Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING]
+    for before, after in itertools.pairwise(way):
+        registry.change_status(release_id, after, before=before)
+    registry.record_choice(release_id, version=version, memory_mb=256, cost_usd_per_million=1.25)
+    return release_id
+
+
+def test_a_new_release_waits_for_its_upload(registry: Registry) -> None:
+    release_id = new_release_id()
+    registry.create_release(release_id, "nsx.zip")
+    release = registry.release(release_id)
+    assert release.status is Status.UPLOADING
+    assert [change.status for change in release.history] == [Status.UPLOADING]
+    assert [each.release_id for each in registry.in_flight()] == [release_id]
+    with pytest.raises(Conflict):
+        registry.create_release(release_id, "nsx.zip")
+
+
+def test_what_is_not_there_is_not_found(registry: Registry) -> None:
+    with pytest.raises(NotFound):
+        registry.release(new_release_id())
+    with pytest.raises(NotFound):
+        registry.algorithm("nobody")
+
+
+def test_a_status_changes_once_and_only_from_the_status_before(registry: Registry) -> None:
+    release_id = registered(registry)
+    assert registry.change_status(release_id, Status.PROVISIONING, before=Status.REGISTERED)
+    assert not registry.change_status(release_id, Status.PROVISIONING, before=Status.REGISTERED)
+    with pytest.raises(Conflict):
+        registry.change_status(release_id, Status.TESTING, before=Status.PROVISIONED)
+    with pytest.raises(Conflict):
+        registry.change_status(release_id, Status.LIVE, before=Status.PROVISIONING)
+    assert len(registry.release(release_id).history) == 3
+
+
+def test_an_ended_release_is_no_longer_in_flight_and_keeps_its_reason(registry: Registry) -> None:
+    release_id = registered(registry)
+    registry.change_status(release_id, Status.FAILED, before=Status.REGISTERED, reason="x" * 100_000)
+    assert registry.in_flight() == []
+    reason = registry.release(release_id).reason
+    assert reason and len(reason) == 8_000
+
+
+def test_registering_twice_changes_nothing_and_an_older_upload_is_not_the_latest(registry: Registry) -> None:
+    older, newer = new_release_id(), new_release_id()
+    values = {"algorithm": "nsx-in", "type": "in", "metadata": "{}", "cases": ["a"]}
+    for release_id in (newer, older):
+        registry.create_release(release_id, "nsx.zip")
+        assert registry.register(release_id, values)
+        assert not registry.register(release_id, values)
+    assert registry.algorithm("nsx-in").latest_release_id == max(older, newer)
+    page, more = registry.releases_of("nsx-in", limit=1)
+    assert [each.release_id for each in page] == [max(older, newer)]
+    rest, _ = registry.releases_of("nsx-in", before=more)
+    assert [each.release_id for each in rest] == [min(older, newer)]
+
+
+def test_going_live_retires_the_one_before_and_remembers_the_last_three(registry: Registry) -> None:
+    ids = []
+    for number in range(6):
+        ids.append(tested(registry, str(number)))
+        registry.go_live(registry.release(ids[-1]))
+    registry.go_live(registry.release(ids[-1]))
+    algorithm = registry.algorithm("nsx-in")
+    assert algorithm.live and (algorithm.live.release_id, algorithm.live.version) == (ids[-1], "5")
+    assert [before.version for before in algorithm.live_before] == ["4", "3", "2"]
+    assert (algorithm.memory_mb, algorithm.cost_usd_per_million) == (256, 1.25)
+    assert (algorithm.next, algorithm.timeout_s) == (("asa",), 7)
+    assert [registry.release(each).status for each in ids] == [Status.RETIRED] * 5 + [Status.LIVE]
+
+
+def test_rolling_back_swaps_two_releases(registry: Registry) -> None:
+    first, second = tested(registry, "1"), tested(registry, "2")
+    for release_id in (first, second):
+        registry.go_live(registry.release(release_id))
+    registry.roll_back("nsx-in", registry.release(first))
+    assert registry.release(first).status is Status.LIVE
+    assert registry.release(second).status is Status.ROLLED_BACK
+    assert [before.release_id for before in registry.algorithm("nsx-in").live_before] == [second]
+    with pytest.raises(Conflict):
+        registry.roll_back("nsx-in", registry.release(first))
+
+
+def test_a_failed_release_never_goes_live(registry: Registry) -> None:
+    release_id = tested(registry, "1")
+    stale = registry.release(release_id)
+    registry.change_status(release_id, Status.FAILED, before=Status.TESTING, reason="swept")
+    with pytest.raises(Conflict):
+        registry.go_live(stale)
+    assert registry.algorithm("nsx-in").live is None
+
+
+def test_a_lock_has_one_owner_until_it_expires(registry: Registry) -> None:
+    registry.acquire_lock("nsx-in", "one", seconds=60)
+    registry.acquire_lock("nsx-in", "one", seconds=60)
+    with pytest.raises(LockHeld) as held:
+        registry.acquire_lock("nsx-in", "two", seconds=60)
+    assert held.value.owner == "one"
+    registry.release_lock("nsx-in", "two")
+    owner = registry.lock_owner("nsx-in")
+    assert owner and owner[0] == "one"
+    registry.acquire_lock("nsx-in", "one", seconds=-1)
+    registry.acquire_lock("nsx-in", "two", seconds=60)
+    registry.release_lock("nsx-in", "two")
+    assert registry.lock_owner("nsx-in") is None
+
+
+def test_findings_are_added_up_by_power_value(registry: Registry) -> None:
+    release_id = registered(registry)
+    registry.put_progress(release_id, "000#00000", Progress(256, 3, 10, 0))
+    registry.put_progress(release_id, "000#00000", Progress(256, 10, 10, 1))
+    registry.put_progress(release_id, "001#00010", Progress(256, 2, 5, 0))
+    registry.put_progress(release_id, "000#00000", Progress(128, 1, 10, 0))
+    registry.put_summary(release_id, {"sentence": "256 MB"})
+    summary, progress = registry.findings(release_id)
+    assert summary == {"sentence": "256 MB"}
+    assert progress == [Progress(128, 1, 10, 0), Progress(256, 12, 15, 1)]
+
+
+def test_repeats_are_counted(registry: Registry) -> None:
+    release_id = registered(registry)
+    assert [registry.count_repeat(release_id) for _ in range(3)] == [1, 2, 3]
