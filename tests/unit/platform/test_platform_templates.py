@@ -53,12 +53,12 @@ def resources_of(template: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def statements(template: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    found = []
-    for role, properties in resources_of(template, "AWS::IAM::Role").items():
-        for policy in properties["Policies"]:
-            for statement in policy["PolicyDocument"]["Statement"]:
-                found.append((role, statement["Fn::If"][1] if "Fn::If" in statement else statement))
-    return found
+    return [
+        (role, statement["Fn::If"][1] if "Fn::If" in statement else statement)
+        for role, properties in resources_of(template, "AWS::IAM::Role").items()
+        for policy in properties["Policies"]
+        for statement in policy["PolicyDocument"]["Statement"]
+    ]
 
 
 def texts(value: Any) -> list[str]:
