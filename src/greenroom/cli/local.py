@@ -90,7 +90,11 @@ def up(
     """
     out = console()
     if detach:
-        up_detached(out, data, port, prefix)
+        run = start_process(
+            data, port=port, prefix=prefix, tell=lambda line: out.print(line, style="dim", soft_wrap=True)
+        )
+        out.print(f"{READY}: process {run.pid}, its log is {data / LOG_FILE}", soft_wrap=True)
+        tell_where(out, run, data)
         return
     started_s = time.monotonic()
     with platform_up(data, port=port, prefix=prefix, on_progress=progress_printer(out)) as run:
@@ -174,8 +178,19 @@ def wait_for_a_signal() -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def up_detached(out: Console, data: Path, port: int, prefix: str) -> None:
-    """Starts `up` as a process of its own, shows its progress, and returns when it is ready."""
+def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], None]) -> run_file.Run:
+    """Starts `up` as a process of its own and returns when it is ready.
+
+    Args:
+        data: the data folder.
+        port: on the loopback interface; 0 takes a free one.
+        prefix: of the platform's stack.
+        tell: called with each line of progress.
+
+    Raises:
+        UsageProblem: a platform runs on the folder already.
+        typer.Exit: it did not start; why was printed.
+    """
     with run_file.held(data):
         """Nobody else runs on it; if somebody is quicker than the new process, that one says so."""
     log_path = data / LOG_FILE
@@ -185,17 +200,19 @@ def up_detached(out: Console, data: Path, port: int, prefix: str) -> None:
             [*command, "--prefix", prefix], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
     deadline_s = time.monotonic() + START_LIMIT_S
-    with log_path.open(errors="replace") as lines:
-        while child.poll() is None and time.monotonic() < deadline_s:
-            for line in lines:
-                if not line.startswith(READY):
-                    out.print(line.rstrip("\n"), style="dim", soft_wrap=True)
-            run = run_file.read(data)
-            if run and run.pid == child.pid:
-                out.print(f"{READY}: process {run.pid}, its log is {log_path}", soft_wrap=True)
-                tell_where(out, run, data)
-                return
-            time.sleep(POLL_S)
+    try:
+        with log_path.open(errors="replace") as lines:
+            while child.poll() is None and time.monotonic() < deadline_s:
+                for line in lines:
+                    if not line.startswith(READY):
+                        tell(line.rstrip("\n"))
+                run = run_file.read(data)
+                if run and run.pid == child.pid:
+                    return run
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        child.terminate()
+        raise
     if child.poll() is None:
         child.terminate()
         what, code = f"the platform was not ready after {START_LIMIT_S:.0f} s", int(ExitCode.UNREACHABLE)
@@ -206,19 +223,26 @@ def up_detached(out: Console, data: Path, port: int, prefix: str) -> None:
     raise typer.Exit(code)
 
 
-def down(data: DataOption = DEFAULT_DATA) -> None:
-    """Stop the platform that runs on this machine. What it holds stays in the data folder."""
-    run = running(data)
+def stop_process(data: Path, run: run_file.Run) -> None:
+    """Asks a platform's process to end, and waits until it has.
+
+    Raises:
+        typer.Exit: it did not end in time; that was printed.
+    """
     os.kill(run.pid, signal.SIGTERM)
     deadline_s = time.monotonic() + STOP_LIMIT_S
     while run_file.is_running(data):
         if time.monotonic() > deadline_s:
-            print_error(
-                f"process {run.pid} did not stop within {STOP_LIMIT_S:.0f} s", str(data), "It may still be saving."
-            )
+            what = f"process {run.pid} did not stop within {STOP_LIMIT_S:.0f} s"
+            print_error(what, str(data), "It may still be saving what it holds.")
             raise typer.Exit(ExitCode.UNREACHABLE)
         time.sleep(POLL_S)
-    console().print(f"Stopped. `greenroom up` on {data} carries on.")
+
+
+def down(data: DataOption = DEFAULT_DATA) -> None:
+    """Stop the platform that runs on this machine. What it holds stays in the data folder."""
+    stop_process(data, running(data))
+    console().print(f"Stopped. `greenroom up` on {data} carries on.", soft_wrap=True)
 
 
 def env(

@@ -59,22 +59,20 @@ def push(
                 )
             return
         release = push_and_watch(client, zip_path, out, timeout_s=timeout)
+    print_result(out, release, zip_path.name)
     if as_json:
         print_json(release.to_json())
     if release.status != "LIVE":
         raise typer.Exit(ExitCode.FAILED)
 
 
-def push_and_watch(
-    client: GreenroomClient, zip_path: Path, out: Console, *, timeout_s: float, title: str | None = None
-) -> models.Release:
-    """Uploads a package, shows its release until it has ended, and then the result."""
-    from greenroom.cli import render
+def push_and_watch(client: GreenroomClient, zip_path: Path, out: Console, *, timeout_s: float) -> models.Release:
+    """Uploads a package and shows its release until it has ended."""
     from greenroom.cli.live import view_of_release
 
     release_id = None
     try:
-        with view_of_release(out, title or zip_path.name) as view:
+        with view_of_release(out, zip_path.name) as view:
             release_id = client.upload_package(zip_path, view.uploading)
             measured = measurements_as_they_come(client, view.measured)
 
@@ -90,13 +88,19 @@ def push_and_watch(
             f"\nRelease {release_id} goes on without you. Look at it with: greenroom show {release_id}", soft_wrap=True
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
+    return release
+
+
+def print_result(out: Console, release: models.Release, title: str) -> None:
+    """What stays on the screen of a release that has ended."""
+    from greenroom.cli import render
+
     if out.is_terminal:
         # The view that renewed itself is gone; plain lines have said this already.
-        out.print(render.release_head(release, title or zip_path.name))
+        out.print(render.release_head(release, title))
         out.print(render.stages(release))
     out.print()
     out.print(render.outcome(release))
-    return release
 
 
 def measurements_as_they_come(
