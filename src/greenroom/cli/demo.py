@@ -94,8 +94,9 @@ def demo(
 ) -> None:
     """Show the main job on this machine, from an empty folder to a translated firewall.
 
-    Three real algorithms go live, a broken release does not, and a document goes through production. It needs the repository's examples, takes some minutes, and leaves nothing behind. The exit code is 0 only when
-    everything went as it should.
+    Three real algorithms go live, a broken release does not, and a document goes through production. It needs the
+    repository's examples, takes some minutes and leaves nothing behind. The exit code is 0 only when everything went
+    as it should.
     """
     from rich.console import Console
 
