@@ -236,7 +236,7 @@ def send_document(story: Story, client: GreenroomClient, sender: str, document: 
     )
     story.show(Text(f"\n$ greenroom send {sender} {document.name} --wait", style="bold"), in_picture=True)
     started_s = time.monotonic()
-    message = client.wait_for_message(sender, client.send(sender, document), timeout_s=MESSAGE_LIMIT_S)
+    message = client.wait_for_message(sender, client.send(sender, document).message_id, timeout_s=MESSAGE_LIMIT_S)
     passed_s = time.monotonic() - started_s
     story.show(render.message_table(message), Text())
     for result in message.results:

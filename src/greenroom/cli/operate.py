@@ -83,7 +83,7 @@ def send(
                     f"Message {message.message_id} is on its way; results are expected of: {expected}", soft_wrap=True
                 )
             return
-        message = client.wait_for_message(name, message, timeout_s=timeout)
+        message = client.wait_for_message(name, message.message_id, to=to, timeout_s=timeout)
         stored = store_results(client, message, output, print_to_stdout=not as_json)
     if as_json:
         print_json(message.to_json())

@@ -291,19 +291,32 @@ class GreenroomClient:
     def wait_for_message(
         self,
         name: str,
-        message: models.Message,
+        message_id: str,
+        *,
+        to: Sequence[str] | None = None,
         on_update: Callable[[models.Message], None] | None = None,
         timeout_s: float | None = None,
     ) -> models.Message:
-        """Waits until every result of a message is there, or has failed. Arguments and errors as above."""
-        to = [result.algorithm for result in message.results] or None
+        """Waits until every result of a message is there, or has failed.
+
+        Args:
+            name: the algorithm it was sent to.
+            message_id: which message.
+            to: the route it was sent with; None means all that the algorithm names as next.
+            on_update: called with every answer.
+            timeout_s: the longest wait in seconds; None waits for ever.
+
+        Raises:
+            WaitTimeout: a result is still missing.
+            Unreachable, PlatformFault: no answer for 30 s on end.
+        """
 
         def describe(last: models.Message | None) -> str:
             pending = [r.algorithm for r in last.results if r.status == "pending"] if last else []
-            return f"message {message.message_id} has no answer yet" + (f" of {', '.join(pending)}" if pending else "")
+            return f"message {message_id} has no answer yet" + (f" of {', '.join(pending)}" if pending else "")
 
         return self._wait(
-            lambda: self.message(name, message.message_id, to=to),
+            lambda: self.message(name, message_id, to=to),
             done=lambda answer: answer.ended,
             stage=lambda answer: answer.status,
             describe=describe,

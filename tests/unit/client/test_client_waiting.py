@@ -8,7 +8,7 @@ import pytest
 from stand_in_api import RELEASE_ID, TOKEN, Answer, release
 
 from greenroom.client import GreenroomError, PlatformFault, Unauthorized, UploadRefused, WaitTimeout
-from greenroom.client.models import Message, MessageResult
+from greenroom.client.models import MessageResult
 
 PATH = f"/releases/{RELEASE_ID}"
 
@@ -90,9 +90,8 @@ def message(*statuses: str) -> dict[str, object]:
 def test_a_message_is_waited_for_with_the_route_it_took(api, client):
     path = "/algorithms/nsx-in/messages/M1"
     api.on("GET", path, Answer(body=message("done", "pending")), Answer(body=message("done", "done")))
-    sent = Message.model_validate(message("pending", "pending"))
 
-    answer = client.wait_for_message("nsx-in", sent)
+    answer = client.wait_for_message("nsx-in", "M1", to=["asa", "aws-sg"])
 
     assert [result.status for result in answer.results] == ["done", "done"]
     assert {seen.query["to"] for seen in api.seen} == {"asa,aws-sg"}
@@ -102,7 +101,7 @@ def test_a_message_without_an_answer_is_said_to_wait_for_whom(api, client):
     api.on("GET", "/algorithms/nsx-in/messages/M1", Answer(body=message("done", "pending")))
 
     with pytest.raises(WaitTimeout, match="M1 has no answer yet of aws-sg after 3 s"):
-        client.wait_for_message("nsx-in", Message(message_id="M1"), timeout_s=3)
+        client.wait_for_message("nsx-in", "M1", timeout_s=3)
 
 
 def test_a_result_is_downloaded_as_it_is_and_without_the_token(api, client):
