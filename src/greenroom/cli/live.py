@@ -147,7 +147,7 @@ class LineView:
         self._title = title
         self._started_s = clock()
         self._release_id = ""
-        self._status = ""
+        self._statuses_told = 0
         self._done: dict[int, int] = {}
 
     def __enter__(self) -> Self:
@@ -166,9 +166,11 @@ class LineView:
         if release.release_id != self._release_id:
             self._release_id = release.release_id
             self._line(f"release {release.release_id}")
-        if release.status != self._status:
-            self._status = release.status
-            self._line(f"{release.status}: {render.STATUS_MEANINGS.get(release.status, '')}")
+        # A status may come and go between two looks; the history has every one.
+        statuses = [entry.status for entry in release.history] or [release.status]
+        for status in statuses[self._statuses_told :]:
+            self._line(f"{status}: {render.STATUS_MEANINGS.get(status, '')}")
+        self._statuses_told = max(self._statuses_told, len(statuses))
         for value in sorted(release.progress, key=lambda value: value.memory_mb):
             # Four lines a power value are enough to see that it moves.
             quarter = 4 * value.done // value.total if value.total else 0

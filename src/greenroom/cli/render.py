@@ -128,7 +128,7 @@ def table(*columns: str, right: Iterable[str] = ()) -> Table:
     """An empty table in the house's style; the columns named in `right` are numbers."""
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
     for column in columns:
-        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=column != "reason")
+        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=True)
     return made
 
 
@@ -411,7 +411,7 @@ def status_page(status: models.Status) -> RenderableType:
         flight = table("release", "algorithm", "status")
         for release in status.releases_in_flight:
             flight.add_row(clean(release.release_id), or_dash(release.algorithm), status_text(release.status))
-        parts.append(flight)
+        parts += [flight, Text()]
     else:
         parts += [Text("none", style="dim"), Text()]
     parts.append(heading("Queues"))
@@ -420,7 +420,7 @@ def status_page(status: models.Status) -> RenderableType:
         for queue in status.queues:
             oldest = seconds(queue.oldest_age_s) if queue.oldest_age_s is not None else NOTHING
             queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight), oldest)
-        parts.append(queues)
+        parts += [queues, Text()]
     else:
         parts += [Text("none", style="dim"), Text()]
     if status.dead_letters:

@@ -101,16 +101,18 @@ def test_the_terminal_is_left_clean_and_with_its_cursor():
     assert written(console).endswith(up_and_erase)
 
 
-def test_plain_lines_have_no_control_codes_and_tell_every_event_once(clock):
+def test_plain_lines_have_no_control_codes_and_tell_every_event_once_even_a_status_nobody_saw(clock):
     console = pipe()
     with LineView(console, "nsx\x1b.zip", clock) as view:
         for sent in (500, 1000, 2048):
             view.uploading(sent, 2048)
-        for status in ("UPLOADING", "UPLOADING", "TESTING", "TESTING"):
+        past = history(("UPLOADING", 0), ("REGISTERED", 0.1), ("TESTING", 0.2))
+        for seen in (1, 1, 3, 3):
             clock.now_s += 1
-            view.update(release(LIVE | {"status": status}))
-        view.update(release(LIVE | {"status": "TESTING", "progress": PROGRESS}))
-        view.update(release(LIVE | {"status": "TESTING", "progress": PROGRESS}))
+            view.update(release(LIVE | {"status": past[seen - 1]["status"], "history": past[:seen]}))
+        testing = LIVE | {"status": "TESTING", "history": past, "progress": PROGRESS}
+        view.update(release(testing))
+        view.update(release(testing))
         view.measured(128, 412.3, 143)
 
     lines = written(console).split("\n")
@@ -119,6 +121,7 @@ def test_plain_lines_have_no_control_codes_and_tell_every_event_once(clock):
     assert [line.split("  ")[-1].strip() for line in lines[1:-1]] == [
         f"release {LIVE['releaseId']}",
         "UPLOADING: waiting for the package",
+        "REGISTERED: package read and checked",
         "TESTING: tested backstage, beside the live version",
         "128 MB: 30 of 30",
         "256 MB: 12 of 30, 2 failed",
