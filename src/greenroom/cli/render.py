@@ -125,10 +125,13 @@ def status_text(status: str) -> Text:
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table in the house's style; the columns named in `right` are numbers."""
-    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim")
+    """An empty table in the house's style; the columns named in `right` are numbers, the last one may be words."""
+    words = columns[-1] in ("reason", "error")
+    made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", expand=words)
     for column in columns:
-        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=True)
+        # Words take the room that the other columns leave, and are cut off at its end.
+        rest = 1 if words and column == columns[-1] else None
+        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=True, ratio=rest)
     return made
 
 

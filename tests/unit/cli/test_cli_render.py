@@ -205,3 +205,10 @@ def test_less_than_two_points_are_no_chart(count):
     values = [power_value(256, 1.0, 1.0)][:count]
 
     assert render.charts(models.Summary.model_validate({"powerValues": values})) is None
+
+
+def test_a_long_reason_takes_no_room_from_the_other_columns():
+    text = drawn(render.releases_table([release(FAILED | {"reason": "word " * 100})]))
+
+    line = line_with(text, "FAILED")
+    assert FAILED["releaseId"] in line and "ago" in line and line.rstrip().endswith("…")
