@@ -117,7 +117,7 @@ def platform_up(
 
     with run_file.held(data_dir):
         on_progress("Starting the embedded AWS")
-        with EmbeddedAws(data_dir, port=port) as aws:
+        with EmbeddedAws.start(data_dir, port=port) as aws:
             session = boto3.Session(
                 aws_access_key_id=aws.access_key_id,
                 aws_secret_access_key=aws.secret_access_key,
