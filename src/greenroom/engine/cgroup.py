@@ -1,0 +1,238 @@
+"""CPU share, memory ceiling and standing still, through the kernel's control groups, version 1 or 2.
+
+A function gets `MemorySize / 1769` of one vCPU: "At 1,769 MB, a function has the equivalent of one vCPU"
+(https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). The share is enforced over 20 ms, the period
+measured on Lambda itself (Zhang et al., "Demystifying CPU throttling on AWS Lambda", and DESIGN, section 7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal, Protocol
+from uuid import uuid4
+
+MB_PER_VCPU = 1_769
+PERIOD_US = 20_000
+MIN_QUOTA_US = 1_000
+"""The least that the kernel accepts: https://docs.kernel.org/scheduler/sched-bwc.html"""
+
+V1_ROOT = Path("/sys/fs/cgroup")
+V1_CONTROLLERS = ("cpu", "memory", "freezer")
+
+
+def quota_us(memory_mb: int) -> int:
+    """CPU time in microseconds that a memory size has in each period of 20 ms."""
+    return max(MIN_QUOTA_US, round(PERIOD_US * memory_mb / MB_PER_VCPU))
+
+
+@dataclass(frozen=True)
+class Isolation:
+    """What this machine allows the engine: how CPU and memory are limited, and whether files are kept apart."""
+
+    limits: Literal["cgroup v1", "cgroup v2", "none"]
+    namespaces: bool
+    cpus: int
+
+    def describe(self) -> str:
+        """One sentence for people."""
+        if self.limits == "none":
+            return (
+                "no limits: this process may not make control groups, so every memory size has the whole machine. "
+                "Run as root on Linux for durations that depend on memory"
+            )
+        files = "files in name spaces" if self.namespaces else "files not kept apart"
+        return f"CPU and memory by {self.limits}, {files}, {self.cpus} CPUs"
+
+
+class Group(Protocol):
+    """The control group of one execution environment."""
+
+    def add(self, pid: int) -> None:
+        """Put a process, and all that it will start, into the group."""
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Set the ceiling; a process that goes over it is killed."""
+
+    def limit_cpu(self, share_us: int | None) -> None:
+        """Set CPU time per period, or take the limit away."""
+
+    def freeze(self, frozen: bool) -> None:
+        """Make all processes stand still, or go on."""
+
+    def out_of_memory(self) -> bool:
+        """Whether the kernel has killed a process of the group for its memory."""
+
+    def peak_bytes(self) -> int:
+        """The most memory that the group has used."""
+
+    def remove(self) -> None:
+        """Kill what is left in the group and remove it."""
+
+
+class V1Group:
+    """A control group of version 1: one folder in each controller's hierarchy."""
+
+    def __init__(self, name: str) -> None:
+        self._folders = {controller: V1_ROOT / controller / "greenroom" / name for controller in V1_CONTROLLERS}
+        for folder in self._folders.values():
+            folder.mkdir(parents=True)
+
+    def _write(self, controller: str, file: str, value: object) -> None:
+        (self._folders[controller] / file).write_text(str(value))
+
+    def add(self, pid: int) -> None:
+        for controller in V1_CONTROLLERS:
+            self._write(controller, "cgroup.procs", pid)
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        self._write("memory", "memory.limit_in_bytes", limit_bytes)
+        with contextlib.suppress(OSError):  # absent where swap is not accounted for
+            self._write("memory", "memory.memsw.limit_in_bytes", limit_bytes)
+
+    def limit_cpu(self, share_us: int | None) -> None:
+        self._write("cpu", "cpu.cfs_quota_us", -1)
+        if share_us is not None:
+            self._write("cpu", "cpu.cfs_period_us", PERIOD_US)
+            self._write("cpu", "cpu.cfs_quota_us", share_us)
+
+    def freeze(self, frozen: bool) -> None:
+        self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
+
+    def out_of_memory(self) -> bool:
+        text = (self._folders["memory"] / "memory.oom_control").read_text()
+        return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
+
+    def peak_bytes(self) -> int:
+        return int((self._folders["memory"] / "memory.max_usage_in_bytes").read_text())
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self.freeze(False)
+        _kill_all(self._folders["freezer"] / "cgroup.procs")
+        for folder in self._folders.values():
+            _remove(folder)
+
+
+class V2Group:
+    """A control group of version 2."""
+
+    def __init__(self, name: str) -> None:
+        self._folder = _v2_home() / name
+        self._folder.mkdir(parents=True)
+
+    def _write(self, file: str, value: object) -> None:
+        (self._folder / file).write_text(str(value))
+
+    def add(self, pid: int) -> None:
+        self._write("cgroup.procs", pid)
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        self._write("memory.max", limit_bytes)
+        with contextlib.suppress(OSError):
+            self._write("memory.swap.max", 0)
+
+    def limit_cpu(self, share_us: int | None) -> None:
+        self._write("cpu.max", f"{'max' if share_us is None else share_us} {PERIOD_US}")
+
+    def freeze(self, frozen: bool) -> None:
+        self._write("cgroup.freeze", int(frozen))
+
+    def out_of_memory(self) -> bool:
+        text = (self._folder / "memory.events").read_text()
+        return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
+
+    def peak_bytes(self) -> int:
+        try:
+            return int((self._folder / "memory.peak").read_text())
+        except FileNotFoundError:  # before Linux 5.19
+            return int((self._folder / "memory.current").read_text())
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._write("cgroup.kill", 1)
+        _kill_all(self._folder / "cgroup.procs")
+        _remove(self._folder)
+
+
+def new_group() -> Group | None:
+    """Return a new control group for one environment, or None where this process may not make any."""
+    match isolation().limits:
+        case "cgroup v1":
+            return V1Group(uuid4().hex)
+        case "cgroup v2":
+            return V2Group(uuid4().hex)
+        case _:
+            return None
+
+
+@cache
+def isolation() -> Isolation:
+    """Find out, by trying, what this machine allows."""
+    cpus = os.cpu_count() or 1
+    namespaces = hasattr(os, "geteuid") and os.geteuid() == 0 and Path("/proc/self/ns/mnt").exists()
+    for limits, kind in (("cgroup v1", V1Group), ("cgroup v2", V2Group)):
+        try:
+            group = kind(f"probe-{uuid4().hex}")
+        except OSError:
+            continue
+        try:
+            group.limit_cpu(PERIOD_US)
+            group.limit_memory(1 << 30)
+            group.freeze(False)
+        except OSError:
+            continue
+        finally:
+            group.remove()
+        return Isolation("cgroup v1" if limits == "cgroup v1" else "cgroup v2", namespaces, cpus)
+    return Isolation("none", namespaces, cpus)
+
+
+@cache
+def _v2_home() -> Path:
+    """A folder of version 2's hierarchy whose children may use the controllers: below the root, or below our own."""
+    root = Path("/sys/fs/cgroup")
+    if not (root / "cgroup.controllers").exists():
+        raise OSError("there is no control group hierarchy of version 2")
+    own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2]
+    for parent in (root, root / own.lstrip("/")):
+        try:
+            home = parent / "greenroom"
+            home.mkdir(exist_ok=True)
+            for folder in (parent, home):
+                (folder / "cgroup.subtree_control").write_text("+cpu +memory")
+        except OSError:
+            continue
+        return home
+    raise OSError("this process may not make control groups")
+
+
+def _kill_all(procs: Path) -> None:
+    for _ in range(50):
+        try:
+            pids = procs.read_text().split()
+        except OSError:
+            return
+        if not pids:
+            return
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.002)
+
+
+def _remove(folder: Path) -> None:
+    for _ in range(100):
+        try:
+            folder.rmdir()
+        except FileNotFoundError:
+            return
+        except OSError:
+            time.sleep(0.005)  # the kernel still counts a process that has just died
+        else:
+            return

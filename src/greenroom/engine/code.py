@@ -1,0 +1,105 @@
+"""Function code and layers on disk: unpacked once by their SHA-256, read-only, never half written."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import shutil
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from greenroom.engine.spec import LayerCode
+
+MAX_UNPACKED_BYTES = 262_144_000
+"""Function and layers together, unpacked.
+https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+MAX_ENTRIES = 100_000
+
+# Packages whose presence in a function's own code says: this one brings its own SDK.
+SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six.py")
+
+
+class BadCode(ValueError):
+    """A ZIP that can't be unpacked."""
+
+
+class CodeStore:
+    """Unpacked ZIPs below one folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+
+    def unpack(self, zip_bytes: bytes) -> Path:
+        """Return the folder that holds a ZIP's files. Raises BadCode."""
+        return self._store(hashlib.sha256(zip_bytes).hexdigest(), [zip_bytes])
+
+    def layers(self, layers: Sequence[LayerCode]) -> Path | None:
+        """Return the folder to be seen as /opt: the layers' files one over the other, in their order."""
+        if not layers:
+            return None
+        digest = hashlib.sha256()
+        for layer in layers:
+            digest.update(hashlib.sha256(layer.zip_bytes).digest())
+        return self._store(f"opt-{digest.hexdigest()}", [layer.zip_bytes for layer in layers])
+
+    def _store(self, name: str, zips: Iterable[bytes]) -> Path:
+        target = self._folder / name
+        with self._lock:
+            if target.is_dir():
+                return target
+            unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self._folder))
+            try:
+                for zip_bytes in zips:
+                    _extract(zip_bytes, unfinished)
+                unfinished.chmod(0o755)
+                unfinished.rename(target)
+            except BaseException:
+                shutil.rmtree(unfinished, ignore_errors=True)
+                raise
+        return target
+
+
+def _extract(zip_bytes: bytes, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(io.BytesIO(zip_bytes)) as archive:
+            entries = archive.infolist()
+            if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+                raise BadCode("the code is larger than Lambda allows")
+            for entry in entries:
+                path = Path(archive.extract(entry, folder))
+                # Lambda needs what it runs to be readable by all; an executable stays one.
+                mode = entry.external_attr >> 16
+                path.chmod(0o755 if path.is_dir() or mode & 0o111 else 0o644)
+    except (zipfile.BadZipFile, OSError, ValueError) as error:
+        raise BadCode(f"the code can't be unpacked: {error}") from error
+
+
+def brings_own_sdk(*folders: Path | None) -> bool:
+    """Whether the code holds packages that the prepared process would have imported already, in another version."""
+    return any(
+        (folder / prefix / name).exists()
+        for folder in folders
+        if folder is not None
+        for prefix in ("", "python")
+        for name in SDK_PACKAGES
+    )
+
+
+def imports_sdk(*folders: Path | None) -> bool:
+    """Whether any Python file in the code, as far as it is the author's own, names boto3."""
+    for folder in folders:
+        if folder is None:
+            continue
+        for root, names, files in os.walk(folder):
+            names[:] = [name for name in names if name not in ("__pycache__", "tests")]
+            for file in files:
+                if file.endswith(".py") and b"boto3" in Path(root, file).read_bytes():
+                    return True
+    return False

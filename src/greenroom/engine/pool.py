@@ -1,0 +1,306 @@
+"""The engine's face: hands an invocation to an execution environment, warm or new, and tells what became of it."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal
+
+from greenroom.engine import cgroup
+from greenroom.engine.code import CodeStore, brings_own_sdk, imports_sdk
+from greenroom.engine.environment import Environment, Outcome
+from greenroom.engine.report import PlatformLog, Report, billed_ms, timeout_message
+from greenroom.engine.spec import FunctionSpec, InvokeResult, LayerCode, LogEvent
+from greenroom.engine.zygote import Layout, Zygote
+
+IDLE_S = 600.0
+"""How long an environment stands still before it is ended. AWS does not say how long it waits."""
+
+REAP_EVERY_S = 5.0
+
+Key = tuple[str, str, str, str]
+
+logger = logging.getLogger(__name__)
+
+
+class Engine:
+    """Runs Lambda functions in execution environments on this machine. All methods may be called by many threads.
+
+    Args:
+        data_dir: folder for unpacked code; everything in it can be made again.
+        environment: variables that every function gets beside its own, for example `AWS_ENDPOINT_URL`.
+        max_concurrency: how many invocations may run at once; more are throttled.
+        idle_s: seconds after which an unused environment is ended.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        environment: Mapping[str, str] | None = None,
+        max_concurrency: int = 100,
+        idle_s: float = IDLE_S,
+    ) -> None:
+        self._environment = dict(environment or {})
+        self._idle_s = idle_s
+        self._slots = threading.BoundedSemaphore(max_concurrency)
+        self._lock = threading.Lock()
+        self._idle: dict[Key, list[Environment]] = {}
+        self._busy: set[Environment] = set()
+        self._sources: dict[Key, tuple[Path, Path | None, bool]] = {}
+        self._zygotes: dict[bool, Zygote] = {}
+        self._closed = threading.Event()
+        self._jailed = cgroup.isolation().namespaces
+        self._code = CodeStore(data_dir / "code")
+        self._scratch = Path(tempfile.mkdtemp(prefix="greenroom-engine-"))
+        self._layout = Layout(data_dir / "code", self._scratch, self._jailed)
+        threading.Thread(target=self._reap, name="greenroom-reaper", daemon=True).start()
+
+    def invoke(
+        self,
+        spec: FunctionSpec,
+        payload: bytes,
+        *,
+        invoked_function_arn: str,
+        request_id: str,
+        code: Callable[[], bytes],
+        layers: Callable[[], Sequence[LayerCode]] = tuple,
+        credentials: Callable[[], Mapping[str, str]] = dict,
+        client_context: str | None = None,
+        trace_id: str | None = None,
+    ) -> InvokeResult:
+        """Run one invocation and wait for its end.
+
+        `code`, `layers` and `credentials` are asked for only when a new environment needs them. What the function does
+        wrong is in the result; an exception means that the engine itself could not run it.
+        """
+        if self._closed.is_set() or not self._slots.acquire(blocking=False):
+            return InvokeResult(b"", throttled=True, executed_version=spec.version)
+        try:
+            return self._invoke(
+                spec, payload, invoked_function_arn, request_id, code, layers, credentials, client_context, trace_id
+            )
+        finally:
+            self._slots.release()
+
+    def close(self) -> None:
+        """End all environments. Invocations that are under way end with them."""
+        self._closed.set()
+        with self._lock:
+            environments = [*self._busy, *(each for idle in self._idle.values() for each in idle)]
+            self._idle.clear()
+            zygotes, self._zygotes = list(self._zygotes.values()), {}
+        for environment in environments:
+            environment.close()
+        for zygote in zygotes:
+            zygote.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _invoke(
+        self,
+        spec: FunctionSpec,
+        payload: bytes,
+        invoked_function_arn: str,
+        request_id: str,
+        code: Callable[[], bytes],
+        layers: Callable[[], Sequence[LayerCode]],
+        credentials: Callable[[], Mapping[str, str]],
+        client_context: str | None,
+        trace_id: str | None,
+    ) -> InvokeResult:
+        log = PlatformLog(spec)
+        events: list[LogEvent] = []
+
+        def write(line: str | None) -> None:
+            if line is not None:
+                events.append(LogEvent(int(time.time() * 1_000), line))
+
+        environment = self._take_warm(spec)
+        init: Outcome | None = None
+        left_s = float(spec.timeout_s)
+        if environment is None:
+            write(log.init_start(spec.runtime))
+            environment = self._start(spec, code, layers, credentials)
+            init = environment.wait_until_ready()
+            events += environment.take_log()
+            if init.ending == "timeout":
+                # Lambda then inits once more, within the function's own time.
+                self._drop(environment)
+                environment = self._start(spec, code, layers, credentials)
+                again = environment.wait_until_ready(left_s)
+                events += environment.take_log()
+                left_s -= again.duration_ms / 1_000
+                init = Outcome(again.ending, again.payload, init.duration_ms + again.duration_ms, again.error_type)
+        write(log.start(request_id))
+        if init is None or init.ending == "result":
+            header = {
+                "request_id": request_id,
+                "invoked_function_arn": invoked_function_arn,
+                "deadline_ms": int((time.time() + left_s) * 1_000),
+                "client_context": client_context,
+                "trace_id": trace_id,
+            }
+            outcome = environment.invoke(payload, header, left_s)
+        else:
+            outcome = init
+        events += environment.take_log()
+        if outcome.ending == "timeout":
+            write(log.timed_out(request_id))
+        write(log.end(request_id))
+        result = _result(spec, request_id, outcome, init, environment.max_memory_used_mb())
+        write(log.report(request_id, result[1]))
+        if outcome.ending in ("result", "error"):
+            self._give_back(environment)
+        else:
+            self._drop(environment)
+        report = result[1]
+        return InvokeResult(
+            payload=result[0],
+            function_error=None if outcome.ending == "result" else "Unhandled",
+            log_events=tuple(events),
+            log_stream=environment.log_stream,
+            duration_ms=report.duration_ms,
+            billed_duration_ms=report.billed_duration_ms,
+            init_duration_ms=report.init_duration_ms,
+            max_memory_used_mb=report.max_memory_used_mb,
+            cold_start=init is not None,
+            executed_version=spec.version,
+        )
+
+    def _take_warm(self, spec: FunctionSpec) -> Environment | None:
+        with self._lock:
+            idle = self._idle.get(spec.key)
+            if not idle:
+                return None
+            environment = idle.pop()
+            self._busy.add(environment)
+            return environment
+
+    def _give_back(self, environment: Environment) -> None:
+        environment.stand_still()
+        with self._lock:
+            self._busy.discard(environment)
+            if not self._closed.is_set():
+                self._idle.setdefault(environment.spec.key, []).append(environment)
+                return
+        environment.close()
+
+    def _drop(self, environment: Environment) -> None:
+        with self._lock:
+            self._busy.discard(environment)
+        environment.close()
+
+    def _start(
+        self,
+        spec: FunctionSpec,
+        code: Callable[[], bytes],
+        layers: Callable[[], Sequence[LayerCode]],
+        credentials: Callable[[], Mapping[str, str]],
+    ) -> Environment:
+        sources = self._sources.get(spec.key)
+        if sources is None:
+            task, opt = self._code.unpack(code()), self._code.layers(layers())
+            # A function that brings its own SDK must not find another one imported already.
+            sources = task, opt, imports_sdk(task) and not brings_own_sdk(task, opt)
+            self._sources[spec.key] = sources
+        task, opt, sdk = sources
+        environment = Environment(
+            spec,
+            self._zygote(sdk),
+            task=task,
+            opt=opt,
+            jailed=self._jailed,
+            environment={**_variables(spec), **self._environment, **credentials(), **spec.environment},
+        )
+        with self._lock:
+            self._busy.add(environment)
+        return environment
+
+    def _zygote(self, sdk: bool) -> Zygote:
+        with self._lock:
+            zygote = self._zygotes.get(sdk)
+            if zygote is None or not zygote.alive:
+                zygote = self._zygotes[sdk] = Zygote(self._layout, sdk=sdk)
+            return zygote
+
+    def _reap(self) -> None:
+        while not self._closed.wait(min(REAP_EVERY_S, self._idle_s)):
+            before = time.monotonic() - self._idle_s
+            with self._lock:
+                old = [each for idle in self._idle.values() for each in idle if each.idle_since < before]
+                for environment in old:
+                    self._idle[environment.spec.key].remove(environment)
+            for environment in old:
+                with suppress(OSError):
+                    environment.close()
+
+
+def _variables(spec: FunctionSpec) -> dict[str, str]:
+    """The variables that Lambda defines.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+    """
+    region = spec.arn.split(":")[3]
+    variables = {
+        "_HANDLER": spec.handler,
+        "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
+        "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
+        "AWS_LAMBDA_FUNCTION_NAME": spec.name,
+        "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+        "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group,
+        "AWS_LAMBDA_LOG_FORMAT": spec.log_format,
+        "AWS_REGION": region,
+        "AWS_DEFAULT_REGION": region,
+        "LAMBDA_RUNTIME_DIR": "/var/runtime",
+        "LANG": "en_US.UTF-8",
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": "/var/task:/var/task/lib:/opt/lib",
+        "PYTHONPATH": "/var/runtime",
+        "TZ": ":UTC",
+    }
+    if spec.application_log_level and spec.log_format == "JSON":
+        variables["AWS_LAMBDA_LOG_LEVEL"] = spec.application_log_level
+    return variables
+
+
+def _result(
+    spec: FunctionSpec, request_id: str, outcome: Outcome, init: Outcome | None, max_memory_used_mb: int
+) -> tuple[bytes, Report]:
+    """The payload that the caller gets, and the figures of REPORT."""
+    init_ms = init.duration_ms if init is not None and init.ending == "result" else None
+    duration_ms = 0.0 if outcome is init and outcome.ending != "timeout" else outcome.duration_ms
+    status: Literal["timeout", "error"] | None = None
+    error_type: str | None = None
+    payload = outcome.payload
+    if outcome.ending == "timeout":
+        status, duration_ms = "timeout", spec.timeout_s * 1_000.0
+        payload = _error("Sandbox.Timedout", f"RequestId: {request_id} Error: {timeout_message(spec.timeout_s)}")
+    elif outcome.ending == "exit":
+        status, error_type = "error", outcome.error_type
+        how = f"with error: {payload.decode()}" if payload else "without providing a reason"
+        payload = _error(error_type or "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited {how}")
+    elif outcome.ending == "init_error":
+        status = "error"
+        with suppress(ValueError):
+            error_type = str(json.loads(payload).get("errorType"))
+    report = Report(
+        duration_ms=duration_ms,
+        billed_duration_ms=billed_ms(duration_ms, init.duration_ms if init is not None else None),
+        max_memory_used_mb=max_memory_used_mb,
+        init_duration_ms=init_ms,
+        status=status,
+        error_type=error_type,
+    )
+    return payload, report
+
+
+def _error(error_type: str, message: str) -> bytes:
+    return json.dumps({"errorType": error_type, "errorMessage": message}).encode()

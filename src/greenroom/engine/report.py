@@ -1,0 +1,124 @@
+"""The lines that Lambda itself writes into a function's log, in text and in JSON.
+
+https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html and, for the JSON records,
+https://docs.aws.amazon.com/lambda/latest/dg/telemetry-schema-reference.html
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from greenroom.engine.spec import FunctionSpec
+
+
+def billed_ms(duration_ms: float, init_duration_ms: float | None) -> int:
+    """What Lambda bills: the duration, with the init phase of a cold start, rounded up to the next millisecond.
+
+    The init phase is billed since August 2025:
+    https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/
+    """
+    return max(1, math.ceil(round(duration_ms + (init_duration_ms or 0.0), 2)))
+
+
+@dataclass(frozen=True)
+class Report:
+    """What REPORT says of one invocation; `status` and `error_type` only where it did not succeed."""
+
+    duration_ms: float
+    billed_duration_ms: int
+    max_memory_used_mb: int
+    init_duration_ms: float | None = None
+    status: str | None = None
+    error_type: str | None = None
+
+
+class PlatformLog:
+    """Writes the platform's lines for one function version."""
+
+    def __init__(self, spec: FunctionSpec) -> None:
+        self._spec = spec
+
+    def init_start(self, runtime_version: str) -> str:
+        """The line before a cold start's init phase."""
+        if self._spec.log_format == "JSON":
+            return _record(
+                "platform.initStart",
+                {
+                    "initializationType": "on-demand",
+                    "phase": "init",
+                    "runtimeVersion": runtime_version,
+                    "functionName": self._spec.name,
+                    "functionVersion": self._spec.version,
+                },
+            )
+        return f"INIT_START Runtime Version: {runtime_version}"
+
+    def start(self, request_id: str) -> str:
+        """The line before an invocation."""
+        if self._spec.log_format == "JSON":
+            return _record("platform.start", {"requestId": request_id, "version": self._spec.version})
+        return f"START RequestId: {request_id} Version: {self._spec.version}"
+
+    def end(self, request_id: str) -> str | None:
+        """The line after an invocation; the JSON format has none."""
+        return None if self._spec.log_format == "JSON" else f"END RequestId: {request_id}"
+
+    def report(self, request_id: str, report: Report) -> str:
+        """The line with an invocation's figures."""
+        if self._spec.log_format == "JSON":
+            metrics: dict[str, Any] = {
+                "durationMs": round(report.duration_ms, 3),
+                "billedDurationMs": report.billed_duration_ms,
+                "memorySizeMB": self._spec.memory_mb,
+                "maxMemoryUsedMB": report.max_memory_used_mb,
+            }
+            if report.init_duration_ms is not None:
+                metrics["initDurationMs"] = round(report.init_duration_ms, 3)
+            body: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": report.status or "success"}
+            if report.error_type:
+                body["errorType"] = report.error_type
+            return _record("platform.report", body)
+        fields = [
+            f"REPORT RequestId: {request_id}",
+            f"Duration: {report.duration_ms:.2f} ms",
+            f"Billed Duration: {report.billed_duration_ms} ms",
+            f"Memory Size: {self._spec.memory_mb} MB",
+            f"Max Memory Used: {report.max_memory_used_mb} MB",
+        ]
+        if report.init_duration_ms is not None:
+            fields.append(f"Init Duration: {report.init_duration_ms:.2f} ms")
+        if report.status:
+            fields.append(f"Status: {report.status}")
+        if report.error_type:
+            fields.append(f"Error Type: {report.error_type}")
+        return "\t".join(fields) + "\t"
+
+    def timed_out(self, request_id: str) -> str:
+        """The line of a time-out."""
+        if self._spec.log_format == "JSON":
+            return json.dumps(
+                {
+                    "timestamp": _now(),
+                    "level": "ERROR",
+                    "requestId": request_id,
+                    "message": timeout_message(self._spec.timeout_s),
+                }
+            )
+        return f"{_now()} {request_id} {timeout_message(self._spec.timeout_s)}"
+
+
+def timeout_message(timeout_s: int) -> str:
+    """How Lambda says that a function's time was over."""
+    return f"Task timed out after {timeout_s:.2f} seconds"
+
+
+def _record(kind: str, record: dict[str, Any]) -> str:
+    return json.dumps({"time": _now(), "type": kind, "record": record})
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,216 @@
+"""The prepared process: has imported AWS's runtime client, and forks an execution environment for each that is asked.
+
+    python -I zygote.py SOCKET_FD CONFIG_JSON
+
+On Linux as root it first moves into a root of its own, which holds the system, this Python and Lambda's runtime
+packages under /var/runtime, and nothing else of the machine. It lives as long as the engine holds its socket: when that
+closes, however the engine ended, everything forked from here is killed.
+"""
+
+from __future__ import annotations
+
+import array
+import ctypes
+import json
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from typing import Any
+
+CLONE_NEWNS = 0x00020000
+CLONE_NEWPID = 0x20000000
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+MNT_DETACH = 2
+PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+NOBODY = 65534
+CODE = "/.greenroom-code"
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
+ETC = ("resolv.conf", "hosts", "nsswitch.conf", "ssl", "ca-certificates", "passwd", "group", "localtime", "ld.so.cache")
+DEVICES = ("null", "zero", "full", "random", "urandom")
+
+libc = ctypes.CDLL(None, use_errno=True)
+
+
+def call(name: str, *arguments: Any) -> None:
+    """Call a function of libc; raise OSError if it fails."""
+    values = [value.encode() if isinstance(value, str) else value for value in arguments]
+    if getattr(libc, name)(*values) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}{arguments}: {os.strerror(number)}")
+
+
+def bind(source: str, target: str, *, read_only: bool = True) -> None:
+    """Make `source` appear at `target`."""
+    if os.path.isdir(source):
+        os.makedirs(target, exist_ok=True)
+    elif not os.path.exists(target):
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        open(target, "w").close()
+    call("mount", source, target, None, MS_BIND | MS_REC, None)
+    if read_only:
+        call("mount", None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, None)
+
+
+def enter_root(config: dict[str, Any]) -> None:
+    """Move this process into a root that holds only what functions may see, and the code store, which they may not."""
+    call("unshare", CLONE_NEWNS)
+    call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)
+    root = config["root"]
+    call("mount", "tmpfs", root, "tmpfs", MS_NOSUID, "mode=755,size=16m")
+    for path in SYSTEM:
+        if os.path.islink(path):
+            os.symlink(os.readlink(path), root + path)
+        elif os.path.isdir(path):
+            bind(path, root + path)
+    for name in ETC:
+        if os.path.exists(f"/etc/{name}"):
+            bind(f"/etc/{name}", f"{root}/etc/{name}")
+    for name in DEVICES:
+        bind(f"/dev/{name}", f"{root}/dev/{name}", read_only=False)
+    for path in config["python_folders"]:
+        if not path.startswith("/usr"):
+            bind(path, root + path)
+    for name, path in config["runtime_packages"].items():
+        bind(path, f"{root}/var/runtime/{name}")
+    bind(config["code_folder"], root + CODE)
+    for name in ("proc", "tmp", "var/task", "opt", ".old"):
+        os.makedirs(f"{root}/{name}", exist_ok=True)
+    if libc.syscall(PIVOT_ROOT[os.uname().machine], root.encode(), f"{root}/.old".encode()) != 0:
+        raise OSError(ctypes.get_errno(), "pivot_root")
+    os.chdir("/")
+    call("umount2", "/.old", MNT_DETACH)
+    os.rmdir("/.old")
+    call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
+
+
+def enter_environment(request: dict[str, Any]) -> None:
+    """Give a forked environment its own /var/task, /opt, /tmp and /proc, and take root's rights away."""
+    call("unshare", CLONE_NEWNS)
+    call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
+    bind(CODE + "/" + request["task"], "/var/task")
+    if request["opt"]:
+        bind(CODE + "/" + request["opt"], "/opt")
+    options = f"mode=1777,size={request['ephemeral_storage_mb']}m"
+    call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
+    call("umount2", CODE, MNT_DETACH)
+    call("mount", None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, None)
+    os.setgroups([])
+    os.setgid(NOBODY)
+    os.setuid(NOBODY)
+    call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bool, unwanted: list[int]) -> int:
+    """Fork an execution environment and return its process id."""
+    own_pids = -1
+    if jailed:
+        own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        call("unshare", CLONE_NEWPID)
+    pid = os.fork()
+    if pid:
+        if jailed:
+            call("setns", own_pids, CLONE_NEWPID)
+            os.close(own_pids)
+        return pid
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for descriptor in unwanted if own_pids < 0 else [*unwanted, own_pids]:
+            os.close(descriptor)
+        if sys.platform == "linux":
+            call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        os.setsid()
+        os.read(control, 1)  # the engine has put us into our control group
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        os.close(log)
+        if jailed:
+            enter_environment(request)
+        import environment
+
+        environment.run(request, control)
+    except BaseException:
+        import traceback
+
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(1)
+    return 0
+
+
+def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
+    """Receive a request with its descriptors, or None when the engine is gone."""
+    data, ancillary, _, _ = channel.recvmsg(4, socket.CMSG_LEN(2 * array.array("i").itemsize))
+    if len(data) < 4:
+        return None
+    (size,) = struct.unpack("!I", data)
+    body = b""
+    while len(body) < size:
+        body += channel.recv(size - len(body))
+    descriptors = array.array("i")
+    for level, kind, value in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            descriptors.frombytes(value)
+    return json.loads(body), list(descriptors)
+
+
+def send(channel: socket.socket, message: dict[str, Any]) -> None:
+    """Send a message to the engine."""
+    body = json.dumps(message).encode()
+    channel.sendall(struct.pack("!I", len(body)) + body)
+
+
+def main() -> None:
+    """Prepare, then fork whenever asked, until the engine is gone."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    config = json.loads(sys.argv[2])
+    os.setsid()
+    jailed = config["jailed"]
+    sys.path.insert(0, config["environment_folder"])
+    sys.path.append("/var/runtime" if jailed else config["runtime_folder"])
+    if jailed:
+        enter_root(config)
+    import environment  # noqa: F401
+
+    for name in config["preload"]:
+        __import__(name)
+    sys.path.remove(config["environment_folder"])
+    wake_read, wake_write = os.pipe()
+    os.set_blocking(wake_write, False)
+    os.set_blocking(wake_read, False)
+    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    children: set[int] = set()
+    send(channel, {"ready": os.getpid()})
+    while True:
+        readable, _, _ = select.select([channel.fileno(), wake_read], [], [])
+        if wake_read in readable:
+            os.read(wake_read, 4096)
+            while children:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+                if pid == 0:
+                    break
+                children.discard(pid)
+                send(channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status)})
+        if channel.fileno() in readable:
+            received = receive(channel)
+            if received is None:
+                break
+            request, (control, log) = received
+            pid = fork_environment(request, control, log, jailed, [channel.fileno(), wake_read, wake_write])
+            children.add(pid)
+            os.close(control)
+            os.close(log)
+            send(channel, {"pid": pid})
+    for pid in children:
+        os.kill(pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The engine's end of the prepared processes: starts them, asks them for environments, hears of their ends.
+
+What they are is told in `runtime/zygote.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+RUNTIME_PACKAGES = ("awslambdaric", "snapshot_restore_py", "simplejson")
+SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
+"""What Lambda's Python runtimes bring along beside the standard library.
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included"""
+
+PRELOAD = ("awslambdaric.lambda_context", "awslambdaric.lambda_runtime_log_utils", "awslambdaric.lambda_literals")
+PRELOAD_SDK = ("boto3", "boto3.session", "botocore.client", "botocore.httpsession", "botocore.signers", "urllib3")
+
+SOURCES = Path(__file__).parent / "runtime"
+
+
+class ZygoteFailed(RuntimeError):
+    """A prepared process could not be started or has died."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Folders of the engine: unpacked code, and a place to build the functions' root on."""
+
+    code: Path
+    scratch: Path
+    jailed: bool
+
+
+class Zygote:
+    """One prepared process, with the SDK imported or without."""
+
+    def __init__(self, layout: Layout, *, sdk: bool) -> None:
+        root = layout.scratch / f"root-{'sdk' if sdk else 'bare'}"
+        root.mkdir(parents=True, exist_ok=True)
+        packages = _runtime_packages()
+        runtime_folder = layout.scratch / "runtime"
+        if not layout.jailed:
+            _link_packages(runtime_folder, packages)
+        config = {
+            "jailed": layout.jailed,
+            "root": str(root),
+            "code_folder": str(layout.code),
+            "python_folders": [sys.base_prefix],
+            "runtime_packages": packages,
+            "runtime_folder": str(runtime_folder),
+            "environment_folder": str(SOURCES),
+            "preload": [*PRELOAD, *(PRELOAD_SDK if sdk else ())],
+        }
+        if layout.jailed:
+            config["python_folders"] = [sys.base_prefix, str(SOURCES)]
+        ours, theirs = socket.socketpair()
+        python = getattr(sys, "_base_executable", sys.executable)
+        with theirs:
+            self._process = subprocess.Popen(
+                [python, "-I", "-S", str(SOURCES / "zygote.py"), str(theirs.fileno()), json.dumps(config)],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                env={"PATH": os.defpath, "LANG": "C.UTF-8"},
+            )
+        self._channel = ours
+        self._lock = threading.Lock()
+        self._replies: list[int] = []
+        self._replied = threading.Semaphore(0)
+        self._exits: dict[int, int] = {}
+        self._exited = threading.Condition()
+        self._dead = False
+        first = self._receive()
+        if first is None:
+            raise ZygoteFailed("the prepared process did not start; its error is above")
+        self.baseline_bytes = _resident_bytes(self._process.pid)
+        threading.Thread(target=self._listen, name="greenroom-zygote", daemon=True).start()
+
+    @property
+    def alive(self) -> bool:
+        """Whether environments can still be forked from it."""
+        return not self._dead
+
+    def fork(self, request: dict[str, Any], control: int, log: int) -> int:
+        """Fork an environment that talks over `control` and writes to `log`; return its process id."""
+        body = json.dumps(request).encode()
+        with self._lock:
+            try:
+                socket.send_fds(self._channel, [struct.pack("!I", len(body))], [control, log])
+                self._channel.sendall(body)
+            except OSError as error:
+                raise ZygoteFailed(f"the prepared process is gone: {error}") from error
+            self._replied.acquire()
+            if not self._replies:
+                raise ZygoteFailed("the prepared process is gone")
+            return self._replies.pop(0)
+
+    def exit_code(self, pid: int, timeout_s: float) -> int | None:
+        """Return how an environment ended, negative for a signal; None if it has not."""
+        with self._exited:
+            self._exited.wait_for(lambda: pid in self._exits or self._dead, timeout_s)
+            return self._exits.pop(pid, None)
+
+    def close(self) -> None:
+        """End the prepared process and all that was forked from it."""
+        with contextlib.suppress(OSError):
+            self._channel.shutdown(socket.SHUT_RDWR)
+        try:
+            self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._channel.close()
+
+    def _receive(self) -> dict[str, Any] | None:
+        head = self._read(4)
+        body = self._read(struct.unpack("!I", head)[0]) if head else None
+        message: dict[str, Any] | None = json.loads(body) if body else None
+        return message
+
+    def _read(self, size: int) -> bytes | None:
+        data = b""
+        while len(data) < size:
+            try:
+                piece = self._channel.recv(size - len(data))
+            except OSError:
+                return None
+            if not piece:
+                return None
+            data += piece
+        return data
+
+    def _listen(self) -> None:
+        while (message := self._receive()) is not None:
+            if "pid" in message:
+                self._replies.append(message["pid"])
+                self._replied.release()
+            elif "exit" in message:
+                with self._exited:
+                    self._exits[message["exit"]] = message["status"]
+                    self._exited.notify_all()
+        with self._exited:
+            self._dead = True
+            self._exited.notify_all()
+        self._replied.release()
+
+
+def _runtime_packages() -> dict[str, str]:
+    """Where each package of Lambda's runtime is installed here, by the name it has in a folder of packages."""
+    found: dict[str, str] = {}
+    for name in (*RUNTIME_PACKAGES, *SDK_PACKAGES):
+        spec = importlib.util.find_spec(name)
+        if spec is None or spec.origin is None:
+            raise ZygoteFailed(f"package {name} is not installed: install Greenroom anew")
+        path = Path(spec.origin)
+        if path.name == "__init__.py":
+            path = path.parent
+        found[path.name] = str(path)
+    return found
+
+
+def _link_packages(folder: Path, packages: dict[str, str]) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name, path in packages.items():
+        (folder / name).symlink_to(path)
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
