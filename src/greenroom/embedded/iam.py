@@ -1,0 +1,293 @@
+"""What AWS checks and ministack does not: roles that act through a service.
+
+ministack checks the caller of an API. These are the places where a service acts in a role, and on AWS is refused what
+the role may not do: a function's role that reads an event source or writes logs, a state machine's role that invokes a
+function, the role in which CloudFormation makes an algorithm's resources. Nothing may work here that AWS would refuse.
+The policies are read and evaluated by ministack's own evaluator.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any
+from urllib.parse import parse_qs
+
+from greenroom.embedded import decisions
+
+SOURCE_ACTIONS = {
+    "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
+    "dynamodb": ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
+}
+"""What a function's role needs for an event source.
+https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions and
+https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-permissions.html"""
+
+_stack_role: ContextVar[str] = ContextVar("stack_role", default="")
+_machine_role: ContextVar[str] = ContextVar("machine_role", default="")
+
+
+class Denied(RuntimeError):
+    """A role may not do what a service wants to do in it."""
+
+
+def role_may(role_arn: str, action: str, resource: str, **context: Any) -> bool:
+    """Whether a role's policies allow an action on a resource; `context` are condition keys, `:` written as `__`."""
+    from ministack.core import iam_evaluator
+
+    account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
+    keys = {key.replace("__", ":").lower(): value for key, value in context.items()}
+    found = iam_evaluator.EvalContext(
+        principal_arn=f"arn:aws:sts::{account}:assumed-role/{name}/service",
+        principal_type="AssumedRole",
+        principal_account=account,
+        action=action,
+        resource_arn=resource,
+        region=resource.split(":")[3] if resource.count(":") >= 3 else "",
+        service_context=keys,
+    )
+    allowed: bool = (
+        iam_evaluator.evaluate(found, iam_evaluator._gather_role_policies(name, account)).decision == "Allow"
+    )
+    decisions.record(name, action, resource, keys, allowed)
+    return allowed
+
+
+def require(role_arn: str, action: str, resource: str, **context: Any) -> None:
+    """Raise Denied, in AWS's words, unless the role may."""
+    if not role_may(role_arn, action, resource, **context):
+        raise Denied(
+            f"AccessDenied: {role_arn} is not authorized to perform: {action} on resource: {resource} because no "
+            f"identity-based policy allows the {action} action"
+        )
+
+
+def install() -> None:
+    """Put the checks where ministack has none, and let only our own keys be root's."""
+    from ministack.core import iam_evaluator
+
+    _own_root_only(iam_evaluator)
+    _check_event_sources()
+    _check_state_machines()
+    _check_stacks()
+
+
+def _own_root_only(iam_evaluator: Any) -> None:
+    import os
+
+    own = os.environ["AWS_ACCESS_KEY_ID"]
+
+    def is_root_access_key(access_key_id: str) -> bool:
+        return access_key_id == own
+
+    # Out of the box "test", any account's number and no key at all are root's as well.
+    iam_evaluator.is_root_access_key = is_root_access_key
+
+
+def _check_event_sources() -> None:
+    from ministack.services import lambda_svc
+
+    create = lambda_svc._create_esm
+    run_batch = lambda_svc._run_sqs_batch
+
+    def role_of(function: str, qualifier: str | None = None) -> str:
+        _, config = lambda_svc._get_func_record_for_qualifier(function, qualifier)
+        return str((config or {}).get("Role", ""))
+
+    def allowed(role: str, source: str) -> str | None:
+        for action in SOURCE_ACTIONS.get(source.split(":")[2], ()):
+            if role and not role_may(role, action, source):
+                return action
+        return None
+
+    def checked_create(data: dict[str, Any]) -> Any:
+        name = lambda_svc._resolve_name(data.get("FunctionName", ""))
+        refused = allowed(role_of(name), data.get("EventSourceArn", ""))
+        if refused:
+            return lambda_svc.error_response_json(
+                "InvalidParameterValueException",
+                f"The function execution role does not have permissions to call {refused.partition(':')[2]} on "
+                f"{refused.partition(':')[0].upper()}",
+                400,
+            )
+        return create(data)
+
+    def checked_batch(esm: dict[str, Any], func: dict[str, Any], *rest: Any) -> Any:
+        config = func.get("config") or func
+        if allowed(config.get("Role", ""), esm.get("EventSourceArn", "")):
+            esm["LastProcessingResult"] = "PROBLEM: Function call failed"
+            time.sleep(1)
+            return None
+        # The function sees the alias it was mapped by, as on AWS, not the version behind it.
+        record = {**func, "config": {**config, "FunctionArn": esm["FunctionArn"]}}
+        return run_batch(esm, record, *rest)
+
+    lambda_svc._create_esm = checked_create
+    lambda_svc._run_sqs_batch = checked_batch
+
+
+def _check_state_machines() -> None:
+    from ministack.services import lambda_svc, stepfunctions
+
+    execute_task, call_lambda = stepfunctions._execute_task, stepfunctions._call_lambda
+
+    def in_role(state: Any, raw_input: Any, execution: dict[str, Any], context: Any) -> Any:
+        machine = stepfunctions._state_machines.get(execution.get("stateMachineArn", "")) or {}
+        token = _machine_role.set(machine.get("roleArn", ""))
+        try:
+            return execute_task(state, raw_input, execution, context)
+        finally:
+            _machine_role.reset(token)
+
+    def checked_call(function_ref: str, event: Any) -> Any:
+        _, config, _ = lambda_svc._get_func_record_for_ref(function_ref)
+        role, arn = _machine_role.get(), (config or {}).get("FunctionArn", "")
+        if role and arn and not role_may(role, "lambda:InvokeFunction", arn):
+            raise stepfunctions._ExecutionError(
+                "Lambda.AccessDeniedException",
+                f"User: {role} is not authorized to perform: lambda:InvokeFunction on resource: {arn}",
+            )
+        return call_lambda(function_ref, event)
+
+    stepfunctions._execute_task = in_role
+    stepfunctions._call_lambda = checked_call
+
+
+def _check_stacks() -> None:
+    from ministack.services import cloudformation
+    from ministack.services.cloudformation import stacks
+
+    handle, create = cloudformation.handle_request, stacks._provision_resource
+    update, delete = stacks._update_resource, stacks._delete_resource
+
+    async def in_role(method: str, path: str, headers: Any, body: bytes, query_params: Any) -> Any:
+        form = parse_qs(body.decode(errors="replace")) if body else {}
+        # The tasks that a stack's operation starts inherit the role with their context.
+        _stack_role.set((form.get("RoleARN") or [""])[0])
+        return await handle(method, path, headers, body, query_params)
+
+    def checked_create(kind: str, logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
+        _require_all(kind, "create", properties)
+        return create(kind, logical_id, properties, *rest)
+
+    def checked_update(kind: str, physical_id: str, old: dict[str, Any], new: dict[str, Any], *rest: Any) -> Any:
+        _require_all(kind, "update", new, old)
+        return update(kind, physical_id, old, new, *rest)
+
+    def checked_delete(kind: str, physical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
+        _require_all(kind, "delete", properties)
+        return delete(kind, physical_id, properties, *rest)
+
+    cloudformation.handle_request = in_role
+    stacks._provision_resource = checked_create
+    stacks._update_resource = checked_update
+    stacks._delete_resource = checked_delete
+
+
+def _require_all(kind: str, operation: str, properties: dict[str, Any], old: dict[str, Any] | None = None) -> None:
+    role = _stack_role.get()
+    if not role or kind not in _NEEDS:
+        return
+    for action, resource, context in _NEEDS[kind](operation, properties, old or {}):
+        require(role, action, resource, **context)
+
+
+Need = tuple[str, str, dict[str, Any]]
+
+
+def _arn(service: str, rest: str) -> str:
+    from ministack.core.responses import get_account_id, get_region
+
+    return f"arn:aws:{service}:{get_region()}:{get_account_id()}:{rest}"
+
+
+def _function_needs(operation: str, new: dict[str, Any], old: dict[str, Any]) -> list[Need]:
+    arn = _arn("lambda", f"function:{new.get('FunctionName')}")
+    if operation == "delete":
+        return [("lambda:DeleteFunction", arn, {})]
+    needs: list[Need] = [("lambda:GetFunction", arn, {})]
+    if operation == "create":
+        needs.append(("lambda:CreateFunction", arn, {}))
+    else:
+        needs.append(("lambda:UpdateFunctionConfiguration", arn, {}))
+    if new.get("Code") != old.get("Code"):
+        code = new.get("Code") or {}
+        if operation == "update":
+            needs.append(("lambda:UpdateFunctionCode", arn, {}))
+        if code.get("S3Bucket"):
+            needs.append(("s3:GetObject", f"arn:aws:s3:::{code['S3Bucket']}/{code.get('S3Key')}", {}))
+    if new.get("Role") != old.get("Role"):
+        needs.append(("iam:PassRole", new.get("Role", ""), {"iam__PassedToService": "lambda.amazonaws.com"}))
+    needs += [("lambda:GetLayerVersion", layer, {}) for layer in new.get("Layers") or []]
+    return needs
+
+
+def _mapping_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
+    function = str(new.get("FunctionName", ""))
+    context = {"lambda__FunctionArn": ":".join(function.split(":")[:7])}
+    # Lambda makes the id: before that there is only the kind of resource.
+    arn = _arn("lambda", "event-source-mapping:new")
+    return [
+        (f"lambda:{operation.capitalize()}EventSourceMapping", arn, context),
+        ("lambda:GetEventSourceMapping", arn, {}),
+    ]
+
+
+def _queue_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
+    arn = _arn("sqs", str(new.get("QueueName")))
+    actions = {
+        "create": ("sqs:CreateQueue", "sqs:GetQueueAttributes"),
+        "update": ("sqs:SetQueueAttributes", "sqs:GetQueueAttributes"),
+        "delete": ("sqs:DeleteQueue",),
+    }
+    return [(action, arn, {}) for action in actions[operation]]
+
+
+def _bucket_needs(operation: str, new: dict[str, Any], old: dict[str, Any]) -> list[Need]:
+    arn = f"arn:aws:s3:::{new.get('BucketName')}"
+    if operation == "delete":
+        return [("s3:DeleteBucket", arn, {})]
+    by_property = {
+        "CorsConfiguration": "s3:PutBucketCORS",
+        "LifecycleConfiguration": "s3:PutLifecycleConfiguration",
+        "PublicAccessBlockConfiguration": "s3:PutBucketPublicAccessBlock",
+        "Tags": "s3:PutBucketTagging",
+    }
+    actions = ["s3:CreateBucket"] if operation == "create" else []
+    actions += [action for name, action in by_property.items() if new.get(name) != old.get(name)]
+    return [(action, arn, {}) for action in actions]
+
+
+def _role_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
+    from ministack.core.responses import get_account_id
+
+    arn = f"arn:aws:iam::{get_account_id()}:role/{new.get('RoleName')}"
+    actions = {
+        "create": ("iam:CreateRole", "iam:PutRolePolicy", "iam:GetRole"),
+        "update": ("iam:PutRolePolicy", "iam:GetRole"),
+        "delete": ("iam:DeleteRolePolicy", "iam:DeleteRole", "iam:GetRole"),
+    }
+    return [(action, arn, {}) for action in actions[operation]]
+
+
+def _log_group_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
+    arn = _arn("logs", f"log-group:{new.get('LogGroupName')}")
+    actions = {
+        "create": ("logs:CreateLogGroup", "logs:PutRetentionPolicy"),
+        "update": ("logs:PutRetentionPolicy",),
+        "delete": ("logs:DeleteLogGroup",),
+    }
+    return [(action, arn, {}) for action in actions[operation]]
+
+
+_NEEDS: dict[str, Callable[[str, dict[str, Any], dict[str, Any]], list[Need]]] = {
+    "AWS::IAM::Role": _role_needs,
+    "AWS::Lambda::EventSourceMapping": _mapping_needs,
+    "AWS::Lambda::Function": _function_needs,
+    "AWS::Logs::LogGroup": _log_group_needs,
+    "AWS::S3::Bucket": _bucket_needs,
+    "AWS::SQS::Queue": _queue_needs,
+}
+"""What CloudFormation does in a stack's role for the kinds of resource in an algorithm's stack, from the `handlers` of
+their schemas: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""

@@ -1,0 +1,154 @@
+"""Starting, finding and stopping the embedded AWS. It runs as a process of its own and outlives nobody by accident:
+unless detached it ends when whoever started it does."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+REGION = "us-east-1"
+ACCOUNT_ID = "000000000000"
+START_TIMEOUT_S = 60.0
+STOP_TIMEOUT_S = 30.0
+LOG_FILE = "aws.log"
+
+
+class StartFailed(RuntimeError):
+    """The embedded AWS did not come up; the message says why and what to do."""
+
+
+@dataclass
+class EmbeddedAws:
+    """A running embedded AWS, and the credentials of its root. A context manager that stops it."""
+
+    data_dir: Path
+    port: int
+    pid: int
+    access_key_id: str
+    secret_access_key: str
+    region: str = REGION
+    account_id: str = ACCOUNT_ID
+    _process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def endpoint_url(self) -> str:
+        """Where all of its services answer."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @classmethod
+    def start(cls, data_dir: Path, port: int = 0, *, detach: bool = False, iam_log: bool = False) -> EmbeddedAws:
+        """Start the embedded AWS on a data folder and wait until it answers.
+
+        Args:
+            data_dir: its state; made if absent. One server at a time may use it.
+            port: port on 127.0.0.1; 0 takes a free one.
+            detach: let it live on when this process ends.
+            iam_log: record every authorization in `iam-decisions.jsonl` in the data folder.
+
+        Raises:
+            StartFailed: the port or the folder is in use, or the server did not come up.
+        """
+        data_dir = data_dir.resolve()
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        access_key_id, secret_access_key = _root_credentials(data_dir)
+        command = [sys.executable, "-m", "greenroom.embedded.server", str(data_dir), str(port)]
+        if detach:
+            command.append("--detached")
+        if iam_log:
+            command.append("--iam-log")
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "GREENROOM_"))}
+        log_path = data_dir / LOG_FILE
+        with log_path.open("ab") as log:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL if detach else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
+            )
+        assert process.stdout is not None  # noqa: S101 -- asked for above
+        line = process.stdout.readline()
+        try:
+            ready: dict[str, Any] = json.loads(line)
+        except ValueError:
+            process.wait(5)
+            tail = log_path.read_text(errors="replace")[-1_000:].strip()
+            raise StartFailed(f"the embedded AWS did not start; the end of {log_path} says:\n{tail}") from None
+        if "error" in ready:
+            process.wait(5)
+            raise StartFailed(ready["error"])
+        process.stdout.close()
+        return cls(
+            data_dir, ready["port"], process.pid, access_key_id, secret_access_key, _process=None if detach else process
+        )
+
+    def stop(self) -> None:
+        """Save the state and end."""
+        stop(self.pid, self._process)
+
+    def alive(self) -> bool:
+        """Whether the server still runs."""
+        return self._process.poll() is None if self._process else is_alive(self.pid)
+
+    def __enter__(self) -> Self:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop."""
+        self.stop()
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process runs that is an embedded AWS."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return False
+    command = Path(f"/proc/{pid}/cmdline")
+    return not command.parent.parent.joinpath("self").exists() or b"greenroom" in command.read_bytes()
+
+
+def stop(pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
+    """End a server and wait for it; the hard way if it does not end in time."""
+    for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.kill(pid, signal_number)
+        except ProcessLookupError:
+            break
+        until = time.monotonic() + STOP_TIMEOUT_S
+        while time.monotonic() < until:
+            if process.poll() is not None if process else not is_alive(pid):
+                return
+            time.sleep(0.05)
+    if process:
+        process.wait()
+
+
+def _root_credentials(data_dir: Path) -> tuple[str, str]:
+    """The root's keys, made at the first start."""
+    path = data_dir / "credentials.json"
+    if path.exists():
+        kept = json.loads(path.read_text())
+        return kept["accessKeyId"], kept["secretAccessKey"]
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+    access_key_id = "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16))
+    secret_access_key = secrets.token_urlsafe(30)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump({"accessKeyId": access_key_id, "secretAccessKey": secret_access_key}, file)
+    return access_key_id, secret_access_key

@@ -1,0 +1,157 @@
+"""The embedded AWS as a process: `python -m greenroom.embedded.server DATA_DIR PORT [--detached] [--iam-log]`.
+
+Prints one line of JSON when it is ready, or why it can't be. Ends cleanly on SIGTERM, SIGINT, and, unless detached,
+when its standard input closes, which happens however its parent ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from greenroom.embedded.process import ACCOUNT_ID, REGION
+
+SNAPSHOT_EVERY_S = 20.0
+
+
+def main(arguments: list[str]) -> int:
+    """Serve until told to stop."""
+    data_dir, port = Path(arguments[0]), int(arguments[1])
+    lock = (data_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return _fail(f"the data folder {data_dir} is in use by another embedded AWS: stop it, or take another folder")
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Inherited by every connection: an answer leaves at once instead of waiting for the client's delayed ACK.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        return _fail(
+            f"port {port} on 127.0.0.1 can't be used ({error.strerror}): take another with --port, or 0 for any"
+        )
+    port = listener.getsockname()[1]
+    _settle_environment(data_dir, port)
+    asyncio.run(_serve(data_dir, listener, "--detached" in arguments, "--iam-log" in arguments))
+    return 0
+
+
+def _settle_environment(data_dir: Path, port: int) -> None:
+    """ministack reads its settings when it is imported, which has not happened yet."""
+    kept = json.loads((data_dir / "credentials.json").read_text())
+    os.environ.update(
+        {
+            "AUTH": "true",
+            "AWS_ACCESS_KEY_ID": kept["accessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": kept["secretAccessKey"],
+            "DOCKER_HOST": "unix:///nonexistent",
+            "GATEWAY_PORT": str(port),
+            "IOT_MTLS_ENABLED": "0",
+            "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
+            "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
+            "MINISTACK_REGION": REGION,
+            "PERSIST_STATE": "1",
+            "S3_DATA_DIR": str(data_dir / "s3"),
+            "S3_PERSIST": "1",
+            "SFTP_ENABLED": "0",
+            "STATE_DIR": str(data_dir / "state"),
+        }
+    )
+
+
+async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_log: bool) -> None:
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    from greenroom.embedded import decisions, iam, seam
+    from greenroom.embedded.gateway import Gateway
+    from greenroom.engine import Engine
+
+    endpoint_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    engine = Engine(
+        data_dir / "engine",
+        environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
+    )
+    seam.install(engine)
+    iam.install()
+    if iam_log:
+        decisions.record_to(data_dir / "iam-decisions.jsonl")
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    if not detached:
+        _watch_parent(loop, stopping)
+    config = Config()
+    config.bind = [f"fd://{listener.fileno()}"]
+    config.keep_alive_timeout = 75
+    config.graceful_timeout = 1.0
+    config.shutdown_timeout = 20.0
+    config.accesslog = None
+    config.errorlog = None
+    server = asyncio.create_task(
+        serve(Gateway(), config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
+    )
+    await _until_ready(endpoint_url, server)
+    print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
+    threading.Thread(target=_snapshot, args=(stopping,), name="greenroom-snapshot", daemon=True).start()
+    try:
+        await server
+    finally:
+        engine.close()
+
+
+async def _until_ready(endpoint_url: str, server: asyncio.Task[Any]) -> None:
+    import httpx
+
+    async with httpx.AsyncClient() as client:
+        while not server.done():
+            try:
+                if (await client.get(f"{endpoint_url}/_ministack/health")).is_success:
+                    return
+            except httpx.TransportError:
+                await asyncio.sleep(0.02)
+    await server
+
+
+def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> None:
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        loop.call_soon_threadsafe(stopping.set)
+
+    threading.Thread(target=wait, name="greenroom-parent", daemon=True).start()
+
+
+def _snapshot(stopping: asyncio.Event) -> None:
+    """Save the state every now and then: ministack itself does so only at a clean stop."""
+    from ministack import app
+    from ministack.core.persistence import save_all
+
+    from greenroom.embedded import gateway
+
+    saved = gateway.changes
+    while not stopping.is_set():
+        time.sleep(SNAPSHOT_EVERY_S)
+        if gateway.changes != saved:
+            saved = gateway.changes
+            save_all(app._build_persistence_save_dict())
+
+
+def _fail(message: str) -> int:
+    print(json.dumps({"error": message}), flush=True)
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
