@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 LOG_FILE = "up.log"
 # Starting takes seconds; a first start on a slow machine compiles everything once.
-START_LIMIT_S, STOP_LIMIT_S, POLL_S = 180.0, 60.0, 0.1
+START_LIMIT_S, STOP_LIMIT_S, POLL_S, ALIVE_POLL_S = 180.0, 60.0, 0.1, 1.0
 READY = "Ready"
 
 DataOption = Annotated[
@@ -97,35 +97,51 @@ def up(
         tell_where(out, run, data)
         return
     started_s = time.monotonic()
-    with platform_up(data, port=port, prefix=prefix, on_progress=progress_printer(out)) as run:
+    with platform_up(data, port=port, prefix=prefix, on_progress=progress_printer(out)) as (run, alive):
         out.print(f"{READY} in {time.monotonic() - started_s:.1f} s.")
         tell_where(out, run, data)
         out.print("\nCtrl-C stops it.", style="dim")
-        wait_for_a_signal()
+        if not wait_for_a_signal(alive):
+            print_error("the embedded AWS ended by itself", str(data.absolute()), "Its log is aws.log there.")
+            raise typer.Exit(ExitCode.UNREACHABLE)
         out.print("Stopping; what it holds stays in the data folder.")
 
 
 @contextmanager
 def platform_up(
     data_dir: Path, *, port: int, prefix: str, on_progress: Callable[[str], None]
-) -> Iterator[run_file.Run]:
-    """The embedded AWS with the platform deployed on it, as long as the block lasts."""
+) -> Iterator[tuple[run_file.Run, Callable[[], bool]]]:
+    """The embedded AWS with the platform deployed on it, as long as the block lasts; and whether it still lives.
+
+    Raises:
+        UsageProblem: a platform runs on the folder already.
+        GreenroomError: it did not start, or the platform could not be deployed.
+    """
     import boto3
 
-    from greenroom.deploy import deploy_platform
-    from greenroom.embedded import EmbeddedAws
+    from greenroom.client.errors import GreenroomError
+    from greenroom.deploy import DeployError, deploy_platform
+    from greenroom.embedded import EmbeddedAws, StartFailed
 
     with run_file.held(data_dir):
         on_progress("Starting the embedded AWS")
-        with EmbeddedAws.start(data_dir, port=port) as aws:
+        try:
+            started = EmbeddedAws.start(data_dir, port)
+        except StartFailed as error:
+            hint = "Another port: greenroom up --port 0. More about this machine: greenroom doctor"
+            raise GreenroomError(str(error), where=str(data_dir.absolute()), hint=hint) from error
+        with started as aws:
             session = boto3.Session(
                 aws_access_key_id=aws.access_key_id,
                 aws_secret_access_key=aws.secret_access_key,
                 region_name=aws.region,
             )
-            deployment = deploy_platform(
-                session, prefix=prefix, endpoint_url=aws.endpoint_url, on_progress=on_progress, poll_s=0.2
-            )
+            try:
+                deployment = deploy_platform(
+                    session, prefix=prefix, endpoint_url=aws.endpoint_url, on_progress=on_progress, poll_s=0.2
+                )
+            except DeployError as error:
+                raise GreenroomError(str(error), where=f"stack {prefix}") from error
             run = run_file.Run(
                 pid=os.getpid(),
                 port=aws.port,
@@ -138,7 +154,7 @@ def platform_up(
             )
             run_file.write(data_dir, run)
             try:
-                yield run
+                yield run, aws.alive
             finally:
                 run_file.remove(data_dir)
 
@@ -166,16 +182,18 @@ def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
     out.print("  greenroom init my-algorithm\n  greenroom push my-algorithm")
 
 
-def wait_for_a_signal() -> None:
-    """Sleeps until Ctrl-C or a request to end."""
+def wait_for_a_signal(alive: Callable[[], bool]) -> bool:
+    """Sleeps until Ctrl-C or a request to end (True), or until what it waits beside is no longer alive (False)."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        while True:
-            signal.pause()
+        while alive():
+            time.sleep(ALIVE_POLL_S)
     except KeyboardInterrupt:
         # A second Ctrl-C must not interrupt the saving of what the embedded AWS holds.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        return True
+    return False
 
 
 def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], None]) -> run_file.Run:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from stand_in_api import Answer
 
-from greenroom.cli import checks, run_file
+from greenroom.cli import checks, local, run_file
 from greenroom.cli.common import UsageProblem
 
 RUN = run_file.Run(
@@ -41,7 +41,7 @@ data = Path(sys.argv[1])
 with run_file.held(data):
     run_file.write(data, replace(RUN, pid=os.getpid()))
     print("ready", flush=True)
-    local.wait_for_a_signal()
+    local.wait_for_a_signal(lambda: True)
     run_file.remove(data)
 """
 
@@ -183,3 +183,9 @@ def test_doctor_sees_the_platform_that_runs_here(tmp_path, holder):
     process = holder(tmp_path)
 
     assert f"process {process.pid}" in next(checks.data_folder(tmp_path)).detail
+
+
+def test_waiting_ends_when_the_embedded_aws_does(monkeypatch):
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+
+    assert local.wait_for_a_signal(lambda: False) is False
