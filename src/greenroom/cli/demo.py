@@ -139,7 +139,7 @@ def demo(
 
 def begin(story: Story, data: Path) -> Run:
     """Chapter one: the platform."""
-    from greenroom.cli.local import start_process
+    from greenroom.cli.local import progress_view, start_process
 
     story.chapter(
         "A platform on this machine",
@@ -147,7 +147,8 @@ def begin(story: Story, data: Path) -> Run:
         "that deploys to AWS.",
     )
     started_s = time.monotonic()
-    run = start_process(data, port=0, prefix="greenroom", tell=lambda line: story.out.print(line, style="dim"))
+    with progress_view(story.out) as step:
+        run = start_process(data, port=0, prefix="greenroom", tell=step)
     story.promise(True, f"the platform was ready in {time.monotonic() - started_s:.1f} s, at {run.endpointUrl}")
     return run
 

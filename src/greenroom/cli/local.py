@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -37,6 +38,8 @@ LOG_FILE = "up.log"
 # Starting takes seconds; a first start on a slow machine compiles everything once.
 START_LIMIT_S, STOP_LIMIT_S, POLL_S, ALIVE_POLL_S = 180.0, 60.0, 0.1, 1.0
 READY = "Ready"
+STEP_LINE = re.compile(r" *[0-9.]+ s  (.*)")
+RESOURCE_ENDINGS = (" complete", " in progress")
 
 DataOption = Annotated[
     Path,
@@ -89,15 +92,19 @@ def up(
     interface only, with keys of its own that `greenroom env` prints.
     """
     out = console()
+    started_s = time.monotonic()
     if detach:
-        run = start_process(
-            data, port=port, prefix=prefix, tell=lambda line: out.print(line, style="dim", soft_wrap=True)
+        with progress_view(out) as tell:
+            run = start_process(data, port=port, prefix=prefix, tell=tell)
+        out.print(
+            f"{READY} in {time.monotonic() - started_s:.1f} s: process {run.pid}, its log is {data / LOG_FILE}",
+            soft_wrap=True,
         )
-        out.print(f"{READY}: process {run.pid}, its log is {data / LOG_FILE}", soft_wrap=True)
         tell_where(out, run, data)
         return
-    started_s = time.monotonic()
-    with platform_up(data, port=port, prefix=prefix, on_progress=progress_printer(out)) as (run, alive):
+    with ExitStack() as running_platform:
+        with progress_view(out, every_line=True) as tell:
+            run, alive = running_platform.enter_context(platform_up(data, port=port, prefix=prefix, on_progress=tell))
         out.print(f"{READY} in {time.monotonic() - started_s:.1f} s.")
         tell_where(out, run, data)
         out.print("\nCtrl-C stops it.", style="dim")
@@ -118,9 +125,11 @@ def platform_up(
         GreenroomError: it did not start, or the platform could not be deployed.
     """
     import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
 
     from greenroom.client.errors import GreenroomError
     from greenroom.deploy import DeployError, deploy_platform
+    from greenroom.deploy.artifacts import BuildError
     from greenroom.embedded import EmbeddedAws, StartFailed
 
     with run_file.held(data_dir):
@@ -140,7 +149,7 @@ def platform_up(
                 deployment = deploy_platform(
                     session, prefix=prefix, endpoint_url=aws.endpoint_url, on_progress=on_progress, poll_s=0.2
                 )
-            except DeployError as error:
+            except (BuildError, DeployError, BotoCoreError, ClientError) as error:
                 raise GreenroomError(str(error), where=f"stack {prefix}") from error
             run = run_file.Run(
                 pid=os.getpid(),
@@ -159,18 +168,29 @@ def platform_up(
                 run_file.remove(data_dir)
 
 
-def progress_printer(out: Console) -> Callable[[str], None]:
-    """Prints each step of the start as a line."""
+@contextmanager
+def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callable[[str], None]]:
+    """How the steps of a start are shown: in one line that renews itself on a terminal, elsewhere a line each.
+
+    Args:
+        out: where to.
+        every_line: elsewhere, print each resource of the stack too, not only the steps.
+    """
     from rich.text import Text
 
     from greenroom.cli.render import clean
 
     started_s = time.monotonic()
+    if out.is_terminal and not out.is_dumb_terminal:
+        with out.status("") as status:
+            yield lambda step: status.update(Text(clean(step)))
+        return
 
     def tell(step: str) -> None:
-        out.print(Text(f"{time.monotonic() - started_s:6.1f} s  {clean(step)}", style="dim"), soft_wrap=True)
+        if every_line or not step.endswith(RESOURCE_ENDINGS):
+            out.print(Text(f"{time.monotonic() - started_s:6.1f} s  {clean(step)}"), soft_wrap=True)
 
-    return tell
+    yield tell
 
 
 def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
@@ -222,8 +242,9 @@ def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], N
         with log_path.open(errors="replace") as lines:
             while child.poll() is None and time.monotonic() < deadline_s:
                 for line in lines:
-                    if not line.startswith(READY):
-                        tell(line.rstrip("\n"))
+                    # What it says when it is ready is for whoever starts it in the foreground.
+                    if step := STEP_LINE.fullmatch(line.rstrip("\n")):
+                        tell(step[1])
                 run = run_file.read(data)
                 if run and run.pid == child.pid:
                     return run
