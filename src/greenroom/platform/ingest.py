@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import IO
 from urllib.parse import unquote_plus
 
-from greenroom.package.archive import MAX_ZIP_BYTES, PackageError
+from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import PackageReport, check_package
-from greenroom.package.metadata import MetadataError
+from greenroom.package.errors import PackageError
 from greenroom.platform import names, storage
 from greenroom.platform.services import Services
 from greenroom.releases import Conflict, NotFound, Status, new_release_id
@@ -67,7 +67,7 @@ def register(services: Services, key: str) -> Status | None:
         services.s3.download_fileobj(services.packages_bucket, key, file)
         try:
             report = _check(services, file)
-        except (PackageError, MetadataError) as error:
+        except PackageError as error:
             return _reject(services, release_id, str(error))
         kept = storage.package_key(release_id, report.sha256)
         file.seek(0)

@@ -9,16 +9,12 @@ from greenroom.platform.services import services
 from greenroom.releases import Status
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle changes of releases from the registry's stream, in their order; stop at the first that fails."""
+def handler(event: dict[str, Any], context: Any) -> None:
+    """Handle changes of releases from the registry's stream, in their order.
+
+    What raises is delivered again with the records beside it: each of them may be acted on twice.
+    """
     for record in event["Records"]:
-        change = record["dynamodb"]
-        new, old = change.get("NewImage", {}), change.get("OldImage", {})
-        if new.get("status") == old.get("status"):
-            continue
-        try:
+        new, old = record["dynamodb"].get("NewImage", {}), record["dynamodb"].get("OldImage", {})
+        if new.get("status") != old.get("status"):
             flow.on_status(services(), new["releaseId"]["S"], Status(new["status"]["S"]))
-        except Exception:
-            flow.logger.exception("could not act on %s", new.get("releaseId"))
-            return {"batchItemFailures": [{"itemIdentifier": change["SequenceNumber"]}]}
-    return {"batchItemFailures": []}
