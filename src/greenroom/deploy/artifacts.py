@@ -122,7 +122,7 @@ def _installed_dependencies() -> Iterator[tuple[str, bytes]]:
     for distribution in _requirements():
         for file in distribution.files or ():
             name = str(file)
-            if name.startswith("..") or "__pycache__" in name or file.parts[0].endswith(".dist-info"):
+            if name.startswith("..") or "__pycache__" in name or not _belongs(name):
                 continue
             yield name, Path(str(distribution.locate_file(file))).read_bytes()
 
@@ -139,8 +139,13 @@ def _downloaded_dependencies(architecture: str) -> Iterator[tuple[str, bytes]]:
             raise BuildError(f"pip found no wheels of the platform's dependencies for Lambda:\n{done.stderr[-2000:]}")
         for path in sorted(Path(folder).rglob("*")):
             name = str(path.relative_to(folder))
-            if path.is_file() and ".dist-info/" not in name and not name.startswith("bin/"):
+            if path.is_file() and _belongs(name) and not name.startswith("bin/"):
                 yield name, path.read_bytes()
+
+
+def _belongs(name: str) -> bool:
+    """Of what an installer notes only the metadata is needed: packages look up their own version."""
+    return ".dist-info/" not in name or name.endswith("/METADATA")
 
 
 def _bytecode(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:

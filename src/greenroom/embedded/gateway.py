@@ -25,6 +25,9 @@ CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 invocation_id: ContextVar[list[str] | None] = ContextVar("invocation_id", default=None)
 """Where the seam leaves the id of the invocation that a request led to."""
 
+may_be_unsigned: ContextVar[bool] = ContextVar("may_be_unsigned", default=True)
+"""Whether the request at hand may come without a signature; what is no request at all may."""
+
 changes = 0
 """How many requests have come that may have changed something."""
 
@@ -52,6 +55,7 @@ class Gateway:
             return
         if scope["method"] in CHANGING:
             changes += 1
+        may_be_unsigned.set(_may_be_unsigned(scope))
         seen: list[str] = []
         invocation_id.set(seen)
 
@@ -64,6 +68,15 @@ class Gateway:
             await send(message)
 
         await self._app(scope, receive, send_with_id)
+
+
+def _may_be_unsigned(scope: Scope) -> bool:
+    """An HTTP API has its own ways to let people in, and a presigned form carries its signature inside."""
+    if scope["path"].startswith("/_aws/execute-api/") or scope["method"] == "OPTIONS":
+        return True
+    headers = dict(scope["headers"])
+    is_form = headers.get(b"content-type", b"").startswith(b"multipart/form-data")
+    return b".execute-api." in headers.get(b"host", b"") or (scope["method"] == "POST" and is_form)
 
 
 async def _refuse(scope: Scope, send: Send, status: int, text: str) -> None:

@@ -8,13 +8,14 @@ The policies are read and evaluated by ministack's own evaluator.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs
 
-from greenroom.embedded import decisions
+from greenroom.embedded import decisions, gateway
 
 SOURCE_ACTIONS = {
     "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
@@ -68,21 +69,36 @@ def install() -> None:
     from ministack.core import iam_evaluator
 
     _own_root_only(iam_evaluator)
+    _name_alias_actions()
     _check_event_sources()
     _check_state_machines()
     _check_stacks()
 
 
 def _own_root_only(iam_evaluator: Any) -> None:
-    import os
-
     own = os.environ["AWS_ACCESS_KEY_ID"]
 
     def is_root_access_key(access_key_id: str) -> bool:
-        return access_key_id == own
+        return access_key_id == own or (not access_key_id and gateway.may_be_unsigned.get())
 
     # Out of the box "test", any account's number and no key at all are root's as well.
     iam_evaluator.is_root_access_key = is_root_access_key
+
+
+def _name_alias_actions() -> None:
+    from ministack.core import iam_actions
+
+    action_of = iam_actions._lambda_action
+    of_one_alias = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
+
+    def lambda_action(method: str, path: str) -> Any:
+        # .../functions/NAME/aliases/ALIAS: ministack takes each of these for ListAliases.
+        parts = [part for part in path.split("/") if part]
+        if len(parts) == 5 and parts[1] == "functions" and parts[3] == "aliases":
+            return of_one_alias.get(method)
+        return action_of(method, path)
+
+    iam_actions._lambda_action = lambda_action
 
 
 def _check_event_sources() -> None:

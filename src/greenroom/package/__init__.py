@@ -1,4 +1,4 @@
-"""What an algorithm's package is: its metadata, reading it safely, checking it, building it, and running its tests here.
+"""What an algorithm's package is: its metadata, reading it safely, checking it, building it, running its tests here.
 
 * `metadata` is the model of `metadata.json`.
 * `archive` reads a ZIP that may be hostile; `check` says whether a ZIP is a package.

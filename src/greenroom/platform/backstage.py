@@ -205,10 +205,11 @@ def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
 
 def _measure(services: Services, invoker: LambdaClient, release: Release, memory_mb: int, index: int) -> Measurement:
     function = services.function_name(_algorithm_of(release))
+    alias = names.test_alias(memory_mb)
     case = case_of(release.cases, index)
     found: dict[str, Any] = {"memory_mb": memory_mb, "case": case, "index": index, "at": utc_now()}
     try:
-        answer = _invoke(invoker, function, names.test_alias(memory_mb), case)
+        answer = _invoke(invoker, f"{function}:{alias}", case)
     except invoker.exceptions.TooManyRequestsException as error:
         return Measurement(**found, duration_ms=0, billed_duration_ms=0, error="throttled", error_message=str(error))
     except ReadTimeoutError as error:
@@ -216,7 +217,7 @@ def _measure(services: Services, invoker: LambdaClient, release: Release, memory
     payload = answer["Payload"].read()
     version = answer["ExecutedVersion"]
     if version != release.versions.get(memory_mb):
-        raise Disturbed(f"alias {names.test_alias(memory_mb)} of {function} led to version {version}")
+        raise Disturbed(f"alias {alias} of {function} led to version {version}")
     request_id = answer["ResponseMetadata"]["RequestId"]
     tail = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
     report = parse_report(tail, request_id) or _report_from_logs(services, function, request_id, found["at"])
@@ -246,15 +247,15 @@ def _measure(services: Services, invoker: LambdaClient, release: Release, memory
     )
 
 
-def _invoke(invoker: LambdaClient, function: str, alias: str, case: str) -> InvocationResponseTypeDef:
+def _invoke(invoker: LambdaClient, qualified_name: str, case: str) -> InvocationResponseTypeDef:
     payload = json.dumps({"greenroomTest": {"case": case}}).encode()
     for attempt in range(THROTTLE_TRIES):
         try:
-            return invoker.invoke(FunctionName=function, Qualifier=alias, LogType="Tail", Payload=payload)
+            return invoker.invoke(FunctionName=qualified_name, LogType="Tail", Payload=payload)
         except invoker.exceptions.TooManyRequestsException:
             # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
             time.sleep(random.uniform(0, min(20, 0.2 * 2**attempt)))  # noqa: S311
-    return invoker.invoke(FunctionName=function, Qualifier=alias, LogType="Tail", Payload=payload)
+    return invoker.invoke(FunctionName=qualified_name, LogType="Tail", Payload=payload)
 
 
 def _report_from_logs(services: Services, function: str, request_id: str, at: str) -> Report:
