@@ -1,0 +1,90 @@
+"""A folder to start an algorithm from: what `greenroom init` writes, and what passes its tests as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from greenroom.package.errors import PackageError
+from greenroom.package.metadata import validate_metadata
+
+CODE = {
+    "in": '''"""Reads one platform's export into the neutral model."""
+
+from typing import Any
+
+
+class Translator:
+    """Made once an execution environment; `translate` is called for each document."""
+
+    def translate(self, document: dict[str, Any]) -> dict[str, Any]:
+        """Return the neutral model of an export. What is raised here is shown to whoever sent the document."""
+        return {"version": 1, "hosts": sorted(host["name"] for host in document["hosts"])}
+''',
+    "out": '''"""Writes one platform's configuration from the neutral model."""
+
+from typing import Any
+
+
+class Translator:
+    """Made once an execution environment; `translate` is called for each document."""
+
+    def translate(self, document: dict[str, Any]) -> str:
+        """Return a configuration as text; a dict or a list would be written as JSON."""
+        return "".join(f"host {name}\\n" for name in document["hosts"])
+''',
+}
+
+TESTS: dict[str, dict[str, Any]] = {
+    "in": {
+        "input.json": {"hosts": [{"name": "web"}, {"name": "db"}]},
+        "expected.json": {"version": 1, "hosts": ["db", "web"]},
+    },
+    "out": {"input.json": {"version": 1, "hosts": ["db", "web"]}, "expected.txt": "host db\nhost web\n"},
+}
+
+README = """# {name}
+
+A Greenroom algorithm of type `{type}`.
+
+    greenroom test .          run tests/ here, as they will be run backstage
+    greenroom push . --wait   upload it; it goes live if it passes
+
+* `metadata.json` says what it is and how it is tested.
+* `{module}/translator.py` has `Translator.translate(document)`.
+* `tests/<case>/input.*` and `tests/<case>/expected.*` are its tests. Without `expected.*` a case passes if nothing is
+  raised.
+* `requirements.txt` names its dependencies; `greenroom pack` installs them for Lambda.
+"""
+
+
+def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
+    """Write a new algorithm and return the files. Raises PackageError if the folder is not empty or the name is bad."""
+    module = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    metadata = {"name": name, "type": type_, "entry": f"{module}.translator:Translator"}
+    validate_metadata(metadata)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise PackageError(
+            code="not_empty", where=str(directory), what="is there already and not empty", todo="Name a new folder."
+        )
+    files = {
+        "metadata.json": json.dumps(
+            {**metadata, "powerValues": [128, 256, 512], "num": 10, "strategy": "cost"}, indent=2
+        )
+        + "\n",
+        f"{module}/__init__.py": "",
+        f"{module}/translator.py": CODE[type_],
+        "requirements.txt": "# One dependency a line; greenroom pack installs them for Lambda's platform.\n",
+        "README.md": README.format(name=name, type=type_, module=module),
+    }
+    for file_name, value in TESTS[type_].items():
+        files[f"tests/example/{file_name}"] = value if isinstance(value, str) else json.dumps(value, indent=2) + "\n"
+    written = []
+    for path, text in files.items():
+        target = directory / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+        written.append(target)
+    return written
