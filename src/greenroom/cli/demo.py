@@ -196,7 +196,7 @@ def push_example(story: Story, client: GreenroomClient, folder: Path, *, in_pict
     from greenroom.cli.push import as_zip, push_and_watch
 
     story.show(Text(f"\n$ greenroom push {folder.name}", style="bold"), in_picture=in_picture)
-    with as_zip(folder) as zip_path:
+    with as_zip(folder, story.out) as zip_path:
         release = push_and_watch(client, zip_path, story.out, timeout_s=RELEASE_LIMIT_S)
     story.show(render.stages(release), Text(), render.outcome(release), in_picture=in_picture)
     return release

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from greenroom.cli import demo, local, look, operate, push
+from greenroom.cli import demo, develop, local, look, operate, push
 from greenroom.cli.common import ExitCode, UsageProblem, print_error
 
 HELP = """A Lambda function waits here, and is tested in production beside the live version, before it goes on stage.
@@ -37,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (local, demo, push, look, operate):
+for group in (local, demo, develop, push, look, operate):
     group.register(app)
 
 
@@ -70,6 +70,11 @@ def tell(error: Exception) -> ExitCode | None:
         print_error(error.what, error.where, error.hint)
         away = isinstance(error, Unreachable | WaitTimeout | PlatformFault)
         return ExitCode.UNREACHABLE if away else ExitCode.FAILED
+    from greenroom.package.errors import PackageError
+
+    if isinstance(error, PackageError):
+        print_error(f"{error.where}: {error.what}", hint=error.todo)
+        return ExitCode.FAILED
     if isinstance(error, OSError) and error.filename:
         print_error(error.strerror or "the file cannot be used", str(error.filename))
         return ExitCode.USAGE

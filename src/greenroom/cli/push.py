@@ -48,7 +48,7 @@ def push(
     printed on stdout at the end, and what happens meanwhile on stderr.
     """
     out = console(stderr=as_json)
-    with connect(url, token) as client, as_zip(package) as zip_path:
+    with connect(url, token) as client, as_zip(package, out) as zip_path:
         if not wait:
             release_id = client.upload_package(zip_path)
             if as_json:
@@ -133,7 +133,7 @@ def measurements_as_they_come(
 
 
 @contextmanager
-def as_zip(package: Path) -> Iterator[Path]:
+def as_zip(package: Path, out: Console) -> Iterator[Path]:
     """The package itself, or one made of the folder, which is gone afterwards."""
     if package.is_file():
         yield package
@@ -142,5 +142,6 @@ def as_zip(package: Path) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="greenroom-push-") as folder:
         zip_path = Path(folder) / f"{package.resolve().name}.zip"
-        pack(package, zip_path)
+        with out.status("") as status:
+            pack(package, zip_path, lambda step: status.update(step))
         yield zip_path

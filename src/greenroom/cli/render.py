@@ -22,6 +22,7 @@ from greenroom.client import models
 
 if TYPE_CHECKING:
     from greenroom.cli.checks import Check
+    from greenroom.package.local import CaseResult as LocalResult
 
 STATUS_STYLES = {
     "LIVE": "bold green",
@@ -236,6 +237,25 @@ def cases(summary: models.Summary) -> RenderableType | None:
             parts.append(Padding(Text("log", style="bold dim"), (0, 0, 0, 4)))
             parts.append(Padding(Text(tail(case.log, LOG_LINES), style="dim"), (0, 0, 0, 4)))
     return Group(*parts) if parts else None
+
+
+def local_cases(results: Sequence[LocalResult]) -> RenderableType:
+    """How the cases came out on this machine."""
+    parts: list[RenderableType] = []
+    for result in results:
+        used = f", {result.max_memory_used_mb} MB used" if result.max_memory_used_mb else ""
+        note = f"  {milliseconds(result.duration_ms)}{used}" if result.duration_ms is not None else ""
+        if result.passed:
+            parts.append(Text.assemble(("✓ ", "green"), clean(result.case), (note, "dim")))
+            continue
+        parts.append(Text.assemble(("✗ ", "bold red"), (clean(result.case), "bold"), (note, "dim")))
+        if result.difference:
+            parts.append(Padding(difference(result.difference), (0, 0, 0, 4)))
+        told = (text for text in (result.traceback or result.error, result.output) if text)
+        parts.extend(Padding(Text(tail(text, LOG_LINES), style="dim"), (0, 0, 0, 4)) for text in told)
+    passed = sum(result.passed for result in results)
+    style = "bold green" if passed == len(results) else "bold red"
+    return Group(*parts, Text(f"\n{passed} of {len(results)} passed", style=style))
 
 
 def difference(text: str) -> Text:

@@ -1,0 +1,135 @@
+"""Commands on the developer's own machine, without a platform: init, pack, test."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greenroom.cli.common import ExitCode, add_command, console, print_json
+
+PackageJsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object instead, for scripts.")]
+
+
+class AlgorithmType(StrEnum):
+    IN = "in"
+    OUT = "out"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the commands of this file."""
+    panel = "Develop"
+    add_command(
+        app,
+        panel,
+        init,
+        "greenroom init my-algorithm",
+        "greenroom init translators/asa --name cisco-asa --type out",
+    )
+    add_command(app, panel, pack, "greenroom pack my-algorithm/", "greenroom pack my-algorithm/ -o /tmp/it.zip")
+    add_command(app, panel, test, "greenroom test my-algorithm/", "greenroom test my-algorithm.zip --json")
+
+
+def init(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.", file_okay=False)],
+    name: Annotated[
+        str | None, typer.Option(help="The algorithm's name; without it the folder's.", show_default=False)
+    ] = None,
+    type_: Annotated[
+        AlgorithmType,
+        typer.Option(
+            "--type", help="in: reads documents and passes them on. out: writes results.", case_sensitive=False
+        ),
+    ] = AlgorithmType.IN,
+) -> None:
+    """Write a small algorithm to start from. It passes its tests as it is."""
+    from greenroom.package.scaffold import init as write
+
+    called = name or re.sub(r"[^a-z0-9]+", "-", directory.absolute().name.lower()).strip("-")
+    files = write(directory, called, type_.value)
+    out = console()
+    for path in files:
+        out.print(f"  {path}", style="dim", soft_wrap=True)
+    out.print(f"\nNow:\n  greenroom test {directory}\n  greenroom push {directory}", soft_wrap=True)
+
+
+def pack(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The algorithm's folder.", exists=True, file_okay=False)
+    ],
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="The ZIP; without it DIR.zip beside the folder.", dir_okay=False),
+    ] = None,
+    as_json: PackageJsonOption = False,
+) -> None:
+    """Make a package of an algorithm's folder, with its dependencies, and check it as the platform will.
+
+    The dependencies of requirements.txt are installed for Lambda, not for this machine. The same files give the same
+    ZIP, byte for byte.
+    """
+    from greenroom.package.build import pack as build
+
+    folder = directory.resolve()
+    zip_path = output or folder.with_name(f"{folder.name}.zip")
+    result = build(directory, zip_path, progress(quiet=as_json))
+    if as_json:
+        report = result.report
+        facts: dict[str, Any] = {
+            "path": str(zip_path),
+            "sha256": report.sha256,
+            "sizeBytes": report.size_bytes,
+            "unpackedBytes": report.unpacked_bytes,
+            "files": report.files,
+            "cases": [case.name for case in report.cases],
+            "metadata": report.metadata.model_dump(mode="json", by_alias=True),
+        }
+        print_json(facts)
+        return
+    from greenroom.cli import render
+
+    count = len(result.report.cases)
+    console().print(
+        f"{zip_path}: {render.size(result.size_bytes)}, {result.report.files} files, "
+        f"{count} test case{'' if count == 1 else 's'}\nsha256 {result.sha256}",
+        soft_wrap=True,
+    )
+
+
+def test(
+    package: Annotated[
+        Path, typer.Argument(metavar="DIR|ZIP", help="An algorithm's folder, or a package.", exists=True)
+    ],
+    as_json: PackageJsonOption = False,
+) -> None:
+    """Run an algorithm's tests on this machine, in the same code that runs them backstage.
+
+    The exit code is 0 only when every case passed. Durations are this machine's: only backstage are they Lambda's.
+    """
+    from greenroom.package.local import run_tests
+
+    results = run_tests(package, progress(quiet=as_json))
+    if as_json:
+        print_json({"cases": [camel_case(asdict(result)) for result in results]})
+    else:
+        from greenroom.cli import render
+
+        console().print(render.local_cases(results))
+    if not all(result.passed for result in results):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def progress(*, quiet: bool) -> Callable[[str], None]:
+    """Tells each step on stderr, where it disturbs nobody; or not at all."""
+    err = console(stderr=True)
+    return lambda step: None if quiet else err.print(step, style="dim", soft_wrap=True)
+
+
+def camel_case(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with its names as they are in all JSON of Greenroom."""
+    return {re.sub(r"_(\w)", lambda found: found[1].upper(), name): value for name, value in document.items()}
