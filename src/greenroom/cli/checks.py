@@ -78,22 +78,11 @@ def ministack() -> Check:
 
 
 def limits() -> Check:
-    """Whether memory sizes can be real limits here: cgroups that this user may make."""
-    name = "memory limits"
-    root = Path("/sys/fs/cgroup")
-    if not sys.platform.startswith("linux"):
-        detail = "no cgroups on this system: the CPU share of a memory size is only approximated"
-        return Check(name, WARNING, detail, "For durations as on AWS, run the platform on Linux.")
-    writable = os.access(root, os.W_OK)
-    if (root / "cgroup.controllers").exists():
-        kind = "cgroup v2"
-    elif (root / "memory").is_dir() and (root / "cpu").exists():
-        kind, writable = "cgroup v1", os.access(root / "memory", os.W_OK)
-    else:
-        kind, writable = "no cgroup", False
-    if writable:
-        return Check(name, OK, f"{kind}, writable: memory sizes are real limits")
-    return Check(name, WARNING, f"{kind}, not writable: memory sizes are only approximated", "Run it as root.")
+    """Whether memory sizes are real limits here."""
+    from greenroom.engine import isolation
+
+    found = isolation()
+    return Check("memory limits", WARNING if found.limits == "none" else OK, found.describe())
 
 
 def data_folder(data_dir: Path) -> Iterator[Check]:

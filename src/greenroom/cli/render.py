@@ -85,6 +85,8 @@ def usd(value: float | None) -> str:
         return NOTHING
     if value >= 100:
         return f"${value:,.0f}"
+    if value and value < 0.0001:
+        return "less than $0.0001"
     return f"${value:.2f}" if value >= 1 else f"${value:.3f}" if value >= 0.01 else f"${value:.2g}"
 
 
@@ -173,7 +175,7 @@ def stages(release: models.Release) -> RenderableType:
 
 def results_table(summary: models.Summary) -> RenderableType:
     """The measurements at each power value, one a row; below, which was chosen and which left out."""
-    numbers = ("memory", "n", "mean", "p50", "p90", "cold\nstart", "memory\nused", "per\nmillion")
+    numbers = ("memory", "n", "trimmed\nmean", "p50", "p90", "cold\nstart", "memory\nused", "per\nmillion")
     made = table("", *numbers, right=numbers)
     notes: list[RenderableType] = []
     for value in sorted(summary.power_values, key=lambda value: value.memory_mb):
@@ -184,7 +186,7 @@ def results_table(summary: models.Summary) -> RenderableType:
             "◆" if chosen else "●" if good else "✗",
             f"{value.memory_mb} MB",
             str(value.n) if value.n else NOTHING,
-            milliseconds(value.mean_ms),
+            milliseconds(typical_ms(value)),
             milliseconds(value.p50_ms),
             milliseconds(value.p90_ms),
             milliseconds(value.init_ms),
@@ -202,17 +204,22 @@ def results_table(summary: models.Summary) -> RenderableType:
     return Group(made, Text(), *notes, Text())
 
 
+def typical_ms(value: models.PowerValueResult) -> float | None:
+    """The duration a decision is made on: the trimmed mean, which a single slow invocation does not move."""
+    return value.mean_ms if value.trimmed_mean_ms is None else value.trimmed_mean_ms
+
+
 def charts(summary: models.Summary) -> RenderableType | None:
     """Duration and cost against memory, side by side; None with fewer than two points."""
     good = [value for value in summary.power_values if value.status == "ok"]
-    durations = [(value.memory_mb, value.mean_ms) for value in good if value.mean_ms is not None]
+    durations = [(value.memory_mb, ms) for value in good if (ms := typical_ms(value)) is not None]
     costs = [(value.memory_mb, value.cost_usd_per_million) for value in good if value.cost_usd_per_million is not None]
     if len(durations) < 2 or len(costs) < 2:
         return None
     chosen = summary.chosen_memory_mb
     return Columns(
         [
-            Chart("mean duration", durations, milliseconds, marked_mb=chosen, style="cyan"),
+            Chart("duration (trimmed mean)", durations, milliseconds, marked_mb=chosen, style="cyan"),
             Chart("cost per million invocations", costs, usd, marked_mb=chosen, style="magenta"),
         ],
         padding=(0, 3),
@@ -295,27 +302,28 @@ def outcome(release: models.Release) -> RenderableType:
     return Group(*parts)
 
 
-def verdict(release: models.Release) -> Text:
+def verdict(release: models.Release) -> RenderableType:
     """The last words on a release."""
-    name = clean(release.algorithm or "the release")
+    name = clean(release.algorithm or "the package")
     summary = release.summary
-    text = Text()
+    style = STATUS_STYLES.get(release.status, "cyan")
     if release.status == "LIVE":
-        text.append("● LIVE  ", "bold green")
         version = f" version {release.version}" if release.version else ""
         memory = f" at {release.memory_mb} MB" if release.memory_mb else ""
-        text.append(f"{name}{version}{memory}")
+        head = Text.assemble(("● LIVE  ", style), f"{name}{version}{memory}")
     else:
         mark = "✗" if release.status in BAD_ENDS else "●"
-        text.append(f"{mark} {release.status}  ", STATUS_STYLES.get(release.status, "cyan"))
-        text.append(f"{name}: {STATUS_MEANINGS.get(release.status, '')}")
+        head = Text.assemble(
+            (f"{mark} {release.status}  ", style), f"{name}: ", STATUS_MEANINGS.get(release.status, "")
+        )
+    parts: list[RenderableType] = []
     if release.reason:
-        text.append(f"\n  {clean(release.reason)}", "red" if release.status in BAD_ENDS else "")
+        parts.append(Text(clean(release.reason), "red" if release.status in BAD_ENDS else ""))
     if summary and summary.sentence:
-        text.append(f"\n  {clean(summary.sentence)}")
+        parts.append(Text(clean(summary.sentence)))
     if summary and summary.test_cost_usd is not None:
-        text.append(f"\n  The test itself: {usd(summary.test_cost_usd)} at the prices of AWS.", "dim")
-    return text
+        parts.append(Text(f"The test itself: {usd(summary.test_cost_usd)} at the prices of AWS.", "dim"))
+    return Group(head, Padding(Group(*parts), (0, 0, 0, 2)))
 
 
 def heading(title: str) -> Text:
