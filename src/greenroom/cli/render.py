@@ -76,7 +76,7 @@ def milliseconds(value: float | None) -> str:
         return f"{value / 1000:.1f} s"
     if value >= 1000:
         return f"{value / 1000:.2f} s"
-    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
 
 
 def usd(value: float | None) -> str:

@@ -104,7 +104,8 @@ def test_a_running_release_shows_how_far_it_is():
 @pytest.mark.parametrize(
     ("write", "value", "text"),
     [
-        (render.milliseconds, 3.456, "3.5 ms"),
+        (render.milliseconds, 3.456, "3.46 ms"),
+        (render.milliseconds, 34.56, "34.6 ms"),
         (render.milliseconds, 345.6, "346 ms"),
         (render.milliseconds, 3456, "3.46 s"),
         (render.milliseconds, 34567, "34.6 s"),
