@@ -201,6 +201,8 @@ def results_table(summary: models.Summary) -> RenderableType:
             words += [f"{value.errors} errors"] if value.errors else []
             reason = f": {clean(value.reason)}" if value.reason else ""
             notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
+    if any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
+        notes.append(Text("- too few measurements to say: a larger num in metadata.json makes more", "dim"))
     return Group(made, Text(), *notes, Text())
 
 

@@ -50,6 +50,14 @@ def test_nothing_of_the_result_is_cut_off_on_a_usual_terminal(width):
         assert number in text
 
 
+def test_a_percentile_that_needs_more_measurements_says_how_to_get_them():
+    few = power_value(256, 412.2, 1.92, n=8, p90Ms=None)
+    summary = models.Summary.model_validate({"powerValues": [few]})
+
+    assert "a larger num in metadata.json" in drawn(render.results_table(summary))
+    assert "a larger num" not in drawn(render.outcome(release(LIVE)))
+
+
 def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
     text = drawn(render.release_page(release(FAILED)))
 
