@@ -173,7 +173,7 @@ def tell(story: Story, client: GreenroomClient, examples: Path) -> None:
     )
     before = client.algorithm(sender)
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-broken-") as folder:
-        broken = Path(folder) / SENDER_FOLDER
+        broken = Path(folder) / f"{SENDER_FOLDER}_in_a_hurry"
         break_copy(examples / SENDER_FOLDER, broken)
         failed = push_example(story, client, broken, in_picture=True)
     after = client.algorithm(sender)
@@ -185,7 +185,8 @@ def tell(story: Story, client: GreenroomClient, examples: Path) -> None:
     )
     send_document(story, client, sender, document_to_send(examples / SENDER_FOLDER))
     status = client.status()
-    story.promise(status.dead_letters == 0, f"{status.dead_letters} messages rest in dead-letter queues")
+    count = status.dead_letters or "no"
+    story.promise(status.dead_letters == 0, f"{count} messages rest in dead-letter queues")
 
 
 def push_example(story: Story, client: GreenroomClient, folder: Path, *, in_picture: bool) -> models.Release:
@@ -193,12 +194,16 @@ def push_example(story: Story, client: GreenroomClient, folder: Path, *, in_pict
     from rich.text import Text
 
     from greenroom.cli import render
-    from greenroom.cli.push import as_zip, push_and_watch
+    from greenroom.cli.push import as_zip, print_result, push_and_watch
 
-    story.show(Text(f"\n$ greenroom push {folder.name}", style="bold"), in_picture=in_picture)
+    command = Text(f"\n$ greenroom push {folder.name}", style="bold")
+    story.out.print(command)
     with as_zip(folder, story.out) as zip_path:
         release = push_and_watch(client, zip_path, story.out, timeout_s=RELEASE_LIMIT_S)
-    story.show(render.stages(release), Text(), render.outcome(release), in_picture=in_picture)
+    print_result(story.out, release, zip_path.name)
+    if in_picture:
+        for part in (command, render.stages(release), Text(), render.outcome(release)):
+            story.picture.print(part)
     return release
 
 
@@ -219,9 +224,10 @@ def break_copy(source: Path, target: Path) -> None:
 
 
 def document_to_send(sender: Path) -> Path:
-    """A real export of an NSX manager if one lies beside the checkout, else the example's largest test input."""
-    real = sorted((REPOSITORY.parent / "shared" / "data" / "nsx").glob("*.json"))
-    return real[0] if real else max(sender.glob("tests/*/input.json"), key=lambda path: path.stat().st_size)
+    """The largest real NSX export that lies beside the checkout, else the example's largest test input."""
+    real = (REPOSITORY.parent / "shared" / "data" / "nsx").glob("*.json")
+    tests = sender.glob("tests/*/input.json")
+    return max(list(real) or tests, key=lambda path: path.stat().st_size)
 
 
 def send_document(story: Story, client: GreenroomClient, sender: str, document: Path) -> None:
@@ -249,7 +255,9 @@ def send_document(story: Story, client: GreenroomClient, sender: str, document: 
         lines = readable(translated.getvalue()).splitlines()
         title = Text(f"{result.algorithm}, version {result.version}: {len(lines):,} lines", style="bold underline")
         story.show(title, Text("\n".join(render.clean(line) for line in lines[:SHOWN_LINES])))
-        story.show(Text(f"… and {max(len(lines) - SHOWN_LINES, 0):,} lines more\n", style="dim"))
+        if len(lines) > SHOWN_LINES:
+            story.show(Text(f"… and {len(lines) - SHOWN_LINES:,} lines more", style="dim"))
+        story.show(Text())
         story.picture.print(title)
         story.picture.print(Text("\n".join(render.clean(line) for line in lines[:PICTURE_LINES]) + "\n…\n"))
         story.promise(

@@ -168,9 +168,10 @@ class LineView:
             self._line(f"release {release.release_id}")
         # A status may come and go between two looks; the history has every one.
         statuses = [entry.status for entry in release.history] or [release.status]
-        for status in statuses[self._statuses_told :]:
-            self._line(f"{status}: {render.STATUS_MEANINGS.get(status, '')}")
+        new = statuses[self._statuses_told :]
         self._statuses_told = max(self._statuses_told, len(statuses))
+        ends = [status for status in new if status in models.ENDED_STATUSES]
+        self._tell([status for status in new if status not in ends])
         for value in sorted(release.progress, key=lambda value: value.memory_mb):
             # Four lines a power value are enough to see that it moves.
             quarter = 4 * value.done // value.total if value.total else 0
@@ -178,6 +179,11 @@ class LineView:
                 self._done[value.memory_mb] = quarter
                 failed = f", {value.failed} failed" if value.failed else ""
                 self._line(f"{value.memory_mb} MB: {value.done} of {value.total}{failed}")
+        self._tell(ends)
+
+    def _tell(self, statuses: list[str]) -> None:
+        for status in statuses:
+            self._line(f"{status}: {render.STATUS_MEANINGS.get(status, '')}")
 
     def measured(self, memory_mb: int, mean_ms: float, max_memory_used_mb: float | None) -> None:
         used = f", {render.megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""

@@ -115,6 +115,8 @@ def measurements_as_they_come(
     told: set[int] = set()
 
     def look(release: models.Release) -> None:
+        if release.ended:
+            return
         for value in release.progress:
             if value.memory_mb in told or not value.total or value.done < value.total:
                 continue

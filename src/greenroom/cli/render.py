@@ -199,7 +199,7 @@ def results_table(summary: models.Summary) -> RenderableType:
         elif not good or value.reason or value.errors:
             words = [clean(value.status)] if not good else []
             words += [f"{value.errors} errors"] if value.errors else []
-            reason = f": {clean(value.reason)}" if value.reason else ""
+            reason = f": {first_line(value.reason)}" if value.reason else ""
             notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
     if any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
         notes.append(Text("- too few measurements to say: a larger num in metadata.json makes more", "dim"))
@@ -231,21 +231,29 @@ def charts(summary: models.Summary) -> RenderableType | None:
 def cases(summary: models.Summary) -> RenderableType | None:
     """The test cases; for one that failed also the difference, the error and the log."""
     parts: list[RenderableType] = []
+    width = max((len(case.case) for case in summary.cases), default=0) + 2
     for case in summary.cases:
+        name = clean(case.case).ljust(width)
         if not case.failed:
-            parts.append(Text.assemble(("✓ ", "green"), clean(case.case), (f"  {case.passed} passed", "dim")))
+            mark, count = (("✓ ", "green"), f"{case.passed} passed") if case.passed else (("· ", "dim"), "not run")
+            parts.append(Text.assemble(mark, name, (count, "dim")))
             continue
         at = f" at {case.memory_mb} MB" if case.memory_mb else ""
-        counts = f"  {case.failed} failed{at}, {case.passed} passed"
-        parts.append(Text.assemble(("✗ ", "bold red"), (clean(case.case), "bold"), (counts, "red")))
-        if case.error:
-            parts.append(Padding(Text(clean(case.error), style="red"), (0, 0, 0, 4)))
+        counts = f"{case.failed} failed{at}, {case.passed} passed"
+        parts.append(Text.assemble(("✗ ", "bold red"), (name, "bold"), (counts, "red")))
         if case.difference:
             parts.append(Padding(difference(case.difference), (0, 0, 0, 4)))
+        elif case.error or case.error_message:
+            parts.append(Padding(Text(clean(case.error_message or case.error or ""), style="red"), (0, 0, 0, 4)))
         if case.log:
             parts.append(Padding(Text("log", style="bold dim"), (0, 0, 0, 4)))
             parts.append(Padding(Text(tail(case.log, LOG_LINES), style="dim"), (0, 0, 0, 4)))
     return Group(*parts) if parts else None
+
+
+def first_line(text: str) -> str:
+    """The first line of a reason, for where the difference that follows it is shown already."""
+    return clean(text).strip().split("\n")[0].removesuffix("--- expected").rstrip(" :")
 
 
 def local_cases(results: Sequence[LocalResult]) -> RenderableType:
@@ -320,8 +328,10 @@ def verdict(release: models.Release) -> RenderableType:
         )
     parts: list[RenderableType] = []
     if release.reason:
-        parts.append(Text(clean(release.reason), "red" if release.status in BAD_ENDS else ""))
-    if summary and summary.sentence:
+        detailed = summary is not None and any(case.failed for case in summary.cases)
+        told = first_line(release.reason) if detailed else clean(release.reason)
+        parts.append(Text(told, "red" if release.status in BAD_ENDS else ""))
+    if summary and summary.sentence and release.status not in BAD_ENDS:
         parts.append(Text(clean(summary.sentence)))
     if summary and summary.test_cost_usd is not None:
         parts.append(Text(f"The test itself: {usd(summary.test_cost_usd)} at the prices of AWS.", "dim"))
@@ -415,14 +425,14 @@ def releases_table(releases: Sequence[models.Release]) -> RenderableType:
         return Text("No release yet. Begin with: greenroom push DIR", style="dim")
     made = table("release", "status", "version", "memory", "created", "reason", right=("version", "memory"))
     for release in releases:
-        reason = (release.reason or "").strip().split("\n")[0]
+        reason = first_line(release.reason or "")
         made.add_row(
             clean(release.release_id),
             status_text(release.status),
             or_dash(release.version),
             megabytes(release.memory_mb),
             age(release.created_at),
-            Text(clean(reason), style="dim"),
+            Text(reason, style="dim"),
         )
     return made
 

@@ -80,6 +80,7 @@ class CaseResult(Answer):
     failed: int = 0
     difference: str | None = None
     error: str | None = None
+    error_message: str | None = None
     memory_mb: int | None = None
     log: str | None = None
 

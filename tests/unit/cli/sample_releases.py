@@ -78,7 +78,7 @@ LIVE = {
 
 FAILED = LIVE | {
     "status": "FAILED",
-    "reason": "case large: the result is not what tests/large/expected.json says",
+    "reason": "case large: the result is not what tests/large/expected.json says: --- expected\n+++ actual\n…",
     "history": history(("UPLOADING", 0), ("REGISTERED", 0.8), ("TESTING", 3.9), ("FAILED", 9.0)),
     "version": None,
     "memoryMb": None,
@@ -93,10 +93,18 @@ FAILED = LIVE | {
                 "passed": 0,
                 "failed": 3,
                 "memoryMb": 256,
-                "error": "ValueError: no such group [bold]\x1b[31m",
+                "error": "wrong_answer",
                 "difference": '--- expected\n+++ actual\n@@ -1 +1 @@\n-{"a": 1}\n+{"a": 2}\n',
                 "log": "START RequestId: 1\nhello\nEND RequestId: 1\n",
             },
+            {
+                "case": "raising",
+                "passed": 0,
+                "failed": 1,
+                "error": "exception",
+                "errorMessage": "ValueError: no such group [bold]\x1b[31m",
+            },
+            {"case": "later", "passed": 0, "failed": 0},
         ],
     },
 }

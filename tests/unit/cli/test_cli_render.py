@@ -63,7 +63,9 @@ def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
 
     assert "3 failed at 256 MB" in line_with(text, "large", "failed")
     assert '-{"a": 1}' in text and '+{"a": 2}' in text and "hello" in text
-    assert "tests/large/expected.json says" in text
+    assert "tests/large/expected.json says\n" in re.sub(" +\n", "\n", text)
+    assert text.count("--- expected") == 1, "the difference is shown once, with its case"
+    assert "not run" in line_with(text, "· later")
     assert "prod did not move" in text
 
 
