@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-from greenroom.embedded import EmbeddedAws
 
 from greenroom.client import GreenroomClient
 from greenroom.deploy import Deployment, deploy_platform
+from greenroom.embedded import EmbeddedAws
 
 NAME = "trivial"
 STEPS = ("Lock", "Initialize", "Plan", "Execute", "Analyze", "Promote", "AttachQueue", "AwaitStack", "Clean")

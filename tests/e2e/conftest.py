@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import boto3
 import pytest
-from greenroom.embedded import EmbeddedAws
 from stage import Platform
 
 from greenroom.client import GreenroomClient
 from greenroom.deploy import deploy_platform
+from greenroom.embedded import EmbeddedAws
 
 
 @pytest.fixture(scope="session")

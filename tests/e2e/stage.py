@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
-from greenroom.embedded import EmbeddedAws
 from packages import write
 
 from greenroom.client import GreenroomClient
 from greenroom.client.models import Message, Release
 from greenroom.deploy import Deployment
+from greenroom.embedded import EmbeddedAws
 
 T = TypeVar("T")
 

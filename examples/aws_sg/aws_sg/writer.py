@@ -99,7 +99,9 @@ class _Translation:
             for side in ("sources", "destinations"):
                 if rule[side].get("unresolved") and rule["action"] != "allow":
                     names = ", ".join(rule[side]["unresolved"])
-                    self._warn(f"rule {rule['name']!r} denies machines without a known address, allowed or not: {names}")
+                    self._warn(
+                        f"rule {rule['name']!r} denies machines without a known address, allowed or not: {names}"
+                    )
             for box in _boxes(rule):
                 if rule["action"] != "allow":
                     denied.append((rule["name"], box))

@@ -1,7 +1,7 @@
 """Neutral firewall policy in, Cisco ASA access list out; the syntax is aerleon's, a library for access lists.
 
-What an access list can't say is never dropped without a word: it stands as a remark in its place. An allow that can't be
-written is left out, which closes; a deny that can't be written says so in capitals, because it opens.
+What an access list can't say is never dropped without a word: it stands as a remark in its place. An allow that can't
+be written is left out, which closes; a deny that can't be written says so in capitals, because it opens.
 """
 
 from __future__ import annotations
@@ -82,9 +82,11 @@ class _AccessList:
         if rule.get("policy"):
             remarks.append(f"{rule['category']} / {rule['policy']}")
         problem = self._problem(rule)
-        for side in ("sources", "destinations"):
-            if unresolved := rule[side].get("unresolved"):
-                remarks.append(f"NO ADDRESS KNOWN in {side}: {', '.join(unresolved)}")
+        remarks += [
+            f"NO ADDRESS KNOWN in {side}: {', '.join(rule[side]['unresolved'])}"
+            for side in ("sources", "destinations")
+            if rule[side].get("unresolved")
+        ]
         written = 0
         if problem is None:
             base: dict[str, Any] = {"action": ACTIONS[rule["action"]]}
@@ -168,7 +170,7 @@ def _remark(lines: list[str]) -> str:
 
 
 def _tidy(text: str) -> str:
-    """Leave out aerleon's keywords for version control, the terms that only carry remarks, and runs of empty lines."""
+    """Leave out aerleon's keywords for version control, terms that only carry remarks, and runs of empty lines."""
     left_out = re.compile(rf"\$(Id|Date|Revision):|host {NOBODY} host {NOBODY}".replace(NOBODY, re.escape(NOBODY)))
     lines = [line.rstrip() for line in text.splitlines() if not left_out.search(line)]
     return re.sub(r"\n{2,}", "\n!\n", "\n".join(lines)).strip() + "\n"

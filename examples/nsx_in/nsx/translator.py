@@ -69,9 +69,7 @@ class _Translation:
         used: dict[str, AddressSet] = {}
         for domain in self._document["domains"]:
             resources = domain.get("resources") or {}
-            groups = Groups(
-                resources.get("groups") or [], machines, self._document.get("segments") or [], self._warn
-            )
+            groups = Groups(resources.get("groups") or [], machines, self._document.get("segments") or [], self._warn)
             rules += self._rules(resources.get("security_policies") or [], groups, used)
             for kind in ("gateway_policies", "redirection_policies"):
                 if resources.get(kind):
@@ -100,9 +98,7 @@ class _Translation:
             for machine in self._document.get("virtual_machines") or []
         ]
 
-    def _rules(
-        self, policies: list[dict[str, Any]], groups: Groups, used: dict[str, AddressSet]
-    ) -> Iterator[Rule]:
+    def _rules(self, policies: list[dict[str, Any]], groups: Groups, used: dict[str, AddressSet]) -> Iterator[Rule]:
         def by_category(policy: dict[str, Any]) -> tuple[int, float]:
             category = policy.get("category", "Application")
             if category not in CATEGORIES:

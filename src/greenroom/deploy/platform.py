@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 import time
 from collections.abc import Callable
@@ -51,7 +52,7 @@ def deploy_platform(
     prefix: str = "greenroom",
     endpoint_url: str | None = None,
     architecture: str = "x86_64",
-    max_concurrency: int = 5,
+    max_concurrency: int | None = None,
     on_progress: Progress = lambda _: None,
     poll_s: float = 1.0,
 ) -> Deployment:
@@ -62,7 +63,8 @@ def deploy_platform(
         prefix: name of the stack, and first part of every name in it.
         endpoint_url: another endpoint than AWS, for example the embedded AWS.
         architecture: `x86_64` or `arm64`, for the platform's own functions.
-        max_concurrency: how many power values are measured at the same time.
+        max_concurrency: how many power values are measured at the same time; by default 5 on AWS, and on another
+            endpoint, which is taken to be this machine, as many as don't disturb each other.
         on_progress: called with a short sentence for each step and each resource.
         poll_s: seconds between two looks at the stack.
 
@@ -103,7 +105,7 @@ def deploy_platform(
         "Architecture": architecture,
         "PlatformVersion": metadata.version("greenroom"),
         "TokenSha256": hashlib.sha256(token.encode()).hexdigest(),
-        "MaxConcurrency": str(max_concurrency),
+        "MaxConcurrency": str(max_concurrency or (max(1, (os.cpu_count() or 1) // 2) if endpoint_url else 5)),
     }
     cloudformation: CloudFormationClient = session.client("cloudformation", endpoint_url=endpoint_url)
     outputs = _deploy_stack(cloudformation, prefix, parameters, on_progress, poll_s)

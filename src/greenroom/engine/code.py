@@ -93,7 +93,7 @@ def brings_own_sdk(*folders: Path | None) -> bool:
 
 
 def imports_sdk(*folders: Path | None) -> bool:
-    """Whether any Python file in the code, as far as it is the author's own, names boto3."""
+    """Whether any Python file in the code or its layers names boto3."""
     for folder in folders:
         if folder is None:
             continue

@@ -208,7 +208,7 @@ class Engine:
         if sources is None:
             task, opt = self._code.unpack(code()), self._code.layers(layers())
             # A function that brings its own SDK must not find another one imported already.
-            sources = task, opt, imports_sdk(task) and not brings_own_sdk(task, opt)
+            sources = task, opt, imports_sdk(task, opt) and not brings_own_sdk(task, opt)
             self._sources[spec.key] = sources
         task, opt, sdk = sources
         environment = Environment(

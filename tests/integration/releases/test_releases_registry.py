@@ -12,8 +12,8 @@ from uuid import uuid4
 import boto3
 import pytest
 from cfnlint.decode import cfn_yaml
-from greenroom.embedded import EmbeddedAws
 
+from greenroom.embedded import EmbeddedAws
 from greenroom.releases import Conflict, LockHeld, NotFound, Progress, Registry, Status, new_release_id
 
 

@@ -152,9 +152,15 @@ def _rest_with_reason(record: dict[str, Any], error: Exception) -> bool:
     return final
 
 
+def prepare() -> None:
+    """Make the clients in the init phase, which has all of the CPU: the first document of a small function would wait
+    for seconds. Nothing is called; a test finds them and leaves them alone."""
+    for name in ("s3", "sqs"):
+        _client(name)
+
+
 @cache
 def _client(name: str) -> Any:
-    # Imported here: a test never makes a client, and does not wait for the SDK either.
     import boto3
 
     return boto3.client(name)  # type: ignore[call-overload]

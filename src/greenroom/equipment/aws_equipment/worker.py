@@ -12,6 +12,9 @@ TEST_ALIAS_PREFIX = "test-"
 
 _instances: dict[type[Any], Any] = {}
 
+if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
+    production.prepare()
+
 
 class AlgorithmWorker:
     """Runs an algorithm on what its function was invoked with.
