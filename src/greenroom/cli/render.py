@@ -275,15 +275,15 @@ def local_cases(results: Sequence[LocalResult]) -> RenderableType:
     return Group(*parts, Text(f"\n{passed} of {len(results)} passed", style=style))
 
 
-def difference(text: str) -> Text:
-    """A unified diff in its colours."""
+def difference(text: str, limit: int = DIFFERENCE_LINES) -> Text:
+    """A unified diff in its colours, at most `limit` lines of it."""
     lines = clean(text).rstrip("\n").split("\n")
     styled = Text()
-    for line in lines[:DIFFERENCE_LINES]:
+    for line in lines[:limit]:
         style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
         styled.append(line + "\n", style=style)
-    if len(lines) > DIFFERENCE_LINES:
-        styled.append(f"… and {len(lines) - DIFFERENCE_LINES} lines more", style="dim")
+    if len(lines) > limit:
+        styled.append(f"… and {len(lines) - limit} lines more", style="dim")
     styled.rstrip()
     return styled
 

@@ -39,16 +39,25 @@ def test_the_broken_copy_answers_but_wrongly_and_the_original_is_untouched(algor
     assert (algorithm / "pkg" / "code.py").read_text() == before
 
 
-def test_the_document_is_a_real_export_if_there_is_one_and_else_the_largest_test_input(
+def test_the_largest_real_export_is_sent_if_there_is_one_and_the_examples_largest_test_input(
     algorithm, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(demo, "REPOSITORY", tmp_path / "checkout")
-    assert demo.document_to_send(algorithm) == algorithm / "tests" / "large" / "input.json"
+    own = algorithm / "tests" / "large" / "input.json"
+    assert demo.documents_to_send(algorithm) == [(own, True)]
 
-    real = tmp_path / "shared" / "data" / "nsx" / "Export.json"
-    real.parent.mkdir(parents=True)
-    real.write_text("{}")
-    assert demo.document_to_send(algorithm) == real
+    real = tmp_path / "shared" / "data" / "nsx"
+    real.mkdir(parents=True)
+    for name, size in (("A.json", 10), ("B.json", 20)):
+        (real / name).write_bytes(b"x" * size)
+    assert demo.documents_to_send(algorithm) == [(real / "B.json", False), (own, True)]
+
+
+def test_an_excerpt_says_how_much_it_leaves_out():
+    lines = [str(number) for number in range(50)]
+
+    assert str(demo.excerpt(lines, 40)).endswith("39\n… and 10 lines more")
+    assert str(demo.excerpt(lines, 50)).endswith("48\n49")
 
 
 @pytest.mark.parametrize(
@@ -74,3 +83,12 @@ def test_without_the_examples_the_demo_says_where_they_are(greenroom, tmp_path, 
     ended = greenroom("demo")
 
     assert ended.code == 2 and "make demo" in ended.err and str(tmp_path) in ended.err
+
+
+def test_the_picture_fetches_nothing_from_elsewhere():
+    console = Console(record=True)
+    console.print("hello")
+
+    svg = demo.without_fonts(console.export_svg())
+
+    assert "url(" not in svg.replace("url(#", "") and "@font-face" not in svg and "hello" in svg
