@@ -205,7 +205,6 @@ def push_example(story: Story, client: GreenroomClient, folder: Path, *, in_pict
     """Packs, pushes and shows one algorithm."""
     from rich.text import Text
 
-    from greenroom.cli import render
     from greenroom.cli.push import as_zip, print_result, push_and_watch
 
     command = Text(f"\n$ greenroom push {folder.name}", style="bold")
