@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -97,3 +98,25 @@ def eventually(look: Callable[[], T], timeout_s: float = 30) -> T:
             return value
         assert time.monotonic() < until, f"it did not happen within {timeout_s} s"
         time.sleep(0.1)
+
+
+@contextmanager
+def denied(platform: Platform, role: str, action: str) -> Iterator[None]:
+    """Deny an action to one of the platform's roles for a while."""
+    iam = platform.service("iam")
+    name = f"{platform.deployment.prefix}-{role}-{platform.deployment.region}"
+    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
+    iam.put_role_policy(RoleName=name, PolicyName="fault", PolicyDocument=json.dumps(policy))
+    try:
+        yield
+    finally:
+        iam.delete_role_policy(RoleName=name, PolicyName="fault")
+
+
+def invoke(platform: Platform, function: str, event: Any) -> Any:
+    """Invoke one of the platform's functions and return its answer."""
+    answer = platform.service("lambda").invoke(
+        FunctionName=f"{platform.deployment.prefix}-{function}", Payload=json.dumps(event).encode()
+    )
+    assert "FunctionError" not in answer, answer["Payload"].read()
+    return json.loads(answer["Payload"].read())

@@ -3,26 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from packages import GREET, package
-from stage import Platform, eventually
-
-
-@contextmanager
-def denied(platform: Platform, role: str, action: str) -> Iterator[None]:
-    """Deny an action to one of the platform's roles for a while."""
-    iam = platform.service("iam")
-    name = f"{platform.deployment.prefix}-{role}-{platform.deployment.region}"
-    policy = {"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": action, "Resource": "*"}]}
-    iam.put_role_policy(RoleName=name, PolicyName="fault", PolicyDocument=json.dumps(policy))
-    try:
-        yield
-    finally:
-        iam.delete_role_policy(RoleName=name, PolicyName="fault")
+from stage import Platform, denied, eventually, invoke
 
 
 def test_what_is_our_fault_is_retried_and_then_rests_with_its_reason(platform: Platform) -> None:
@@ -102,14 +86,6 @@ def test_a_flow_that_fails_after_promoting_puts_prod_back(platform: Platform) ->
         bad = platform.push_and_wait(package("put-back", num=2))
     assert bad.status == "FAILED"
     assert platform.aliases("put-back")["prod"] == good.version
-
-
-def invoke(platform: Platform, function: str, event: Any) -> Any:
-    answer = platform.service("lambda").invoke(
-        FunctionName=f"{platform.deployment.prefix}-{function}", Payload=json.dumps(event).encode()
-    )
-    assert "FunctionError" not in answer, answer["Payload"].read()
-    return json.loads(answer["Payload"].read())
 
 
 def test_every_step_may_be_delivered_twice(platform: Platform) -> None:

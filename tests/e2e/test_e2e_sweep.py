@@ -1,0 +1,120 @@
+"""The sweeper: what got stuck is driven on, or failed with a reason. Time is made to pass in the registry."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from packages import GREET, package
+from stage import Platform, denied, eventually, invoke
+
+LONG_AGO = "2026-01-01T00:00:00.000Z"
+
+SLOW = GREET.replace("    def translate", "    import time\n\n    def translate").replace(
+    "return", "self.time.sleep(0.5); return"
+)
+
+
+def age(platform: Platform, release_id: str) -> None:
+    """Let a release look as if nothing had happened to it for long."""
+    platform.service("dynamodb").update_item(
+        TableName=f"{platform.deployment.prefix}-registry",
+        Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
+        UpdateExpression="SET updatedAt = :t, createdAt = :t",
+        ExpressionAttributeValues={":t": {"S": LONG_AGO}},
+    )
+
+
+def sweep(platform: Platform) -> Any:
+    return invoke(platform, "sweep", {})["swept"]
+
+
+def stop(platform: Platform, release_id: str, flow: str) -> None:
+    status = {"provision": "registered", "backstage": "provisioned"}[flow]
+    deployment = platform.deployment
+    arn = (
+        f"arn:aws:states:{deployment.region}:{deployment.account_id}:execution:"
+        f"{deployment.prefix}-{flow}:{release_id}-{status}"
+    )
+    platform.service("stepfunctions").stop_execution(executionArn=arn, cause="killed by a test")
+
+
+def new_release(platform: Platform) -> str:
+    answer = httpx.post(
+        f"{platform.deployment.url}/releases",
+        headers={"Authorization": f"Bearer {platform.deployment.token}"},
+        json={"fileName": "x.zip", "sizeBytes": 10},
+    )
+    release_id: str = answer.raise_for_status().json()["releaseId"]
+    return release_id
+
+
+def test_an_upload_that_never_came_fails_with_the_reason(platform: Platform) -> None:
+    release_id = new_release(platform)
+    assert release_id not in sweep(platform)
+    age(platform, release_id)
+    assert sweep(platform)[release_id] == "failed"
+    release = platform.client.release(release_id)
+    assert release.status == "FAILED"
+    assert release.reason and "Push it again" in release.reason
+
+
+def test_a_lost_upload_event_is_sent_again(platform: Platform) -> None:
+    s3 = platform.service("s3")
+    bucket = platform.deployment.outputs["PackagesBucket"]
+    kept = s3.get_bucket_notification_configuration(Bucket=bucket)
+    kept.pop("ResponseMetadata")
+    s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration={})
+    try:
+        release_id = platform.push(package("lost-event", num=1))
+    finally:
+        s3.put_bucket_notification_configuration(Bucket=bucket, NotificationConfiguration=kept)
+    assert platform.client.release(release_id).status == "UPLOADING"
+    age(platform, release_id)
+    assert sweep(platform)[release_id] == "upload event repeated"
+    assert platform.ended(release_id).status == "LIVE"
+
+
+def test_a_release_whose_flow_never_started_is_started(platform: Platform) -> None:
+    with denied(platform, "dispatch", "states:StartExecution"):
+        release_id = platform.push(package("never-started", num=1))
+        eventually(lambda: platform.client.release(release_id).status == "REGISTERED")
+        age(platform, release_id)
+        assert sweep(platform)[release_id] == "started again"
+        eventually(lambda: platform.client.release(release_id).status == "PROVISIONED")
+    assert platform.ended(release_id).status == "LIVE"
+
+
+def test_a_killed_test_is_cleaned_up_and_failed_and_the_live_version_stays(platform: Platform) -> None:
+    good = platform.push_and_wait(package("killed", num=1))
+    assert good.status == "LIVE", good.reason
+    release_id = platform.push(package("killed", SLOW, num=20))
+    eventually(lambda: "test-512" in platform.aliases("killed"))
+    stop(platform, release_id, "backstage")
+    assert platform.client.release(release_id).status == "TESTING"
+    age(platform, release_id)
+    assert sweep(platform)[release_id] == "failed"
+    release = platform.client.release(release_id)
+    assert release.status == "FAILED"
+    assert release.reason and "ABORTED" in release.reason
+    assert platform.aliases("killed") == {"prod": good.version}
+    assert platform.versions("killed") == {good.version}
+    again = platform.push_and_wait(package("killed", num=2))
+    assert again.status == "LIVE", again.reason
+
+
+def test_a_lock_whose_owner_has_ended_is_freed(platform: Platform) -> None:
+    first = platform.push_and_wait(package("orphan-lock", num=1))
+    assert first.status == "LIVE", first.reason
+    lock = {
+        "pk": {"S": "ALGORITHM#orphan-lock"},
+        "sk": {"S": "LOCK"},
+        "owner": {"S": first.release_id},
+        "expiresAt": {"S": "2999-01-01T00:00:00.000Z"},
+    }
+    platform.service("dynamodb").put_item(TableName=f"{platform.deployment.prefix}-registry", Item=lock)
+    release_id = platform.push(package("orphan-lock", num=2))
+    eventually(lambda: platform.client.release(release_id).status == "REGISTERED")
+    age(platform, release_id)
+    sweep(platform)
+    assert platform.ended(release_id).status == "LIVE"
