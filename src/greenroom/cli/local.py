@@ -137,7 +137,7 @@ def platform_up(
         try:
             started = EmbeddedAws.start(data_dir, port)
         except StartFailed as error:
-            hint = "Another port: greenroom up --port 0. More about this machine: greenroom doctor"
+            hint = "`greenroom doctor` looks at this machine"
             raise GreenroomError(str(error), where=str(data_dir.absolute()), hint=hint) from error
         with started as aws:
             session = boto3.Session(
