@@ -53,6 +53,8 @@ class Isolation:
 class Group(Protocol):
     """The control group of one execution environment."""
 
+    name: str
+
     def add(self, pid: int) -> None:
         """Put a process, and all that it will start, into the group."""
 
@@ -79,6 +81,7 @@ class V1Group:
     """A control group of version 1: one folder in each controller's hierarchy."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._folders = {controller: V1_ROOT / controller / "greenroom" / name for controller in V1_CONTROLLERS}
         for folder in self._folders.values():
             folder.mkdir(parents=True)
@@ -123,6 +126,7 @@ class V2Group:
     """A control group of version 2."""
 
     def __init__(self, name: str) -> None:
+        self.name = name
         self._folder = _v2_home() / name
         self._folder.mkdir(parents=True)
 
@@ -169,6 +173,28 @@ def new_group() -> Group | None:
             return V2Group(uuid4().hex)
         case _:
             return None
+
+
+def freezer_folder() -> str | None:
+    """Where the groups of version 1 are frozen and thawed, by their names; None with version 2 or without groups."""
+    if isolation().limits != "cgroup v1":
+        return None
+    folder = V1_ROOT / "freezer" / "greenroom"
+    folder.mkdir(exist_ok=True)
+    return str(folder)
+
+
+def remove_leftovers() -> None:
+    """Remove the empty groups of engines that were killed."""
+    homes = {
+        "cgroup v1": [V1_ROOT / controller / "greenroom" for controller in V1_CONTROLLERS],
+        "cgroup v2": [Path("/sys/fs/cgroup/greenroom")],
+        "none": [],
+    }[isolation().limits]
+    for home in homes:
+        for folder in home.iterdir() if home.is_dir() else ():
+            with contextlib.suppress(OSError):  # a group with processes is somebody's
+                folder.rmdir()
 
 
 @cache

@@ -88,6 +88,7 @@ class Environment:
         task_root = "/var/task" if jailed else str(task)
         opt_root = ("/opt" if jailed else str(opt)) if opt else None
         request = {
+            "group": self._group.name if self._group else "",
             "task": task.name,
             "opt": opt.name if opt else None,
             "task_root": task_root,

@@ -58,6 +58,7 @@ class Engine:
         self._zygotes: dict[bool, Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
+        cgroup.remove_leftovers()
         self._code = CodeStore(data_dir / "code")
         self._scratch = Path(tempfile.mkdtemp(prefix="greenroom-engine-"))
         self._layout = Layout(data_dir / "code", self._scratch, self._jailed)

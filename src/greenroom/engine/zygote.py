@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greenroom.engine.cgroup import freezer_folder
+
 RUNTIME_PACKAGES = ("awslambdaric", "snapshot_restore_py", "simplejson")
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
 """What Lambda's Python runtimes bring along beside the standard library.
@@ -61,6 +63,7 @@ class Zygote:
             "runtime_packages": packages,
             "runtime_folder": str(runtime_folder),
             "environment_folder": str(SOURCES),
+            "freezer": freezer_folder(),
             "preload": [*PRELOAD, *(PRELOAD_SDK if sdk else ())],
         }
         if layout.jailed:

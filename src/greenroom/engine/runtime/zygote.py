@@ -143,6 +143,16 @@ def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bo
     return 0
 
 
+def thaw(freezer: int, group: str) -> None:
+    """Let the processes of a control group go on, if the group is still there."""
+    try:
+        state = os.open(f"{group}/freezer.state", os.O_WRONLY, dir_fd=freezer)
+    except FileNotFoundError:
+        return
+    os.write(state, b"THAWED")
+    os.close(state)
+
+
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     """Receive a request with its descriptors, or None when the engine is gone."""
     data, ancillary, _, _ = channel.recvmsg(4, socket.CMSG_LEN(2 * array.array("i").itemsize))
@@ -171,6 +181,8 @@ def main() -> None:
     config = json.loads(sys.argv[2])
     os.setsid()
     jailed = config["jailed"]
+    # Opened before the root is changed: what stands still in a group of version 1 can't be killed before it goes on.
+    freezer = os.open(config["freezer"], os.O_RDONLY) if config["freezer"] else -1
     sys.path.insert(0, config["environment_folder"])
     sys.path.append("/var/runtime" if jailed else config["runtime_folder"])
     if jailed:
@@ -186,7 +198,7 @@ def main() -> None:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    children: set[int] = set()
+    children: dict[int, str] = {}
     send(channel, {"ready": os.getpid()})
     while True:
         readable, _, _ = select.select([channel.fileno(), wake_read], [], [])
@@ -196,20 +208,23 @@ def main() -> None:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     break
-                children.discard(pid)
+                children.pop(pid, None)
                 send(channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status)})
         if channel.fileno() in readable:
             received = receive(channel)
             if received is None:
                 break
             request, (control, log) = received
-            pid = fork_environment(request, control, log, jailed, [channel.fileno(), wake_read, wake_write])
-            children.add(pid)
+            ours = [channel.fileno(), wake_read, wake_write, *([freezer] if freezer >= 0 else [])]
+            pid = fork_environment(request, control, log, jailed, ours)
+            children[pid] = request["group"]
             os.close(control)
             os.close(log)
             send(channel, {"pid": pid})
-    for pid in children:
+    for pid, group in children.items():
         os.kill(pid, signal.SIGKILL)
+        if freezer >= 0:
+            thaw(freezer, group)
 
 
 if __name__ == "__main__":

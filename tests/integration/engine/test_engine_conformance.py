@@ -1,0 +1,479 @@
+"""The engine against what AWS documents of Lambda: life cycle, errors, limits, logs. Real functions, a real kernel."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from greenroom.engine import Engine, FunctionSpec, InvokeResult, LayerCode, isolation
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+ARN = "arn:aws:lambda:eu-central-1:123456789012:function:f"
+
+limited = pytest.mark.skipif(isolation().limits == "none", reason="this process may not make control groups")
+jailed = pytest.mark.skipif(not isolation().namespaces, reason="name spaces need root on Linux")
+
+
+def zipped(**files: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in files.items():
+            # The same text is the same code: without a fixed time it would not be.
+            entry = zipfile.ZipInfo(name.replace("__", "/") + ".py")
+            archive.writestr(entry, textwrap.dedent(text))
+    return buffer.getvalue()
+
+
+class Lab:
+    """An engine and a short way to run a piece of code as a function."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.engine = Engine(folder, **options)
+
+    def run(
+        self, source: str, event: Any = None, *, layer: bytes | None = None, arn: str = ARN, **spec: Any
+    ) -> InvokeResult:
+        code = zipped(app=source)
+        values: dict[str, Any] = {
+            "arn": ARN,
+            "name": "f",
+            "version": "7",
+            "runtime": RUNTIME,
+            "handler": "app.handler",
+            "memory_mb": 512,
+            "timeout_s": 10,
+            "code_sha256": base64.b64encode(hashlib.sha256(code + (layer or b"")).digest()).decode(),
+            "revision": json.dumps(spec, default=str, sort_keys=True),
+            "log_group": "/aws/lambda/f",
+            **spec,
+        }
+        return self.engine.invoke(
+            FunctionSpec(**values),
+            json.dumps(event).encode(),
+            invoked_function_arn=arn,
+            request_id=str(uuid4()),
+            code=lambda: code,
+            layers=lambda: [LayerCode("layer", layer)] if layer else [],
+            credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
+        )
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(tmp_path_factory.mktemp("engine"), environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    yield lab
+    lab.engine.close()
+
+
+def answer(result: InvokeResult) -> Any:
+    assert result.function_error is None, result.payload
+    return json.loads(result.payload)
+
+
+def error(result: InvokeResult) -> Any:
+    assert result.function_error == "Unhandled", result.payload
+    return json.loads(result.payload)
+
+
+def messages(result: InvokeResult) -> list[str]:
+    return [event.message for event in result.log_events]
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+
+
+def test_the_second_invocation_is_warm_and_finds_what_the_first_left(lab: Lab) -> None:
+    source = """
+    count = 0
+    def handler(event, context):
+        global count
+        count += 1
+        return count
+    """
+    first, second = lab.run(source), lab.run(source)
+    assert (answer(first), answer(second)) == (1, 2)
+    assert (first.cold_start, second.cold_start) == (True, False)
+    assert first.init_duration_ms is not None and second.init_duration_ms is None
+    assert first.log_stream == second.log_stream
+
+
+def test_a_new_configuration_or_version_gets_environments_of_its_own(lab: Lab) -> None:
+    source = "def handler(event, context): return [context.function_version, context.memory_limit_in_mb]"
+    assert answer(lab.run(source, version="1")) == ["1", "512"]
+    assert answer(lab.run(source, version="2")) == ["2", "512"]
+    assert answer(lab.run(source, version="1", memory_mb=256)) == ["1", "256"]
+
+
+def test_concurrent_invocations_take_environments_of_their_own(lab: Lab) -> None:
+    source = """
+    import time, uuid
+    me = str(uuid.uuid4())
+    def handler(event, context):
+        time.sleep(0.5)
+        return [me, event]
+    """
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda n=n: found.append(answer(lab.run(source, n)))) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({me for me, _ in found}) == 4
+    assert sorted(event for _, event in found) == [0, 1, 2, 3]
+
+
+def test_over_the_limit_of_concurrency_an_invocation_is_throttled(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, max_concurrency=1)
+    try:
+        slow = "import time\ndef handler(event, context): time.sleep(1)"
+        thread = threading.Thread(target=lambda: lab.run(slow))
+        thread.start()
+        time.sleep(0.5)
+        assert lab.run(slow).throttled
+        thread.join()
+        assert not lab.run(slow).throttled
+    finally:
+        lab.engine.close()
+
+
+def test_background_threads_stand_still_between_invocations(lab: Lab) -> None:
+    source = """
+    import threading, time
+    ticks = []
+    def tick():
+        while True:
+            ticks.append(time.monotonic()); time.sleep(0.01)
+    threading.Thread(target=tick, daemon=True).start()
+    def handler(event, context):
+        time.sleep(0.1)
+        return max(b - a for a, b in zip(ticks, ticks[1:]))
+    """
+    lab.run(source)
+    time.sleep(1.0)
+    assert answer(lab.run(source)) > 0.9
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+
+
+def test_an_exception_is_reported_with_type_message_and_trace(lab: Lab) -> None:
+    result = lab.run("def handler(event, context):\n    raise KeyError('x')\n")
+    found = error(result)
+    assert (found["errorType"], found["errorMessage"]) == ("KeyError", "'x'")
+    assert "/var/task/app.py" in found["stackTrace"][0] or not isolation().namespaces
+    assert any(message.startswith("[ERROR] KeyError: 'x'\nTraceback") for message in messages(result))
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("import no_such_module", "Runtime.ImportModuleError"),
+        ("def another(event, context): ...", "Runtime.HandlerNotFound"),
+        ("def handler(:", "Runtime.UserCodeSyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_function_that_can_not_be_loaded_says_why(lab: Lab, source: str, kind: str) -> None:
+    result = lab.run(source)
+    assert error(result)["errorType"] == kind
+    assert f"Error Type: {kind}" in messages(result)[-1]
+
+
+def test_a_result_that_is_no_json_is_an_error(lab: Lab) -> None:
+    assert error(lab.run("def handler(event, context): return {1}"))["errorType"] == "Runtime.MarshalError"
+
+
+def test_an_answer_over_6_mb_is_an_error(lab: Lab) -> None:
+    result = lab.run("def handler(event, context): return 'x' * 7_000_000", memory_mb=1769)
+    assert error(result)["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [
+        ("import sys\ndef handler(event, context): sys.exit(3)", "exit status 3"),
+        ("import ctypes\ndef handler(event, context): ctypes.string_at(0)", "signal: segmentation fault"),
+    ],
+)
+def test_a_runtime_that_ends_is_reported_and_the_next_invocation_is_cold(lab: Lab, source: str, how: str) -> None:
+    result = lab.run(source)
+    found = error(result)
+    assert found["errorType"] == "Runtime.ExitError"
+    assert found["errorMessage"].endswith(f"Error: Runtime exited with error: {how}")
+    assert lab.run(source).cold_start
+
+
+def test_a_runtime_that_ends_without_an_error_is_reported_too(lab: Lab) -> None:
+    found = error(lab.run("import sys\ndef handler(event, context): sys.exit(0)"))
+    assert found["errorMessage"].endswith("Error: Runtime exited without providing a reason")
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+
+
+def test_a_timeout_ends_the_invocation_and_its_environment(lab: Lab) -> None:
+    source = "import time\ndef handler(event, context): time.sleep(30)"
+    result = lab.run(source, timeout_s=1)
+    found = error(result)
+    assert found["errorType"] == "Sandbox.Timedout"
+    assert found["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
+    assert "Status: timeout" in messages(result)[-1]
+    assert result.duration_ms == 1_000
+    assert lab.run(source, timeout_s=1).cold_start
+
+
+def test_the_remaining_time_counts_down_from_the_timeout(lab: Lab) -> None:
+    left = answer(lab.run("def handler(event, context): return context.get_remaining_time_in_millis()", timeout_s=7))
+    assert 6_000 < left <= 7_000
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+
+
+@limited
+def test_memory_over_the_ceiling_kills_the_environment(lab: Lab) -> None:
+    source = """
+    def handler(event, context):
+        ballast = bytearray(400 << 20)
+        for page in range(0, len(ballast), 4096):
+            ballast[page] = 1
+    """
+    result = lab.run(source, memory_mb=128)
+    found = error(result)
+    assert found["errorType"] == "Runtime.OutOfMemory"
+    assert found["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert result.max_memory_used_mb == 128
+    assert answer(lab.run(source, memory_mb=1024)) is None
+
+
+@limited
+def test_max_memory_used_is_the_environments_peak_since_it_started(lab: Lab) -> None:
+    source = """
+    def handler(event, context):
+        if event:
+            ballast = bytearray(100 << 20)
+            for page in range(0, len(ballast), 4096):
+                ballast[page] = 1
+    """
+    assert lab.run(source, False).max_memory_used_mb < 80
+    assert lab.run(source, True).max_memory_used_mb >= 100
+    assert lab.run(source, False).max_memory_used_mb >= 100
+
+
+@limited
+@pytest.mark.parametrize("memory_mb", [128, 256, 512, 1024])
+def test_the_cpu_is_shared_out_in_proportion_to_memory(lab: Lab, memory_mb: int) -> None:
+    source = """
+    import time
+    def handler(event, context):
+        begin, until = time.perf_counter(), time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
+        return (time.perf_counter() - begin) / 0.2
+    """
+    # The best of three: what else runs on this machine can only slow it down.
+    slowdown = min(answer(lab.run(source, memory_mb=memory_mb)) for _ in range(3))
+    assert slowdown == pytest.approx(1_769 / memory_mb, rel=0.15)
+
+
+@limited
+def test_the_init_phase_has_all_of_the_cpu(lab: Lab) -> None:
+    source = """
+    import time
+    begin, until = time.perf_counter(), time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    took = time.perf_counter() - begin
+    def handler(event, context):
+        return took
+    """
+    assert answer(lab.run(source, memory_mb=128)) < 1.0  # with its share of the CPU it would be 2.8 s
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html and …/chapter-layers.html
+
+
+def test_a_function_finds_lambdas_environment_and_nothing_of_this_process(lab: Lab) -> None:
+    os.environ["GREENROOM_SECRET_OF_THE_PARENT"] = "x"
+    found = answer(
+        lab.run(
+            "import os\ndef handler(event, context): return dict(os.environ)",
+            environment={"MY_OWN": "1"},
+            memory_mb=256,
+        )
+    )
+    assert found["AWS_LAMBDA_FUNCTION_NAME"] == "f"
+    assert found["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert found["AWS_REGION"] == "eu-central-1"
+    assert found["AWS_ACCESS_KEY_ID"] == "ASIAROLE"
+    assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+    assert found["MY_OWN"] == "1"
+    assert found["LAMBDA_TASK_ROOT"] == "/var/task" or not isolation().namespaces
+    assert "GREENROOM_SECRET_OF_THE_PARENT" not in found
+    assert not [name for name in found if name.startswith(("PIP_", "VIRTUAL_ENV"))]
+
+
+def test_the_context_has_the_arn_that_was_invoked(lab: Lab) -> None:
+    source = "def handler(event, context): return context.invoked_function_arn"
+    assert answer(lab.run(source, arn=f"{ARN}:prod")) == f"{ARN}:prod"
+    assert answer(lab.run(source, arn=f"{ARN}:test-256")) == f"{ARN}:test-256"
+
+
+def test_a_layers_packages_are_found_after_the_functions_own(lab: Lab) -> None:
+    layer = zipped(python__helper="name = 'layer'", python__app="raise RuntimeError('the layer is first')")
+    assert answer(lab.run("import helper\ndef handler(event, context): return helper.name", layer=layer)) == "layer"
+
+
+def test_the_sdk_is_there_and_nothing_of_greenroom_is(lab: Lab) -> None:
+    source = """
+    import importlib.util, boto3
+    def handler(event, context):
+        return [importlib.util.find_spec(name) is not None for name in ("greenroom", "ministack", "pydantic", "rich")]
+    """
+    assert answer(lab.run(source)) == [False] * 4
+
+
+@jailed
+def test_a_function_sees_its_code_its_tmp_and_nothing_of_the_machine(lab: Lab) -> None:
+    source = """
+    import os
+    def handler(event, context):
+        def writable(path):
+            try:
+                open(path + "/x", "w").close()
+                return True
+            except OSError:
+                return False
+        return {
+            "uid": os.getuid(), "pids": [p for p in os.listdir("/proc") if p.isdigit()],
+            "task": writable("/var/task"), "tmp": writable("/tmp"), "root": writable("/"), "usr": writable("/usr"),
+            "code": os.listdir("/.greenroom-code"), "home": os.path.exists("/root/.ssh") or os.path.exists("/home"),
+            "shadow": os.path.exists("/etc/shadow"),
+        }
+    """
+    found = answer(lab.run(source))
+    assert found["uid"] != 0
+    assert found["pids"] == ["1"]
+    assert (found["task"], found["tmp"], found["root"], found["usr"]) == (False, True, False, False)
+    assert (found["code"], found["home"], found["shadow"]) == ([], False, False)
+
+
+@jailed
+def test_tmp_has_the_size_that_was_asked_for_and_is_private(lab: Lab) -> None:
+    source = """
+    import os
+    def handler(event, context):
+        open("/tmp/mine", "w").write("x")
+        found = os.statvfs("/tmp")
+        return [found.f_blocks * found.f_frsize // (1 << 20), os.listdir("/tmp")]
+    """
+    assert answer(lab.run(source, ephemeral_storage_mb=600)) == [600, ["mine"]]
+    assert not Path("/tmp/mine").exists()
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
+
+
+def test_the_log_has_lambdas_lines_around_the_functions_own(lab: Lab) -> None:
+    result = lab.run("def handler(event, context):\n    print('one')\n    print('two')\n")
+    found = messages(result)
+    assert found[0].startswith("INIT_START Runtime Version: python")
+    assert found[1].startswith("START RequestId: ") and found[1].endswith(" Version: 7")
+    assert found[2:4] == ["one", "two"]
+    assert found[4].startswith("END RequestId: ")
+    fields = dict(field.split(": ", 1) for field in found[5].strip().split("\t"))
+    assert list(fields)[1:] == ["Duration", "Billed Duration", "Memory Size", "Max Memory Used", "Init Duration"]
+    assert fields["Memory Size"] == "512 MB"
+    assert result.billed_duration_ms >= result.duration_ms + (result.init_duration_ms or 0) - 1
+
+
+def test_the_tail_is_the_last_4_kb(lab: Lab) -> None:
+    result = lab.run("def handler(event, context):\n    for n in range(1000): print('line', n)\n")
+    assert len(result.log_tail) == 4_096
+    assert result.log_tail.decode().strip().splitlines()[-1].startswith("REPORT RequestId:")
+
+
+def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
+    source = """
+    import logging
+    def handler(event, context):
+        logging.getLogger().info("too quiet")
+        logging.getLogger().warning("loud enough")
+    """
+    result = lab.run(source, log_format="JSON", application_log_level="WARN")
+    records = [json.loads(message) for message in messages(result)]
+    assert [record.get("type") for record in records] == [
+        "platform.initStart",
+        "platform.start",
+        None,
+        "platform.report",
+    ]
+    assert records[2]["message"] == "loud enough"
+    assert records[3]["record"]["metrics"]["memorySizeMB"] == 512
+    assert records[3]["record"]["status"] == "success"
+
+
+# No process is left, however anything ends.
+
+
+def test_environments_end_with_the_engine(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    pids = [answer(lab.run(f"import os  # {n}\ndef handler(event, context): return {n}")) for n in range(3)]
+    assert pids == [0, 1, 2]
+    processes = [e.pid for idle in lab.engine._idle.values() for e in idle]
+    assert len(processes) == 3
+    lab.engine.close()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
+
+
+def test_environments_end_when_the_engines_process_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import sys, time
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from pathlib import Path
+from test_engine_conformance import Lab
+lab = Lab(Path({str(tmp_path)!r}))
+lab.run("def handler(event, context): return 1")
+print([e.pid for idle in lab.engine._idle.values() for e in idle][0], flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    assert Path(f"/proc/{pid}").exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    until = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+    process.stdout.close()
+
+
+def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, idle_s=0.2)
+    try:
+        lab.run("def handler(event, context): ...")
+        (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]
+        until = time.monotonic() + 5
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
+    finally:
+        lab.engine.close()
