@@ -83,6 +83,8 @@ def _own_root_only(iam_evaluator: Any) -> None:
 
     # Out of the box "test", any account's number and no key at all are root's as well.
     iam_evaluator.is_root_access_key = is_root_access_key
+    # And its signatures would go unchecked: knowing the key's id is not knowing its secret.
+    iam_evaluator._is_root_key = lambda access_key_id: not access_key_id
 
 
 def _name_alias_actions() -> None:

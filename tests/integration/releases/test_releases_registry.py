@@ -44,7 +44,7 @@ def registered(registry: Registry, name: str = "nsx-in") -> str:
     return release_id
 
 
-def tested(registry: Registry, version: str) -> str:
+def ready_to_go_live(registry: Registry, version: str) -> str:
     release_id = registered(registry)
     way = [Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING]
     for before, after in itertools.pairwise(way):
@@ -107,7 +107,7 @@ def test_registering_twice_changes_nothing_and_an_older_upload_is_not_the_latest
 def test_going_live_retires_the_one_before_and_remembers_the_last_three(registry: Registry) -> None:
     ids = []
     for number in range(6):
-        ids.append(tested(registry, str(number)))
+        ids.append(ready_to_go_live(registry, str(number)))
         registry.go_live(registry.release(ids[-1]))
     registry.go_live(registry.release(ids[-1]))
     algorithm = registry.algorithm("nsx-in")
@@ -119,7 +119,7 @@ def test_going_live_retires_the_one_before_and_remembers_the_last_three(registry
 
 
 def test_rolling_back_swaps_two_releases(registry: Registry) -> None:
-    first, second = tested(registry, "1"), tested(registry, "2")
+    first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
     for release_id in (first, second):
         registry.go_live(registry.release(release_id))
     registry.roll_back("nsx-in", registry.release(first))
@@ -131,7 +131,7 @@ def test_rolling_back_swaps_two_releases(registry: Registry) -> None:
 
 
 def test_a_failed_release_never_goes_live(registry: Registry) -> None:
-    release_id = tested(registry, "1")
+    release_id = ready_to_go_live(registry, "1")
     stale = registry.release(release_id)
     registry.change_status(release_id, Status.FAILED, before=Status.TESTING, reason="swept")
     with pytest.raises(Conflict):

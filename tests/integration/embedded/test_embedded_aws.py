@@ -1,0 +1,258 @@
+"""The embedded AWS as others use it: its doors, its roles, its memory, and the seam that the engine hangs in."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import httpx
+import pytest
+from botocore.exceptions import ClientError
+
+from greenroom.embedded import EmbeddedAws, StartFailed
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+@pytest.fixture(scope="module")
+def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
+    with EmbeddedAws.start(tmp_path_factory.mktemp("aws"), port=0) as running:
+        yield running
+
+
+def client(aws: EmbeddedAws, service: str, key: str | None = None, secret: str | None = None) -> Any:
+    session = boto3.Session(key or aws.access_key_id, secret or aws.secret_access_key, region_name=aws.region)
+    return session.client(service, endpoint_url=aws.endpoint_url)  # type: ignore[call-overload]
+
+
+def zipped(source: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("app.py", source)
+    return buffer.getvalue()
+
+
+def make_role(aws: EmbeddedAws, name: str, *statements: dict[str, Any]) -> str:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam = client(aws, "iam")
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    arn: str = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    if statements:
+        policy = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        iam.put_role_policy(RoleName=name, PolicyName="p", PolicyDocument=policy)
+    return arn
+
+
+def make_function(aws: EmbeddedAws, name: str, source: str, role: str, **options: Any) -> None:
+    client(aws, "lambda").create_function(
+        FunctionName=name,
+        Runtime=RUNTIME,
+        Handler="app.handler",
+        Role=role,
+        Code={"ZipFile": zipped(source)},
+        MemorySize=512,
+        **options,
+    )
+
+
+LOGS = {"Effect": "Allow", "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"]}
+
+
+def test_only_its_own_root_keys_are_accepted(aws: EmbeddedAws) -> None:
+    assert client(aws, "sts").get_caller_identity()["Account"] == aws.account_id
+    for key, secret in (("test", "test"), (aws.account_id, "test"), (aws.access_key_id, "wrong")):
+        with pytest.raises(ClientError):
+            client(aws, "sqs", key, secret).list_queues()
+
+
+def test_what_is_not_signed_is_refused(aws: EmbeddedAws) -> None:
+    client(aws, "s3").create_bucket(Bucket="closed")
+    client(aws, "s3").put_object(Bucket="closed", Key="secret", Body=b"x")
+    assert httpx.get(f"{aws.endpoint_url}/closed/secret").status_code == 403
+    assert httpx.put(f"{aws.endpoint_url}/closed/other", content=b"x").status_code == 403
+
+
+def test_it_listens_on_the_loopback_interface_and_answers_to_its_own_names_only(aws: EmbeddedAws) -> None:
+    for host, status in (("127.0.0.1", 200), (f"localhost:{aws.port}", 200), ("evil.example", 421)):
+        answer = httpx.get(f"{aws.endpoint_url}/_ministack/health", headers={"Host": host})
+        assert answer.status_code == status, host
+
+
+@pytest.mark.parametrize(
+    "path", ["/_ministack/reset", "/_ministack/config", "/_aws/sqs/messages", "/_localstack/health"]
+)
+def test_the_emulators_own_pages_are_closed(aws: EmbeddedAws, path: str) -> None:
+    assert httpx.get(f"{aws.endpoint_url}{path}").status_code == 403
+    assert httpx.post(f"{aws.endpoint_url}{path}").status_code == 403
+
+
+def test_a_second_server_on_the_same_folder_or_port_is_refused_with_the_reason(
+    aws: EmbeddedAws, tmp_path: Path
+) -> None:
+    with pytest.raises(StartFailed, match="in use by another"):
+        EmbeddedAws.start(aws.data_dir, port=0)
+    with pytest.raises(StartFailed, match="--port"):
+        EmbeddedAws.start(tmp_path, port=aws.port)
+
+
+def test_it_carries_on_after_a_clean_stop(tmp_path: Path) -> None:
+    with EmbeddedAws.start(tmp_path, port=0) as first:
+        role = make_role(first, "r")
+        make_function(first, "kept", "def handler(event, context): return 'kept'", role)
+        client(first, "s3").create_bucket(Bucket="kept")
+        client(first, "s3").put_object(Bucket="kept", Key="k", Body=b"body")
+        client(first, "sqs").create_queue(QueueName="kept")
+        keys = first.access_key_id
+    with EmbeddedAws.start(tmp_path, port=0) as second:
+        assert second.access_key_id == keys
+        assert client(second, "s3").get_object(Bucket="kept", Key="k")["Body"].read() == b"body"
+        assert client(second, "sqs").get_queue_url(QueueName="kept")["QueueUrl"]
+        assert json.load(client(second, "lambda").invoke(FunctionName="kept")["Payload"]) == "kept"
+
+
+def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from greenroom.embedded import EmbeddedAws
+print(EmbeddedAws.start(Path({str(tmp_path)!r}), port=0).pid, flush=True)
+time.sleep(60)
+"""
+    parent = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    pid = int(parent.stdout.readline())
+    parent.send_signal(signal.SIGKILL)
+    parent.wait()
+    parent.stdout.close()
+    until = time.monotonic() + 15
+    while time.monotonic() < until:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    pytest.fail("the server outlived its parent")
+
+
+def test_invoke_answers_as_lambda_does(aws: EmbeddedAws) -> None:
+    make_function(
+        aws, "answers", "def handler(event, context): return context.aws_request_id", make_role(aws, "answers")
+    )
+    answer = client(aws, "lambda").invoke(FunctionName="answers", LogType="Tail")
+    request_id = json.load(answer["Payload"])
+    assert answer["ResponseMetadata"]["RequestId"] == request_id
+    assert answer["ExecutedVersion"] == "$LATEST"
+    assert "LogResult" in answer
+    make_function(aws, "raises", "def handler(event, context): raise ValueError('no')", make_role(aws, "raises"))
+    answer = client(aws, "lambda").invoke(FunctionName="raises")
+    assert (answer["StatusCode"], answer["FunctionError"]) == (200, "Unhandled")
+    assert json.load(answer["Payload"])["errorType"] == "ValueError"
+
+
+def test_a_function_has_the_rights_of_its_role_and_no_others(aws: EmbeddedAws) -> None:
+    source = """
+import boto3
+def handler(event, context):
+    s3 = boto3.client("s3")
+    s3.put_object(Bucket="rights", Key=event, Body=b"x")
+    return "written"
+"""
+    client(aws, "s3").create_bucket(Bucket="rights")
+    allowed = {"Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::rights/mine/*"}
+    make_function(aws, "rights", source, make_role(aws, "rights", allowed), Timeout=30)
+    lambda_ = client(aws, "lambda")
+    answer = lambda_.invoke(FunctionName="rights", Payload=b'"mine/x"')
+    assert json.load(answer["Payload"]) == "written"
+    answer = lambda_.invoke(FunctionName="rights", Payload=b'"theirs/x"')
+    assert "AccessDenied" in json.load(answer["Payload"])["errorMessage"]
+
+
+def test_without_the_right_to_write_logs_there_are_none(aws: EmbeddedAws) -> None:
+    source = "def handler(event, context): print('said')"
+    may = {**LOGS, "Resource": f"arn:aws:logs:{aws.region}:{aws.account_id}:log-group:/aws/lambda/speaks*"}
+    make_function(aws, "speaks", source, make_role(aws, "speaks", may))
+    make_function(aws, "silent", source, make_role(aws, "silent"))
+    for name in ("speaks", "silent"):
+        client(aws, "lambda").invoke(FunctionName=name)
+    logs = client(aws, "logs")
+    groups = {group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]}
+    assert "/aws/lambda/speaks" in groups and "/aws/lambda/silent" not in groups
+    client(aws, "lambda").invoke(FunctionName="speaks")
+    # Two invocations of one environment are in one stream, named as Lambda names them.
+    (stream,) = logs.describe_log_streams(logGroupName="/aws/lambda/speaks")["logStreams"]
+    assert stream["logStreamName"].split("/")[3].startswith("[$LATEST]")
+    events = logs.filter_log_events(logGroupName="/aws/lambda/speaks")["events"]
+    assert [event["message"] for event in events].count("said") == 2
+
+
+def test_an_event_source_needs_the_functions_role_to_read_it(aws: EmbeddedAws) -> None:
+    queue = client(aws, "sqs").create_queue(QueueName="source")["QueueUrl"]
+    arn = client(aws, "sqs").get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    make_function(aws, "no-source", "def handler(event, context): ...", make_role(aws, "no-source"))
+    with pytest.raises(ClientError, match="ReceiveMessage"):
+        client(aws, "lambda").create_event_source_mapping(FunctionName="no-source", EventSourceArn=arn)
+
+
+def test_cloudformation_may_only_do_what_the_stacks_role_may(aws: EmbeddedAws) -> None:
+    iam, cloudformation = client(aws, "iam"), client(aws, "cloudformation")
+    trust = {"Effect": "Allow", "Principal": {"Service": "cloudformation.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = iam.create_role(RoleName="stacks", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    body = {"Resources": {"Queue": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": "by-stack"}}}}
+    cloudformation.create_stack(StackName="denied", TemplateBody=json.dumps(body), RoleARN=role)
+    until = time.monotonic() + 20
+    while (stack := cloudformation.describe_stacks(StackName="denied")["Stacks"][0])["StackStatus"].endswith(
+        "PROGRESS"
+    ):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert stack["StackStatus"] == "ROLLBACK_COMPLETE"
+    events = cloudformation.describe_stack_events(StackName="denied")["StackEvents"]
+    assert any("sqs:CreateQueue" in event.get("ResourceStatusReason", "") for event in events)
+
+
+def _stack_status(cloudformation: Any, name: str) -> str:
+    status: str = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+    return status
+
+
+def test_the_seam_is_where_this_version_of_ministack_has_it() -> None:
+    """Fails loudly when another version of ministack moves what `seam` and `iam` replace."""
+    from ministack.core import iam_actions, iam_evaluator
+    from ministack.services import cloudformation, lambda_svc, stepfunctions
+    from ministack.services.cloudformation import stacks
+
+    def parameters(function: Any) -> list[str]:
+        return list(inspect.signature(function).parameters)
+
+    assert parameters(lambda_svc._execute_function_warm) == ["func", "event", "request_id"]
+    dispatch = inspect.getsource(lambda_svc._execute_function_dispatch)
+    assert "_execute_function_warm(func, event, request_id)" in dispatch
+    assert 'result.get("log_source")' in dispatch
+    assert parameters(lambda_svc._emit_lambda_logs)[:3] == ["func", "request_id", "log_text"]
+    assert parameters(lambda_svc._resolve_layer_zip) == ["attachment"]
+    assert parameters(lambda_svc._create_esm) == ["data"]
+    assert parameters(lambda_svc._run_sqs_batch)[:2] == ["esm", "func_rec"]
+    assert parameters(stepfunctions._execute_task) == ["state_def", "raw_input", "execution", "ctx"]
+    assert parameters(stepfunctions._call_lambda) == ["func_ref", "event"]
+    assert parameters(iam_evaluator.is_root_access_key) == ["access_key_id"]
+    assert parameters(iam_evaluator._is_root_key) == ["access_key_id"]
+    assert parameters(iam_evaluator._gather_role_policies) == ["role_name", "account_id"]
+    assert parameters(iam_evaluator.evaluate) == ["ctx", "policies", "limits"]
+    assert parameters(iam_actions._lambda_action) == ["method", "path"]
+    assert parameters(cloudformation.handle_request) == ["method", "path", "headers", "body", "query_params"]
+    assert parameters(stacks._provision_resource)[:3] == ["resource_type", "logical_id", "props"]
+    assert parameters(stacks._update_resource)[:4] == ["resource_type", "physical_id", "old_props", "new_props"]
+    assert parameters(stacks._delete_resource)[:3] == ["resource_type", "physical_id", "props"]
+    assert isinstance(lambda_svc._LAMBDA_STATE_TRANSITION_DELAY, float)
