@@ -3,6 +3,7 @@
 `artifacts` turns installed sources into ZIPs and knows nothing of AWS; `platform` uploads them and deploys the stack.
 """
 
+from greenroom.deploy.artifacts import BuildError
 from greenroom.deploy.platform import DeployError, Deployment, deploy_platform
 
-__all__ = ["DeployError", "Deployment", "deploy_platform"]
+__all__ = ["BuildError", "DeployError", "Deployment", "deploy_platform"]

@@ -72,12 +72,14 @@ class Zygote:
         python = getattr(sys, "_base_executable", sys.executable)
         with theirs:
             self._process = subprocess.Popen(
-                [python, "-I", "-S", str(SOURCES / "zygote.py"), str(theirs.fileno()), json.dumps(config)],
+                [python, "-I", "-S", str(SOURCES / "zygote.py"), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
             )
         self._channel = ours
+        # Over the socket and not as an argument, which every function could read in /proc.
+        self._send(config)
         self._lock = threading.Lock()
         self._replies: list[int] = []
         self._replied = threading.Semaphore(0)
@@ -97,11 +99,9 @@ class Zygote:
 
     def fork(self, request: dict[str, Any], control: int, log: int) -> int:
         """Fork an environment that talks over `control` and writes to `log`; return its process id."""
-        body = json.dumps(request).encode()
         with self._lock:
             try:
-                socket.send_fds(self._channel, [struct.pack("!I", len(body))], [control, log])
-                self._channel.sendall(body)
+                self._send(request, control, log)
             except OSError as error:
                 raise ZygoteFailed(f"the prepared process is gone: {error}") from error
             self._replied.acquire()
@@ -125,6 +125,11 @@ class Zygote:
             self._process.kill()
             self._process.wait()
         self._channel.close()
+
+    def _send(self, message: dict[str, Any], *descriptors: int) -> None:
+        body = json.dumps(message).encode()
+        socket.send_fds(self._channel, [struct.pack("!I", len(body))], descriptors)
+        self._channel.sendall(body)
 
     def _receive(self) -> dict[str, Any] | None:
         head = self._read(4)

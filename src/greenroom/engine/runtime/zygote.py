@@ -1,6 +1,6 @@
 """The prepared process: has imported AWS's runtime client, and forks an execution environment for each that is asked.
 
-    python -I zygote.py SOCKET_FD CONFIG_JSON
+    python -I -S zygote.py SOCKET_FD
 
 On Linux as root it first moves into a root of its own, which holds the system, this Python and Lambda's runtime
 packages under /var/runtime, and nothing else of the machine. It lives as long as the engine holds its socket: when that
@@ -178,7 +178,10 @@ def send(channel: socket.socket, message: dict[str, Any]) -> None:
 def main() -> None:
     """Prepare, then fork whenever asked, until the engine is gone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    config = json.loads(sys.argv[2])
+    first = receive(channel)
+    if first is None:
+        return
+    config, _ = first
     os.setsid()
     jailed = config["jailed"]
     # Opened before the root is changed: what stands still in a group of version 1 can't be killed before it goes on.

@@ -1,0 +1,69 @@
+"""The command deploy: the platform on AWS, or on any endpoint that answers like it."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from greenroom.cli.common import ExitCode, JsonOption, add_command, console, print_error, print_json
+
+
+class Architecture(StrEnum):
+    X86_64 = "x86_64"
+    ARM64 = "arm64"
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the command of this file."""
+    add_command(
+        app,
+        "On AWS",
+        deploy,
+        "greenroom deploy --region eu-central-1",
+        "greenroom deploy --profile platform --prefix green-test",
+        "AWS_ENDPOINT_URL=http://127.0.0.1:4566 greenroom deploy      on an emulator",
+    )
+
+
+def deploy(
+    prefix: Annotated[str, typer.Option(help="Name of the platform's stack, and first part of every name in it.")] = (
+        "greenroom"
+    ),
+    region: Annotated[str | None, typer.Option(help="AWS region; by default that of the environment.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    architecture: Annotated[Architecture, typer.Option(help="Of the platform's own functions.")] = Architecture.X86_64,
+    as_json: JsonOption = False,
+) -> None:
+    """Deploy the platform on AWS, or update it there: the same code that `greenroom up` deploys on this machine.
+
+    Credentials are found as the AWS CLI finds them; AWS_ENDPOINT_URL names another endpoint. What the platform will
+    cost, and what it may do, is in docs/aws.md.
+    """
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    from greenroom.cli.local import progress_view
+    from greenroom.deploy import BuildError, DeployError, deploy_platform
+
+    try:
+        with progress_view(console(stderr=True)) as tell:
+            deployment = deploy_platform(
+                boto3.Session(profile_name=profile, region_name=region),
+                prefix=prefix,
+                endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
+                architecture=architecture.value,
+                on_progress=tell,
+            )
+    except (BotoCoreError, ClientError, BuildError, DeployError) as error:
+        print_error(str(error), hint="docs/aws.md says what deploying needs.")
+        raise typer.Exit(ExitCode.FAILED) from None
+    if as_json:
+        print_json({"url": deployment.url, "token": deployment.token, "outputs": deployment.outputs})
+        return
+    out = console()
+    out.print(f"The platform {deployment.prefix} is up in {deployment.region}, account {deployment.account_id}.")
+    out.print(f"  export GREENROOM_URL='{deployment.url}'", soft_wrap=True)
+    out.print(f"  export GREENROOM_TOKEN='{deployment.token}'", soft_wrap=True)
