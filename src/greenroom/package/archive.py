@@ -1,33 +1,66 @@
-"""Reading a ZIP that a stranger has sent: every bound is checked before, and counted while, anything is unpacked."""
+"""Reading a ZIP that a stranger has sent: every bound is checked before, and counted while, anything is unpacked.
+
+The format is read here, strictly, and not by `zipfile`: that believes what the ZIP says of an entry's size, builds its
+whole directory in memory before anyone can count it, and reads some names in another way than other readers do. What
+two readers could take for two different things is refused. Not for building a ZIP: that is `build`.
+
+The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (sections in the comments below).
+"""
 
 from __future__ import annotations
 
 import stat
+import struct
 import unicodedata
-import zipfile
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import IO
 
 from greenroom.package.errors import PackageError
 
-__all__ = ["MAX_UNPACKED_BYTES", "MAX_ZIP_BYTES", "Archive", "PackageError"]
+__all__ = ["MAX_UNPACKED_BYTES", "MAX_ZIP_BYTES", "Archive", "Entry", "PackageError"]
 
-MAX_ZIP_BYTES = 50 * 1024 * 1024
-MAX_UNPACKED_BYTES = 250 * 1024 * 1024
-"""50 MB zipped, 250 MB unzipped: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+MIB = 1024 * 1024
 
+MAX_ZIP_BYTES = 50 * MIB
+"""Lambda takes 50 MB zipped: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+
+MAX_UNPACKED_BYTES = 249 * MIB
+"""Lambda takes 250 MB unpacked, layers included (same page); the last one is for the equipment."""
+
+MAX_FILE_BYTES = 128 * MIB
 MAX_ENTRIES = 20_000
+MAX_DIRECTORY_BYTES = 8 * MIB
 MAX_PATH_CHARS = 240
 MAX_DEPTH = 24
+
 MAX_RATIO = 200
-RATIO_MATTERS_FROM_BYTES = 1024 * 1024
+RATIO_MATTERS_FROM_BYTES = MIB
 """Small files of one repeated byte are no bombs."""
 
-CHUNK = 1 << 16
-METHODS = {zipfile.ZIP_STORED: "stored", zipfile.ZIP_DEFLATED: "deflated"}
-ENCRYPTED = 0x1 | 0x40
+CHUNK_BYTES = 1 << 16
+
+STORED, DEFLATED = 0, 8
+MAX_VERSION_NEEDED = 63  # 4.4.3
+ENCRYPTED = 0x0001 | 0x0040 | 0x2000
+UTF8 = 0x0800
+KNOWN_FLAGS = UTF8 | 0x0002 | 0x0004 | 0x0008
+"""How hard deflate tried, and figures behind the data (4.4.4); the rest are patches, encryption and the like."""
+
+DOS_FOLDER = 0x10
+UNICODE_PATH = 0x7075
+ZIP64_32, ZIP64_16 = 0xFFFFFFFF, 0xFFFF
+
+END = struct.Struct("<4s4H2LH")  # 4.3.16
+CENTRAL = struct.Struct("<4s6H3L5H2L")  # 4.3.12
+LOCAL = struct.Struct("<4s5H3L2H")  # 4.3.7
+DESCRIPTOR_BYTES = 24  # 4.3.9: what may follow an entry's data, at most
+MAX_COMMENT_BYTES = 65_535
+
+SMALLER = "Leave out what the algorithm does not need."
+ANEW = "Build it with `greenroom pack`."
 
 
 @dataclass(frozen=True)
@@ -38,144 +71,303 @@ class Entry:
     size_bytes: int
 
 
+@dataclass(frozen=True)
+class _Record:
+    """What the directory says of one entry."""
+
+    raw_name: bytes
+    path: str
+    is_folder: bool
+    method: int
+    crc: int
+    packed_bytes: int
+    size_bytes: int
+    offset: int
+    executable: bool
+
+
 class Archive:
-    """A ZIP whose directory has been checked; its files are read one at a time."""
+    """A ZIP whose directory has been checked; its files are read one at a time. Not for use by two threads."""
 
     def __init__(self, file: IO[bytes]) -> None:
-        """Open a ZIP and check its directory. Raises PackageError."""
-        size_bytes = file.seek(0, 2)
-        if size_bytes > MAX_ZIP_BYTES:
-            raise _error(
-                "too_large", "ZIP", f"has {size_bytes:,} bytes; at most {MAX_ZIP_BYTES:,} are allowed", SMALLER
-            )
-        file.seek(0)
-        try:
-            self._zip = zipfile.ZipFile(file)
-            infos = self._zip.infolist()
-        except (zipfile.BadZipFile, zipfile.LargeZipFile, OSError, ValueError, NotImplementedError, EOFError) as error:
-            raise _error(
-                "no_zip", "ZIP", f"is not a ZIP that can be read ({error})", "Build it with `greenroom pack`."
-            ) from None
-        if len(infos) > MAX_ENTRIES:
-            raise _error("too_many", "ZIP", f"has {len(infos):,} entries; at most {MAX_ENTRIES:,} are allowed", SMALLER)
-        self._infos: dict[str, zipfile.ZipInfo] = {}
-        seen: dict[str, str] = {}
-        folders: set[str] = set()
-        total = 0
-        for info in infos:
-            path = _checked_path(info)
-            total += info.file_size
-            if total > MAX_UNPACKED_BYTES:
-                raise _error("too_large", "ZIP", f"unpacks to more than {MAX_UNPACKED_BYTES:,} bytes", SMALLER)
-            if info.is_dir():
-                continue
-            folded = _folded(path)
-            if folded in seen:
-                what = "is there twice" if seen[folded] == path else f"differs from {_shown(seen[folded])} in case only"
-                raise _error("duplicate", _shown(path), what, "Keep one of them.")
-            seen[folded] = path
-            parts = folded.split("/")
-            folders |= {"/".join(parts[:depth]) for depth in range(1, len(parts))}
-            self._infos[path] = info
-        for folded in folders & seen.keys():
-            raise _error("duplicate", _shown(seen[folded]), "is a file and a folder", "Keep one of them.")
-        _refuse_overlaps(list(self._infos.values()))
-        self.total_bytes = total
+        """Open a ZIP and check its directory.
+
+        Args:
+            file: the ZIP, seekable; it stays the caller's to close.
+
+        Raises:
+            PackageError: it is no ZIP, or one of the bounds and rules of this module is broken.
+        """
+        self._file = file
+        self.size_bytes = file.seek(0, 2)
+        if self.size_bytes > MAX_ZIP_BYTES:
+            what = f"has {self.size_bytes:,} bytes; at most {MAX_ZIP_BYTES:,} are allowed"
+            raise _error("too_large", "ZIP", what, SMALLER)
+        records, self._directory_offset = _directory(file, self.size_bytes)
+        self._files = {record.path: record for record in records if not record.is_folder}
+        self._records = records
+        _refuse_collisions(records)
+        self.total_bytes = sum(record.size_bytes for record in records)
+        if self.total_bytes > MAX_UNPACKED_BYTES:
+            what = f"unpacks to {self.total_bytes:,} bytes; at most {MAX_UNPACKED_BYTES:,} are allowed"
+            raise _error("too_large", "ZIP", what, SMALLER)
 
     def entries(self) -> Iterator[Entry]:
         """Yield the files in the order of their paths."""
-        for path in sorted(self._infos):
-            yield Entry(path, self._infos[path].file_size)
+        for path in sorted(self._files):
+            yield Entry(path, self._files[path].size_bytes)
 
     def __contains__(self, path: str) -> bool:
         """Whether there is a file at a path."""
-        return path in self._infos
+        return path in self._files
 
     def read(self, path: str, max_bytes: int) -> bytes:
-        """Return a file's bytes, with its checksum verified. Raises PackageError if it is larger than `max_bytes`."""
-        data = bytearray()
-        for chunk in self._chunks(path):
-            data += chunk
-            if len(data) > max_bytes:
-                raise _error("too_large", _shown(path), f"is larger than {max_bytes:,} bytes", SMALLER)
-        return bytes(data)
+        """Return a file's bytes, with size and checksum verified.
+
+        Raises PackageError if it is larger than `max_bytes` or can't be unpacked, KeyError if there is none.
+        """
+        if self._files[path].size_bytes > max_bytes:
+            what = f"has {self._files[path].size_bytes:,} bytes; at most {max_bytes:,} are allowed"
+            raise _error("too_large", shown(path), what, SMALLER)
+        return b"".join(self._content(self._files[path]))
+
+    def head(self, path: str) -> bytes:
+        """Return a file's first bytes, up to 64 KiB, not verified. Raises PackageError if they can't be unpacked."""
+        return next(self._content(self._files[path]), b"")
 
     def verify(self) -> None:
-        """Unpack every file to nowhere: sizes and checksums are what the directory says. Raises PackageError."""
-        for path in self._infos:
-            for _ in self._chunks(path):
+        """Unpack all to nowhere: sizes and checksums are as said, no two entries share bytes. Raises PackageError."""
+        end, between = 0, 0
+        for record in sorted(self._records, key=lambda each: each.offset):
+            # Entries that share bytes make a small ZIP unpack to a huge one, and hide what is unpacked where.
+            if record.offset < end:
+                raise _error("bomb", shown(record.path), "shares its bytes with another entry", ANEW)
+            _refuse_gap(record.offset - end, between)
+            for _ in self._content(record):
                 pass
+            end = self._data_offset(record) + record.packed_bytes
+            between = DESCRIPTOR_BYTES
+        _refuse_gap(self._directory_offset - end, between)
 
-    def _chunks(self, path: str) -> Iterator[bytes]:
-        info, size = self._infos[path], 0
+    def extract(self, folder: Path) -> None:
+        """Unpack every file below a folder that is empty. Raises PackageError, or OSError from the disk."""
+        for path, record in self._files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                for chunk in self._content(record):
+                    file.write(chunk)
+            target.chmod(0o755 if record.executable else 0o644)
+
+    def _content(self, record: _Record) -> Iterator[bytes]:
+        """Yield what an entry unpacks to, counted: never more than the directory said."""
+        size_bytes = crc = 0
         try:
-            with self._zip.open(info) as file:
-                while chunk := file.read(CHUNK):
-                    size += len(chunk)
-                    if size > info.file_size:
-                        raise zipfile.BadZipFile("is larger than it says")
-                    yield chunk
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            OSError,
-            ValueError,
-            NotImplementedError,
-            RuntimeError,
-        ) as error:
-            raise _error("corrupt", _shown(path), f"can't be unpacked ({error})", "Build the ZIP anew.") from None
+            unpacked = self._inflated(record) if record.method == DEFLATED else self._stored(record)
+            for chunk in unpacked:
+                size_bytes += len(chunk)
+                crc = zlib.crc32(chunk, crc)
+                if size_bytes > record.size_bytes:
+                    break
+                yield chunk
+        except zlib.error as error:
+            raise _corrupt(record, str(error)) from None
+        if size_bytes != record.size_bytes:
+            more = "more" if size_bytes > record.size_bytes else "less"
+            raise _corrupt(record, f"it unpacks to {more} than the {record.size_bytes:,} bytes that it says")
+        if crc != record.crc:
+            raise _corrupt(record, "its checksum is wrong")
 
+    def _stored(self, record: _Record) -> Iterator[bytes]:
+        position, left = self._data_offset(record), record.packed_bytes
+        while left:
+            self._file.seek(position)
+            chunk = self._file.read(min(CHUNK_BYTES, left))
+            if not chunk:
+                raise zlib.error("its data ends too early")
+            position, left = position + len(chunk), left - len(chunk)
+            yield chunk
 
-SMALLER = "Leave out what the algorithm does not need."
+    def _inflated(self, record: _Record) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        packed = self._stored(record)
+        while not inflater.eof:
+            fed = inflater.unconsumed_tail or next(packed, b"")
+            if not fed:
+                raise zlib.error("its data ends too early")
+            if chunk := inflater.decompress(fed, CHUNK_BYTES):
+                yield chunk
+        if inflater.unused_data or next(packed, b""):
+            raise zlib.error("it has data behind its end")
 
-
-def _checked_path(info: zipfile.ZipInfo) -> str:
-    # What Python cleans away from names (NUL, backslash on Windows) is still in orig_filename.
-    name = info.orig_filename
-    path = name.rstrip("/") if info.is_dir() else name
-    shown = _shown(name)
-    parts = path.split("/")
-    if "\\" in name or "\0" in name or any(unicodedata.category(char) == "Cc" for char in name):
-        raise _error("bad_path", shown, "has a backslash or a control character in its name", "Rename it.")
-    if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
-        raise _error("absolute_path", shown, "is an absolute path", "Zip the folder's content, not the folder's path.")
-    if any(part in ("", ".", "..") for part in parts):
-        raise _error(
-            "path_traversal", shown, "leads out of the package or has an empty part", "Zip the folder's content."
+    def _data_offset(self, record: _Record) -> int:
+        """Where an entry's data begins, after its own header, which has to say what the directory says (4.3.7)."""
+        self._file.seek(record.offset)
+        header = self._file.read(LOCAL.size)
+        if len(header) < LOCAL.size or not header.startswith(b"PK\3\4"):
+            raise _corrupt(record, "the directory points at no entry")
+        _, _, flags, method, _, _, crc, packed_bytes, size_bytes, name_bytes, extra_bytes = LOCAL.unpack(header)
+        if self._file.read(name_bytes) != record.raw_name:
+            raise _corrupt(record, "the directory and the entry have different names")
+        # Who writes to a stream fills in zeros, or the marks of ZIP64, and appends the figures (4.4.4, bit 3).
+        unknown = (0, ZIP64_32)
+        same = (
+            method == record.method
+            and not flags & ENCRYPTED
+            and (size_bytes in unknown or size_bytes == record.size_bytes)
+            and (packed_bytes in unknown or packed_bytes == record.packed_bytes)
+            and crc in (0, record.crc)
         )
+        if not same:
+            raise _corrupt(record, "the directory and the entry say different things")
+        data_offset: int = record.offset + LOCAL.size + name_bytes + extra_bytes
+        if data_offset + record.packed_bytes > self._directory_offset:
+            raise _corrupt(record, "its data reaches beyond the entries")
+        return data_offset
+
+
+def shown(name: str) -> str:
+    """A name from a ZIP in a form that may stand in a message: bounded, and nothing but printable ASCII."""
+    text = name.encode("ascii", "backslashreplace").decode()
+    text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
+    return text if len(text) <= 100 else text[:99] + "…"
+
+
+def _directory(file: IO[bytes], size_bytes: int) -> tuple[list[_Record], int]:
+    """Read the directory at the end of the file; return its records and where it begins."""
+    tail_offset = max(0, size_bytes - END.size - MAX_COMMENT_BYTES)
+    file.seek(tail_offset)
+    tail = file.read()
+    found = tail.rfind(b"PK\5\6")
+    if found < 0 or len(tail) - found < END.size:
+        raise _error("no_zip", "ZIP", "is not a ZIP, or not all of one", ANEW)
+    _, disk, disk_of_directory, on_disk, count, length, offset, comment_bytes = END.unpack_from(tail, found)
+    if ZIP64_16 in (on_disk, count) or ZIP64_32 in (length, offset) or tail[found - 20 : found - 16] == b"PK\6\7":
+        raise _error("zip64", "ZIP", "is in the format ZIP64, which nothing of this size needs", ANEW)
+    if disk or disk_of_directory or on_disk != count:
+        raise _error("no_zip", "ZIP", "is one part of several", ANEW)
+    if count > MAX_ENTRIES:
+        raise _error("too_many", "ZIP", f"has {count:,} entries; at most {MAX_ENTRIES:,} are allowed", SMALLER)
+    if length > MAX_DIRECTORY_BYTES:
+        what = f"has a directory of {length:,} bytes; at most {MAX_DIRECTORY_BYTES:,} are allowed"
+        raise _error("too_large", "ZIP", what, SMALLER)
+    if offset + length != tail_offset + found or comment_bytes != len(tail) - found - END.size:
+        raise _error("no_zip", "ZIP", "has bytes before or behind its parts that belong to none of them", ANEW)
+    file.seek(offset)
+    directory = file.read(length)
+    records, position = [], 0
+    for _ in range(count):
+        if len(directory) - position < CENTRAL.size or directory[position : position + 4] != b"PK\1\2":
+            break
+        fields = CENTRAL.unpack_from(directory, position)
+        name_bytes, extra_bytes, remark_bytes = fields[10:13]
+        name_at = position + CENTRAL.size
+        extra_at = name_at + name_bytes
+        position = extra_at + extra_bytes + remark_bytes
+        if position > length:
+            break
+        records.append(_record(fields, directory[name_at:extra_at], directory[extra_at : extra_at + extra_bytes]))
+    if len(records) != count or position != length:
+        raise _error("no_zip", "ZIP", "has a damaged directory", ANEW)
+    return records, offset
+
+
+def _record(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Record:
+    """Check what the directory says of one entry."""
+    flags, method, crc, packed_bytes, size_bytes = fields[3], fields[4], fields[7], fields[8], fields[9]
+    disk, attributes, offset = fields[13], fields[15], fields[16]
+    name = _name(raw_name, flags, extra)
+    where, is_folder = shown(name), name.endswith("/")
+    path = name.removesuffix("/")
+    _check_path(name, path, where)
+    kind = stat.S_IFMT(attributes >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise _error("not_a_file", where, "is a link or a device", "Put the file itself into the ZIP.")
+    if (is_folder and size_bytes) or (not is_folder and (kind == stat.S_IFDIR or attributes & DOS_FOLDER)):
+        raise _error("not_a_file", where, "is a file and a folder at once", ANEW)
+    if flags & ENCRYPTED:
+        raise _error("encrypted", where, "is encrypted", "Zip it without a password.")
+    if flags & ~KNOWN_FLAGS:
+        raise _error("compression", where, f"uses features that Lambda has no use for (flags {flags:#06x})", ANEW)
+    if method not in (STORED, DEFLATED):
+        raise _error("compression", where, f"uses compression method {method}; allowed: stored, deflate", ANEW)
+    if ZIP64_32 in (packed_bytes, size_bytes, offset):
+        raise _error("zip64", where, "is in the format ZIP64, which nothing of this size needs", ANEW)
+    if disk or (method == STORED and packed_bytes != size_bytes) or fields[2] & 0xFF > MAX_VERSION_NEEDED:
+        raise _error("corrupt", where, "is described wrongly in the directory", ANEW)
+    if size_bytes > MAX_FILE_BYTES:
+        raise _error("too_large", where, f"has {size_bytes:,} bytes; at most {MAX_FILE_BYTES:,} are allowed", SMALLER)
+    ratio = size_bytes / max(1, packed_bytes)
+    if size_bytes > RATIO_MATTERS_FROM_BYTES and ratio > MAX_RATIO:
+        raise _error("bomb", where, f"unpacks to {ratio:,.0f} times its size; at most {MAX_RATIO} is allowed", SMALLER)
+    executable = bool(attributes >> 16 & 0o111) and not is_folder
+    return _Record(raw_name, path, is_folder, method, crc, packed_bytes, size_bytes, offset, executable)
+
+
+def _name(raw: bytes, flags: int, extra: bytes) -> str:
+    try:
+        name = raw.decode("utf-8" if flags & UTF8 else "ascii")
+    except UnicodeDecodeError:
+        where = shown(raw.decode("latin-1"))
+        raise _error("bad_path", where, "has a name that is neither ASCII nor marked as UTF-8", "Rename it.") from None
+    position = 0
+    while position < len(extra):
+        if len(extra) - position < 4:
+            raise _error("corrupt", shown(name), "has a damaged field in the directory", ANEW)
+        identifier, length = struct.unpack_from("<HH", extra, position)
+        # 4.6.9: a second name, after a version and a checksum; some readers take it, some do not.
+        if identifier == UNICODE_PATH and extra[position + 9 : position + 4 + length] != raw:
+            raise _error("bad_path", shown(name), "has two different names", "Rename it.")
+        position += 4 + length
+    if position != len(extra):
+        raise _error("corrupt", shown(name), "has a damaged field in the directory", ANEW)
+    return name
+
+
+def _check_path(name: str, path: str, where: str) -> None:
+    parts = path.split("/")
+    if "\\" in name or any(unicodedata.category(char) == "Cc" for char in name):
+        raise _error("bad_path", where, "has a backslash or a control character in its name", "Rename it.")
+    if name.startswith("/") or name[1:2] == ":":
+        raise _error("absolute_path", where, "is an absolute path", "Zip the folder's content, not the folder's path.")
+    if any(part in ("", ".", "..") for part in parts):
+        what = "leads out of the package or has an empty part"
+        raise _error("path_traversal", where, what, "Zip the folder's content.")
     if len(name) > MAX_PATH_CHARS or len(parts) > MAX_DEPTH:
         allowed = f"at most {MAX_PATH_CHARS} characters and {MAX_DEPTH} levels are allowed"
-        raise _error("bad_path", shown, f"is too long or too deep; {allowed}", "Shorten it.")
-    kind = stat.S_IFMT(info.external_attr >> 16)
-    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
-        raise _error("not_a_file", shown, "is a link or a device", "Put the file itself into the ZIP.")
-    if info.flag_bits & ENCRYPTED:
-        raise _error("encrypted", shown, "is encrypted", "Zip it without a password.")
-    if info.compress_type not in METHODS:
-        raise _error("compression", shown, f"uses compression method {info.compress_type}", "Use deflate.")
-    ratio = info.file_size / max(1, info.compress_size)
-    if info.file_size > RATIO_MATTERS_FROM_BYTES and ratio > MAX_RATIO:
-        raise _error("bomb", shown, f"unpacks to {ratio:,.0f} times its size; at most {MAX_RATIO} is allowed", SMALLER)
-    return path
+        raise _error("bad_path", where, f"is too long or too deep; {allowed}", "Shorten it.")
 
 
-def _refuse_overlaps(infos: list[zipfile.ZipInfo]) -> None:
-    # Entries that share bytes let a small ZIP unpack to a huge one: https://www.bamsoftware.com/hacks/zipbomb/
-    end = 0
-    for info in sorted(infos, key=lambda info: info.header_offset):
-        if info.header_offset < end:
-            raise _error("bomb", _shown(info.filename), "shares its bytes with another entry", "Build the ZIP anew.")
-        end = info.header_offset + info.compress_size
+def _refuse_collisions(records: list[_Record]) -> None:
+    """Refuse what would be one file on some disks: case is ignored on some, and how letters are composed."""
+    files: dict[str, str] = {}
+    for record in records:
+        if record.is_folder:
+            continue
+        folded = _folded(record.path)
+        if (other := files.get(folded)) is not None:
+            what = "is there twice" if other == record.path else f"differs from {shown(other)} in case or accents only"
+            raise _error("duplicate", shown(record.path), what, "Keep one of them.")
+        files[folded] = record.path
+    for record in records:
+        parts = _folded(record.path).split("/")
+        for depth in range(1, len(parts) + record.is_folder):
+            if (other := files.get("/".join(parts[:depth]))) is not None:
+                raise _error("duplicate", shown(other), "is a file and a folder", "Keep one of them.")
 
 
 def _folded(path: str) -> str:
-    return unicodedata.normalize("NFKC", path).casefold()
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", path).casefold())
 
 
-def _shown(name: str) -> str:
-    text = name.encode("ascii", "backslashreplace").decode()
-    return text if len(text) <= 100 else text[:99] + "…"
+def _refuse_gap(gap_bytes: int, allowed_bytes: int) -> None:
+    # Readers that go from entry to entry, without the directory, could find others there.
+    if gap_bytes > allowed_bytes:
+        raise _error("no_zip", "ZIP", f"has {gap_bytes:,} bytes that belong to no entry", ANEW)
+
+
+def _corrupt(record: _Record, why: str) -> PackageError:
+    return _error("corrupt", shown(record.path), f"can't be unpacked: {why}", ANEW)
 
 
 def _error(code: str, where: str, what: str, todo: str) -> PackageError:

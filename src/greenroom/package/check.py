@@ -1,27 +1,46 @@
-"""Whether a ZIP is a package: metadata, tests, and the Python in it, none of which is run."""
+"""Whether a ZIP is a package: metadata, tests, and the Python in it, none of which is run.
+
+What is certain to fail inside Lambda is refused here, with its reason; what can't be decided without running it is
+left to the tests backstage. The algorithm's own modules, that is those at the top of the ZIP and in the package that
+entry or handler is in, have to be Python that the runtime reads. Other folders are dependencies: they may hold
+templates and files for other versions of Python, which nothing ever imports.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
+import json
 import re
 import sys
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import IO
+from typing import IO, Any
 
-from greenroom.package.archive import Archive, Entry
+from greenroom.package.archive import Archive, Entry, shown
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, load_metadata
 
-CASE_PATTERN = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_CASES = 200
 MAX_TEST_FILE_BYTES = 16 * 1024 * 1024
-MAX_SOURCE_BYTES = 2 * 1024 * 1024
-EXTENSION = re.compile(
-    r"\.(?:cpython-(\d)(\d+)|abi3|cp(\d)(\d+))?[^/]*?(x86_64|aarch64|arm64|darwin|win)?[^/]*\.(?:so|pyd)$"
-)
+
+MAX_SOURCE_BYTES = 512 * 1024
+"""CPython takes up to 800 bytes of memory to parse one of source."""
+
+MAX_SOURCES_BYTES = 4 * 1024 * 1024
+"""All of the algorithm's own modules: parsing them takes a fraction of the register function's time."""
+
+EXTENSION = re.compile(r"\.(?:(?:cpython-|cp)(?P<version>\d+)[^.]*|abi3|pypy[^.]*)\.(?:so|pyd)$")
+"""Names of compiled modules: https://peps.python.org/pep-3149/"""
+
+ELF_MACHINES = {"x86_64": 62, "arm64": 183}
+"""EM_X86_64 and EM_AARCH64: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html"""
+
+RESERVED = "aws_equipment"
+"""The package's own files come before the layer's on Python's path, and would take its place."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +50,13 @@ class Case:
     name: str
     input_path: str
     expected_path: str | None
+    input_bytes: int
+    expected_bytes: int | None
 
 
 @dataclass(frozen=True)
 class PackageReport:
-    """A package that was accepted."""
+    """A package that was accepted; `module_path` is the file that entry or handler is in."""
 
     metadata: Metadata
     sha256: str
@@ -43,6 +64,7 @@ class PackageReport:
     unpacked_bytes: int
     files: int
     cases: tuple[Case, ...]
+    module_path: str
 
 
 def check_package(file: IO[bytes]) -> PackageReport:
@@ -57,27 +79,28 @@ def check_package(file: IO[bytes]) -> PackageReport:
     archive = Archive(file)
     metadata = _metadata(archive)
     entries = list(archive.entries())
-    cases = _cases(entries)
-    _check_sources(archive, entries, metadata)
-    _check_extensions(entries, metadata)
     archive.verify()
+    cases = _cases(archive, entries)
+    module_path = _check_sources(archive, entries, metadata)
+    _check_extensions(archive, entries, metadata)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     return PackageReport(
         metadata=metadata,
         sha256=digest,
-        size_bytes=file.tell(),
+        size_bytes=archive.size_bytes,
         unpacked_bytes=archive.total_bytes,
         files=len(entries),
         cases=cases,
+        module_path=module_path,
     )
 
 
 def _metadata(archive: Archive) -> Metadata:
     if "metadata.json" in archive:
         return load_metadata(archive.read("metadata.json", MAX_METADATA_BYTES))
-    deeper = next((each.path for each in archive.entries() if PurePosixPath(each.path).name == "metadata.json"), None)
-    hint = f"; there is one at {deeper}: zip what is in the folder, not the folder" if deeper else ""
+    deeper = next((each.path for each in archive.entries() if each.path.endswith("/metadata.json")), None)
+    hint = f"; there is one at {shown(deeper)}: zip what is in the folder, not the folder" if deeper else ""
     raise PackageError(
         code="no_metadata",
         where="metadata.json",
@@ -86,48 +109,98 @@ def _metadata(archive: Archive) -> Metadata:
     )
 
 
-def _cases(entries: list[Entry]) -> tuple[Case, ...]:
-    found: dict[str, dict[str, str]] = {}
+def _cases(archive: Archive, entries: list[Entry]) -> tuple[Case, ...]:
+    found: dict[str, dict[str, Entry]] = {}
     for entry in entries:
-        path = PurePosixPath(entry.path)
-        if path.parts[0] != "tests" or len(path.parts) != 3 or path.stem not in ("input", "expected"):
+        parts = entry.path.split("/")
+        stem, dot, _ = parts[-1].partition(".")
+        if len(parts) != 3 or parts[0] != "tests" or not dot or stem not in ("input", "expected"):
             continue
-        name = path.parts[1]
-        if not CASE_PATTERN.match(name):
-            raise _case_error(entry.path, "has a case name with other characters than letters, digits, . _ -")
-        if path.stem in found.setdefault(name, {}):
-            raise _case_error(entry.path, f"is a second {path.stem} of case {name}")
-        if entry.size_bytes > MAX_TEST_FILE_BYTES:
-            raise _case_error(entry.path, f"is larger than {MAX_TEST_FILE_BYTES:,} bytes")
-        found[name][path.stem] = entry.path
+        name = parts[1]
+        if not CASE_PATTERN.fullmatch(name):
+            what = "has a case name that is not up to 64 letters, digits and . _ -, a letter or digit first"
+            raise _case_error(entry.path, what)
+        if stem in found.setdefault(name, {}):
+            raise _case_error(entry.path, f"is a second {stem}.* of case {name}")
+        found[name][stem] = entry
     for name, files in found.items():
         if "input" not in files:
             raise _case_error(f"tests/{name}", "has an expected.* but no input.*")
     if not found:
-        raise _case_error("tests", "has no case: a package is tested by its own tests")
+        raise _case_error("tests", "has no case, and a package is tested by its own tests: at least one is needed")
     if len(found) > MAX_CASES:
         raise _case_error("tests", f"has {len(found)} cases; at most {MAX_CASES} are allowed")
-    return tuple(Case(name, files["input"], files.get("expected")) for name, files in sorted(found.items()))
+    for files in found.values():
+        for entry in files.values():
+            _check_document(archive, entry)
+    return tuple(_case(name, found[name]) for name in sorted(found))
 
 
-def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
-    """The algorithm's own modules must be Python that this version reads; dependencies are their authors' business."""
-    target = metadata.entry.partition(":")[0] if metadata.entry else (metadata.handler or "").rpartition(".")[0]
-    module = _module_path(archive, target)
-    own_package = target.partition(".")[0]
+def _case(name: str, files: dict[str, Entry]) -> Case:
+    given, expected = files["input"], files.get("expected")
+    if expected is None:
+        return Case(name, given.path, None, given.size_bytes, None)
+    return Case(name, given.path, expected.path, given.size_bytes, expected.size_bytes)
+
+
+def _check_document(archive: Archive, entry: Entry) -> None:
+    """A test's file has to be what the equipment can read: JSON if it is called so, or else text."""
+    if entry.size_bytes > MAX_TEST_FILE_BYTES:
+        raise _case_error(entry.path, f"has {entry.size_bytes:,} bytes; at most {MAX_TEST_FILE_BYTES:,} are allowed")
+    try:
+        text = archive.read(entry.path, MAX_TEST_FILE_BYTES).decode("utf-8-sig")
+        if entry.path.endswith(".json"):
+            json.loads(text, parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise _case_error(entry.path, f"is not UTF-8 (byte {error.start:,})") from None
+    except RecursionError:
+        raise _case_error(entry.path, "is nested too deeply") from None
+    except ValueError as error:
+        raise _case_error(entry.path, f"is not JSON: {error}") from None
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number in JSON")
+
+
+def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -> str:
+    """Check the algorithm's own modules; return the path of the one that entry or handler is in."""
+    if metadata.entry is not None:
+        target, _, wanted = metadata.entry.partition(":")
+    else:
+        target, _, wanted = (metadata.handler or "").rpartition(".")
+    module_path = _module_path(archive, target)
+    top = module_path.partition("/")[0]
+    total = 0
     for entry in entries:
-        path = PurePosixPath(entry.path)
-        is_own = len(path.parts) == 1 or (path.parts[0] == own_package and module.startswith(f"{own_package}/"))
-        if path.suffix == ".py" and is_own:
-            tree = _parsed(archive, entry.path)
-            if entry.path == module:
-                wanted = (metadata.entry or "").partition(":")[2] or (metadata.handler or "").rpartition(".")[2]
-                _require_name(tree, entry.path, wanted, is_class=metadata.entry is not None)
+        parts = PurePosixPath(entry.path).parts
+        if parts[0] in (RESERVED, f"{RESERVED}.py"):
+            raise PackageError(
+                code="reserved",
+                where=shown(entry.path),
+                what=f"would take the place of the layer {RESERVED}",
+                todo="Leave it out: Lambda gets it from the layer. Or give your own another name.",
+            )
+        if not entry.path.endswith(".py") or (len(parts) > 1 and parts[0] != top):
+            continue
+        total += entry.size_bytes
+        if total > MAX_SOURCES_BYTES:
+            raise PackageError(
+                code="too_large",
+                where=shown(entry.path),
+                what=f"makes the algorithm's own modules larger than {MAX_SOURCES_BYTES:,} bytes",
+                todo="Put generated tables into data files, and dependencies into requirements.txt.",
+            )
+        _compile(archive, entry.path, metadata.runtime)
+    if (tree := _compile(archive, module_path, metadata.runtime)) is not None:
+        _require_name(tree, module_path, wanted, is_class=metadata.entry is not None)
+    return module_path
 
 
 def _module_path(archive: Archive, module: str) -> str:
     path = module.replace(".", "/")
-    for candidate in (f"{path}.py", f"{path}/__init__.py"):
+    # A folder with __init__.py comes before a file of the same name, as in Python's own finder.
+    for candidate in (f"{path}/__init__.py", f"{path}.py"):
         if candidate in archive:
             return candidate
     raise PackageError(
@@ -138,84 +211,142 @@ def _module_path(archive: Archive, module: str) -> str:
     )
 
 
-def _parsed(archive: Archive, path: str) -> ast.Module:
+def _compile(archive: Archive, path: str, runtime: str) -> ast.Module | None:
+    """Compile a module, run nothing. Return its tree, or None where only a newer Python than this can read it."""
     source = archive.read(path, MAX_SOURCE_BYTES)
+    minor = int(runtime.rpartition(".")[2])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return ast.parse(source, filename=path)
+            tree = ast.parse(source, filename=path, feature_version=(3, min(minor, sys.version_info.minor)))
+            # The compiler refuses more than the parser does, such as a return outside of a function.
+            compile(source, path, "exec", dont_inherit=True)
     except SyntaxError as error:
+        if minor > sys.version_info.minor and not isinstance(error, IndentationError):
+            return None
         line = f", line {error.lineno}" if error.lineno else ""
-        raise PackageError(
-            code="syntax",
-            where=f"{path}{line}",
-            what=f"is not valid Python {sys.version_info.major}.{sys.version_info.minor}: {error.msg}",
-            todo="Mend it.",
-        ) from None
+        what = f"is not valid Python {runtime.removeprefix('python')}: {error.msg}"
+        raise PackageError(code="syntax", where=f"{shown(path)}{line}", what=what, todo="Correct it.") from None
     except (ValueError, RecursionError, MemoryError) as error:
-        raise PackageError(
-            code="syntax", where=path, what=f"can't be parsed ({type(error).__name__}: {error})", todo="Mend it."
-        ) from None
+        what = f"can't be parsed ({type(error).__name__}: {error})"
+        raise PackageError(code="syntax", where=shown(path), what=what, todo="Simplify it.") from None
+    return tree
 
 
 def _require_name(tree: ast.Module, path: str, wanted: str, *, is_class: bool) -> None:
-    """Refuse an entry or handler that plainly is not there. What is imported or assigned is believed."""
-    for node in ast.walk(tree):
+    """Refuse an entry or handler that plainly is not there, or can't be called. What is imported is believed."""
+    found: ast.stmt | None = None
+    for node in _module_level(tree.body):
         match node:
-            case ast.ClassDef(name=name) if name == wanted:
-                if is_class and node in tree.body and not node.bases and not _has_method(node, "translate"):
-                    raise PackageError(
-                        code="no_translate",
-                        where=f"{path}, class {wanted}",
-                        what="has no method translate",
-                        todo="Add `def translate(self, document)`.",
-                    )
+            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                if name == "__getattr__":
+                    return
+                if name == wanted:
+                    found = node
+            case ast.Import(names=names) | ast.ImportFrom(names=names):
+                if any(wanted == (each.asname or each.name.partition(".")[0]) or each.name == "*" for each in names):
+                    return
+            case _ if any(
+                isinstance(each, ast.Name) and each.id == wanted and isinstance(each.ctx, ast.Store)
+                for each in ast.walk(node)
+            ):
                 return
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) if name == wanted:
-                return
-            case ast.alias(name=name, asname=asname) if wanted in (name, asname) or name == "*":
-                return
-            case ast.Name(id=name, ctx=ast.Store()) if name == wanted:
-                return
-    raise PackageError(
-        code="no_entry",
-        where=path,
-        what=f"has no {'class' if is_class else 'function'} {wanted!r}, which metadata.json names",
-        todo="Correct the name.",
-    )
+    if found is None:
+        kind = "class" if is_class else "function"
+        what = f"has no {kind} {wanted!r} at its top level, which metadata.json names"
+        raise PackageError(code="no_entry", where=shown(path), what=what, todo="Correct the name.")
+    if is_class:
+        _require_algorithm(found, path, wanted)
+    else:
+        _require_callable(found, f"{shown(path)}, function {wanted}", ("event", "context"))
 
 
-def _has_method(node: ast.ClassDef, name: str) -> bool:
-    return any(isinstance(child, ast.FunctionDef | ast.Assign) and _defines(child, name) for child in node.body)
+def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
+    """Yield the statements that run when a module is imported, those in if, try and with included."""
+    for statement in body:
+        yield statement
+        for field in ("body", "orelse", "finalbody"):
+            if not isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                yield from _module_level(getattr(statement, field, []))
+        for handler in getattr(statement, "handlers", []):
+            yield from _module_level(handler.body)
 
 
-def _defines(node: ast.FunctionDef | ast.Assign, name: str) -> bool:
-    if isinstance(node, ast.FunctionDef):
-        return node.name == name
-    return any(isinstance(target, ast.Name) and target.id == name for target in node.targets)
+def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
+    where = f"{shown(path)}, class {wanted}"
+    if not isinstance(node, ast.ClassDef):
+        raise PackageError(code="no_entry", where=where, what="is a function", todo="An entry names a class.")
+    if node.decorator_list or node.bases or node.keywords:
+        return
+    methods = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
+    if (init := methods.get("__init__")) is not None:
+        _require_callable(init, f"{where}, __init__", ("self",))
+    if (translate := methods.get("translate")) is not None:
+        _require_callable(translate, f"{where}, translate", ("self", "document"))
+    elif not any(isinstance(each, ast.Assign | ast.AnnAssign | ast.If | ast.Try) for each in node.body):
+        todo = "Add `def translate(self, document)`."
+        raise PackageError(code="no_translate", where=where, what="has no method translate", todo=todo)
 
 
-def _check_extensions(entries: list[Entry], metadata: Metadata) -> None:
-    """Compiled modules of another Python or machine would only fail inside Lambda, and less clearly."""
-    minor = metadata.runtime.rpartition(".")[2]
-    machine = {"x86_64": "x86_64", "arm64": "aarch64"}[metadata.architecture]
+def _require_callable(node: ast.stmt, where: str, given: tuple[str, ...]) -> None:
+    """Refuse a function that what calls it can't call. A decorator may change all of that, so it is believed."""
+    todo = f"It is called as {node.name if hasattr(node, 'name') else ''}({', '.join(given)})."
+    if isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list:
+        raise PackageError(code="not_callable", where=where, what="is async, and nothing awaits it", todo=todo)
+    if not isinstance(node, ast.FunctionDef) or node.decorator_list:
+        return
+    arguments = node.args
+    positional = len(arguments.posonlyargs) + len(arguments.args)
+    needed = positional - len(arguments.defaults)
+    keywords = [each.arg for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not value]
+    if needed > len(given) or (positional < len(given) and arguments.vararg is None) or keywords:
+        shown_arguments = shown(ast.unparse(arguments))
+        raise PackageError(code="not_callable", where=where, what=f"takes ({shown_arguments})", todo=todo)
+
+
+def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
+    """Refuse modules compiled for another Python or machine only: in Lambda they would fail, and less clearly."""
+    misfits: dict[str, tuple[str, str]] = {}
+    fitting = set()
     for entry in entries:
-        found = EXTENSION.search(entry.path)
-        if not found:
+        if (found := EXTENSION.search(entry.path)) is None:
             continue
-        version = found[2] or found[4]
-        wrong_version = version is not None and version != minor
-        wrong_machine = found[5] is not None and found[5] not in (machine, "arm64" if machine == "aarch64" else machine)
-        if wrong_version or wrong_machine:
+        # A wheel may bring one module for several Pythons side by side.
+        module = entry.path[: found.start()]
+        if why := _misfit(archive, entry.path, found["version"], metadata):
+            misfits.setdefault(module, (entry.path, why))
+        else:
+            fitting.add(module)
+    for module, (path, why) in misfits.items():
+        if module not in fitting:
             raise PackageError(
                 code="wrong_wheel",
-                where=entry.path,
-                what=f"is compiled for another Python or machine than {metadata.runtime} on {metadata.architecture}",
-                todo="`greenroom pack` installs requirements.txt for Lambda's platform.",
+                where=shown(path),
+                what=f"is compiled for {why}; allowed: {metadata.runtime} on {metadata.architecture}, Linux",
+                todo="`greenroom pack` installs requirements.txt for it; or change runtime or architecture.",
             )
 
 
+def _misfit(archive: Archive, path: str, version: str | None, metadata: Metadata) -> str | None:
+    minor = metadata.runtime.rpartition(".")[2]
+    if version is not None and version != f"3{minor}":
+        return f"Python {version[0]}.{version[1:]}"
+    if "musl" in path.rpartition("/")[2]:
+        return "musl, which Lambda does not have"
+    if path.endswith(".pyd"):
+        return "Windows"
+    if "pypy" in path.rpartition("/")[2]:
+        return "PyPy"
+    head = archive.head(path)[:20]
+    if not head.startswith(b"\x7fELF"):
+        return "another system than Linux"
+    machine = int.from_bytes(head[18:20], "little")
+    if machine != ELF_MACHINES[metadata.architecture]:
+        names = {number: name for name, number in ELF_MACHINES.items()}
+        return names.get(machine, f"machine {machine} of the ELF list")
+    return None
+
+
 def _case_error(where: str, what: str) -> PackageError:
-    return PackageError(
-        code="bad_tests", where=where, what=what, todo="Tests are tests/<case>/input.* with an optional expected.*."
-    )
+    todo = "Tests are tests/<case>/input.* with an optional expected.*."
+    return PackageError(code="bad_tests", where=shown(where), what=what, todo=todo)

@@ -17,6 +17,7 @@ MAX_METADATA_BYTES = 64 * 1024
 MAX_DEPTH = 8
 MAX_PROBLEMS = 20
 MAX_SHOWN_CHARS = 80
+MAX_NEXT = 16
 
 MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
@@ -27,8 +28,8 @@ MAX_TIMEOUT_S = 900
 SUPPORTED_RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
 """https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
 
-DEFAULT_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
-"""That of the platform's own functions (DESIGN, section 7)."""
+DEFAULT_RUNTIME = SUPPORTED_RUNTIMES[max(0, min(len(SUPPORTED_RUNTIMES) - 1, sys.version_info.minor - 11))]
+"""That of the platform's own functions, which is the Python that runs here (DESIGN, section 7)."""
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 MODULE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
@@ -56,9 +57,7 @@ class MetadataError(PackageError):
 class Metadata(BaseModel):
     """What a package says of itself in metadata.json."""
 
-    model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="forbid", strict=True, frozen=True, title="metadata.json"
-    )
+    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True, title="metadata.json")
 
     name: Name = Field(description="Name of the algorithm: lower-case letters, digits and single hyphens")
     type: Literal["in", "out"] = Field(description="in: reads a platform's export; out: writes a configuration")
@@ -80,16 +79,16 @@ class Metadata(BaseModel):
         description="Lambda runtime; by default that of the platform",
     )
     architecture: Literal["x86_64", "arm64"] = Field(default="x86_64", description="Lambda's instruction set")
-    power_values: Annotated[list[PowerValue], Field(min_length=1, max_length=32)] = Field(
-        default=[128, 256, 512], description="Memory sizes in MB at which the release is tested"
-    )
+    power_values: Annotated[
+        list[PowerValue], Field(min_length=1, max_length=32, json_schema_extra={"uniqueItems": True})
+    ] = Field(default=[128, 256, 512], description="Memory sizes in MB at which the release is tested")
     num: int = Field(default=10, ge=1, le=1000, description="Invocations at each power value")
     strategy: Literal["cost", "duration"] = Field(default="cost", description="What the choice is made by")
     timeout: int = Field(default=60, ge=1, le=MAX_TIMEOUT_S, description="Seconds that an invocation may take")
     next: Annotated[
         list[Name],
         BeforeValidator(lambda value: [value] if isinstance(value, str) else value),
-        Field(max_length=16, json_schema_extra={"anyOf": [{"type": "string"}, {"type": "array"}]}),
+        Field(max_length=MAX_NEXT),
     ] = Field(default=[], description="Algorithm, or algorithms, that an in algorithm forwards to")
     description: str = Field(default="", max_length=1_000, description="For people")
 
@@ -97,20 +96,36 @@ class Metadata(BaseModel):
     @classmethod
     def _ascending(cls, values: list[int]) -> list[int]:
         if len(set(values)) != len(values):
-            raise ValueError("has the same value twice")
+            raise ValueError("a value twice")
         return sorted(values)
+
+    @field_validator("next")
+    @classmethod
+    def _each_once(cls, names: list[str]) -> list[str]:
+        if len(set(names)) != len(names):
+            raise ValueError("a name twice")
+        return names
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if (self.entry is None) == (self.handler is None):
-            raise ValueError("exactly one of entry and handler is needed")
-        if self.next and self.type == "out":
-            raise ValueError("next is for algorithms of type in")
-        if self.name in self.next:
-            raise ValueError("next must not name the algorithm itself")
-        if len(set(self.next)) != len(self.next):
-            raise ValueError("next names an algorithm twice")
+        if problems := _contradictions(self.model_dump(by_alias=True)):
+            raise ValueError("; ".join(problems))
         return self
+
+
+def _contradictions(value: Mapping[str, Any]) -> list[str]:
+    """What is wrong between fields, each of which may be right or wrong for itself."""
+    problems = []
+    entry, handler, next_ = (value.get(field) for field in ("entry", "handler", "next"))
+    if entry is None and handler is None:
+        problems.append("field 'entry' is missing: exactly one of entry and handler is needed")
+    elif entry is not None and handler is not None:
+        problems.append("field 'handler' is there beside 'entry': exactly one of the two is allowed")
+    if next_ and value.get("type") == "out":
+        problems.append(f"field 'next' is {_shown(next_)}; allowed only with type 'in'")
+    if value.get("name") in (next_ if isinstance(next_, list) else [next_]) and next_:
+        problems.append("field 'next' names the algorithm itself; allowed: other algorithms")
+    return problems
 
 
 def load_metadata(body: bytes) -> Metadata:
@@ -137,16 +152,30 @@ def validate_metadata(value: Mapping[str, Any]) -> Metadata:
     try:
         return Metadata.model_validate(value)
     except ValidationError as error:
-        raise MetadataError([_problem(problem) for problem in error.errors(include_url=False)]) from None
+        problems = [_problem(problem) for problem in error.errors(include_url=False) if problem["loc"]]
+        # pydantic looks between the fields only when each is right; a developer wants all at once.
+        raise MetadataError(problems + _contradictions(value)) from None
 
 
 def metadata_json_schema() -> dict[str, Any]:
-    """The JSON Schema of metadata.json."""
+    """Return the JSON Schema of metadata.json.
+
+    It accepts what the model accepts, and two things more that it can't tell: a `next` that names the algorithm itself,
+    and 10.0 for 10.
+    """
     schema = Metadata.model_json_schema(by_alias=True)
+    properties = schema["properties"]
+    for described in properties.values():
+        del described["title"]
     # The default depends on who reads: it is the platform's own Python.
-    schema["properties"]["runtime"].pop("default", None)
+    properties["runtime"].pop("default", None)
+    many = {key: properties["next"].pop(key) for key in ("type", "items", "maxItems")} | {"uniqueItems": True}
+    properties["next"]["anyOf"] = [many["items"], many]
     schema["$schema"] = "https://json-schema.org/draft/2020-12/schema"
-    schema["oneOf"] = [{"required": ["entry"]}, {"required": ["handler"]}]
+    given = {field: {"required": [field], "properties": {field: {"type": "string"}}} for field in ("entry", "handler")}
+    schema["oneOf"] = list(given.values())
+    schema["if"] = {"properties": {"type": {"const": "out"}}, "required": ["type"]}
+    schema["then"] = {"properties": {"next": {"maxItems": 0, "type": "array"}}}
     return schema
 
 
@@ -173,35 +202,37 @@ def _depth(value: Any) -> int:
     return deepest
 
 
+ALLOWED = {
+    "name": "2 to 32 lower-case letters, digits and single hyphens, a letter first",
+    "type": "'in' or 'out'",
+    "entry": "package.module:Class",
+    "handler": "module.function",
+    "runtime": ", ".join(SUPPORTED_RUNTIMES),
+    "architecture": "'x86_64' or 'arm64'",
+    "powerValues": f"1 to 32 different whole numbers from {MIN_MEMORY_MB} to {MAX_MEMORY_MB}",
+    "num": "a whole number from 1 to 1000",
+    "strategy": "'cost' or 'duration'",
+    "timeout": f"a whole number of seconds from 1 to {MAX_TIMEOUT_S}",
+    "next": f"an algorithm's name, or a list of up to {MAX_NEXT} different ones",
+    "description": "text of up to 1000 characters",
+}
+"""Each field as it is explained to who got it wrong."""
+
+
 def _problem(problem: Any) -> str:
     """One sentence: the field, what was found, what is allowed."""
-    field = ".".join(str(part) for part in problem["loc"]) or "metadata"
-    found, context = problem["input"], problem.get("ctx") or {}
-    match problem["type"]:
-        case "extra_forbidden":
-            known = [field_.alias or name for name, field_ in Metadata.model_fields.items()]
-            near = difflib.get_close_matches(field, known, 1)
-            return f"field {_shown(field)} is not known" + (f", did you mean {near[0]!r}?" if near else "")
-        case "missing":
-            return f"field {field!r} is missing"
-        case "literal_error":
-            return f"field {field!r} is {_shown(found)}; allowed: {context['expected']}"
-        case "string_pattern_mismatch":
-            return f"field {field!r} is {_shown(found)}; it must match {context['pattern']}"
-        case "greater_than_equal":
-            return f"field {field!r} is {_shown(found)}; allowed: {context['ge']} or more"
-        case "less_than_equal":
-            return f"field {field!r} is {_shown(found)}; allowed: {context['le']} or less"
-        case "value_error" if field == "metadata":
-            return str(context["error"])
-        case "value_error":
-            return f"field {field!r} {context['error']}"
-        case "too_long" | "too_short" | "string_too_long" | "string_too_short":
-            return f"field {field!r} is {_shown(found)}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
-        case _:
-            return (
-                f"field {field!r} is {_kind(found)} ({_shown(found)}); {problem['msg'][0].lower()}{problem['msg'][1:]}"
-            )
+    field = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(field, ALLOWED, 1)
+        return f"field {_shown(field)} is not known; " + (
+            f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(ALLOWED)}"
+        )
+    allowed = ALLOWED[problem["loc"][0]]
+    if problem["type"] == "missing":
+        return f"field {field!r} is missing; allowed: {allowed}"
+    found = problem["input"]
+    kind = "" if isinstance(found, str | list) else f"{_kind(found)}, "
+    return f"field {field!r} is {kind}{_shown(found)}; allowed: {allowed}"
 
 
 def _kind(value: Any) -> str:

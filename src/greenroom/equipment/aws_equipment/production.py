@@ -5,54 +5,76 @@ Delivery is at least once: what is written has a key that follows from the messa
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-import sys
+import time
+import traceback
 from functools import cache
 from typing import Any
 
 from aws_equipment import documents
-from aws_equipment.documents import Message
+from aws_equipment.documents import Answer, Message
 from aws_equipment.errors import EquipmentError
 
 MAX_RECEIVE_COUNT = 3
 """As the redrive policy in algorithm.yaml says."""
 
 MAX_REASON_CHARS = 1_000
-ANSWERED = ("PreconditionFailed", "412")
-"""What S3 says to If-None-Match where an object is there already."""
+MAX_TRACE_CHARS = 8_000
+
+PRECONDITION_FAILED, CONFLICT = 412, 409
+MAX_WRITES = 3
+"""S3 answers 412 where the object is there, and 409 where two writes of it meet: then the loser has to ask again.
+https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
 
 
-def run(algorithm: Any, event: dict[str, Any]) -> dict[str, Any]:
-    """Handle the messages of one event, each for itself; answer which of them have to be delivered again."""
+def run(algorithm: Any, event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Handle the messages of one event, each for itself; answer which of them have to be delivered again.
+
+    Messages for which the time is not enough, going by the slowest one so far, are given back untouched: a time-out
+    would bring back those, too, that are done.
+
+    Raises:
+        EquipmentError: the event is not one of SQS.
+    """
     records = event.get("Records") if isinstance(event, dict) else None
-    if not isinstance(records, list):
-        raise EquipmentError("the event has no Records: in production an algorithm is invoked by its queue")
+    if not isinstance(records, list) or not all(_is_message(record) for record in records):
+        raise EquipmentError("the event has no messages: in production an algorithm is invoked by its queue")
     failures = []
-    for record in records:
+    slowest_ms = 0.0
+    for number, record in enumerate(records):
+        if number and context.get_remaining_time_in_millis() < slowest_ms:
+            given_back = [each["messageId"] for each in records[number:]]
+            _log("WARNING", {"reason": "too little time is left for these messages", "givenBack": given_back})
+            failures += given_back
+            break
+        begin = time.monotonic()
         try:
             _handle(algorithm, record)
-        except Exception as error:
+        # sys.exit in an algorithm must not take the other messages with it.
+        except (Exception, SystemExit) as error:
             if not _rest_with_reason(record, error):
-                failures.append({"itemIdentifier": record["messageId"]})
-    return {"batchItemFailures": failures}
+                failures.append(record["messageId"])
+        slowest_ms = max(slowest_ms, (time.monotonic() - begin) * 1_000)
+    return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
+
+
+def _is_message(record: Any) -> bool:
+    return isinstance(record, dict) and all(isinstance(record.get(key), str) for key in ("messageId", "body"))
 
 
 def _handle(algorithm: Any, record: dict[str, Any]) -> None:
-    message = documents.parse_message(record["body"], record["messageId"].replace("-", ""))
-    document = message.document if message.claim is None else _fetch(message)
-    answer, content_type = documents.encode(algorithm.translate(document))
+    message = documents.parse_message(record["body"], record["messageId"])
     next_: dict[str, Any] = json.loads(os.environ["GREENROOM_NEXT"])
-    if not next_:
-        _write_answer(message, answer, content_type)
-        return
     route = list(next_) if message.route is None else message.route
-    unknown = [name for name in route if name not in next_]
-    if unknown:
+    if unknown := [name for name in route if name not in next_]:
         raise EquipmentError(f"the message is routed to {', '.join(unknown)}, which metadata.json's next does not name")
-    for name in route:
-        _forward(message, answer, content_type, next_[name])
+    document = message.document if message.claim is None else _fetch(message)
+    answer = documents.encode(algorithm.translate(document))
+    if not next_:
+        _write_result(message, answer)
+    for name in dict.fromkeys(route):
+        _forward(message, answer, next_[name])
 
 
 def _fetch(message: Message) -> Any:
@@ -60,67 +82,65 @@ def _fetch(message: Message) -> Any:
     assert claim is not None  # noqa: S101 -- the caller has looked
     if claim.bucket != os.environ["GREENROOM_BUCKET"]:
         raise EquipmentError(f"the claim is for bucket {claim.bucket}, which is not this algorithm's")
-    body = _client("s3").get_object(Bucket=claim.bucket, Key=claim.key)["Body"].read(documents.MAX_DOCUMENT_BYTES + 1)
-    if len(body) > documents.MAX_DOCUMENT_BYTES:
-        raise EquipmentError(f"the document is larger than {documents.MAX_DOCUMENT_BYTES:,} bytes")
-    if claim.sha256 is not None and hashlib.sha256(body).hexdigest() != claim.sha256:
-        raise EquipmentError("the document is not the one that the claim was made for")
+    found = _client("s3").get_object(Bucket=claim.bucket, Key=claim.key)
+    with found["Body"] as stream:
+        # One byte more shows an object that is larger than claimed, whatever its length is said to be.
+        body = documents.redeem(claim, stream.read(claim.size_bytes + 1))
     return documents.decode(body, message.content_type)
 
 
-def _forward(message: Message, answer: bytes, content_type: str, target: dict[str, str]) -> None:
-    envelope: dict[str, Any] = {
-        "greenroom": 1,
-        "messageId": message.message_id,
-        "route": None,
-        "contentType": content_type,
+def _forward(message: Message, answer: Answer, target: dict[str, str]) -> None:
+    body = documents.envelope(message, answer)
+    if body is None:
+        key = documents.inbox_key(message, answer, os.environ["GREENROOM_ALGORITHM"])
+        _write_once(target["bucket"], key, answer, {})
+        body = documents.claim_envelope(message, answer, target["bucket"], key)
+    _client("sqs").send_message(QueueUrl=target["queueUrl"], MessageBody=body)
+
+
+def _write_result(message: Message, answer: Answer) -> None:
+    metadata = {
+        "greenroom-release": os.environ["GREENROOM_RELEASE"],
+        "greenroom-version": os.environ["AWS_LAMBDA_FUNCTION_VERSION"],
+        "greenroom-message": message.message_id,
     }
-    if len(answer) <= documents.INLINE_LIMIT_BYTES:
-        envelope["document"] = documents.decode(answer, content_type)
-    else:
-        sender = os.environ["GREENROOM_ALGORITHM"]
-        key = f"inbox/{message.message_id}/{sender}.{documents.SUFFIXES[content_type]}"
-        _client("s3").put_object(Bucket=target["bucket"], Key=key, Body=answer, ContentType=content_type)
-        envelope["claim"] = {
-            "bucket": target["bucket"],
-            "key": key,
-            "sizeBytes": len(answer),
-            "sha256": hashlib.sha256(answer).hexdigest(),
-        }
-    _client("sqs").send_message(QueueUrl=target["queueUrl"], MessageBody=json.dumps(envelope))
+    key = documents.result_key(message, answer, os.environ["GREENROOM_ALGORITHM"])
+    _write_once(os.environ["GREENROOM_BUCKET"], key, answer, metadata)
 
 
-def _write_answer(message: Message, answer: bytes, content_type: str) -> None:
+def _write_once(bucket: str, key: str, answer: Answer, metadata: dict[str, str]) -> None:
+    """Write an object unless it is there already, which is as good: an earlier delivery has written it."""
     from botocore.exceptions import ClientError
 
-    name = os.environ["GREENROOM_ALGORITHM"]
-    try:
-        _client("s3").put_object(
-            Bucket=os.environ["GREENROOM_BUCKET"],
-            Key=f"results/{message.message_id}/{name}.{documents.SUFFIXES[content_type]}",
-            Body=answer,
-            ContentType=content_type,
-            Metadata={
-                "greenroom-release": os.environ["GREENROOM_RELEASE"],
-                "greenroom-version": os.environ["AWS_LAMBDA_FUNCTION_VERSION"],
-                "greenroom-message": message.message_id,
-            },
-            IfNoneMatch="*",
-        )
-    except ClientError as error:
-        if error.response["Error"]["Code"] not in ANSWERED:
-            raise
+    for attempt in range(1, MAX_WRITES + 1):
+        try:
+            _client("s3").put_object(
+                Bucket=bucket,
+                Key=key,
+                Body=answer.body,
+                ContentType=answer.content_type,
+                Metadata=metadata,
+                IfNoneMatch="*",
+            )
+        except ClientError as error:
+            status = error.response["ResponseMetadata"]["HTTPStatusCode"]
+            if status == PRECONDITION_FAILED:
+                return
+            if status != CONFLICT or attempt == MAX_WRITES:
+                raise
+        else:
+            return
 
 
-def _rest_with_reason(record: dict[str, Any], error: Exception) -> bool:
+def _rest_with_reason(record: dict[str, Any], error: BaseException) -> bool:
     """Say why a message could not be handled; after the last try lay it into the dead-letter queue with that reason.
 
     Returns whether it rests there. If not, SQS delivers it again, or moves it without a reason.
     """
-    attempt = int(record["attributes"]["ApproximateReceiveCount"])
-    reason = f"{type(error).__name__}: {error}"[:MAX_REASON_CHARS]
+    attempt = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
+    reason = _printable(f"{type(error).__name__}: {error}")[:MAX_REASON_CHARS]
     try:
-        message_id = documents.parse_message(record["body"], record["messageId"].replace("-", "")).message_id
+        message_id = documents.parse_message(record["body"], record["messageId"]).message_id
     except EquipmentError:
         message_id = record["messageId"].replace("-", "")
     final = attempt >= MAX_RECEIVE_COUNT
@@ -132,7 +152,8 @@ def _rest_with_reason(record: dict[str, Any], error: Exception) -> bool:
         "release": os.environ["GREENROOM_RELEASE"],
         "version": os.environ["AWS_LAMBDA_FUNCTION_VERSION"],
     }
-    print(json.dumps({"level": "ERROR", **failure}))
+    trace = "".join(traceback.format_exception(error))[-MAX_TRACE_CHARS:]
+    _log("ERROR", {**failure, "traceback": trace})
     try:
         _client("s3").put_object(
             Bucket=os.environ["GREENROOM_BUCKET"],
@@ -147,20 +168,24 @@ def _rest_with_reason(record: dict[str, Any], error: Exception) -> bool:
                 MessageAttributes={"reason": {"DataType": "String", "StringValue": reason}},
             )
     except Exception as second:
-        print(json.dumps({"level": "ERROR", "reason": f"{type(second).__name__}: {second}"}), file=sys.stderr)
+        _log("ERROR", {"reason": f"{type(second).__name__}: {second}", "messageId": message_id})
         return False
     return final
 
 
-def prepare() -> None:
-    """Make the clients in the init phase, which has all of the CPU: the first document of a small function would wait
-    for seconds. Nothing is called; a test finds them and leaves them alone."""
-    for name in ("s3", "sqs"):
-        _client(name)
+def _printable(text: str) -> str:
+    """Replace what SQS does not take in an attribute, and a log line should not hold."""
+    return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _log(level: str, entry: dict[str, Any]) -> None:
+    """Write one JSON line to the function's log."""
+    print(json.dumps({"level": level, **entry}), flush=True)
 
 
 @cache
 def _client(name: str) -> Any:
+    # Imported here: a test never makes a client, and does not wait for the SDK either.
     import boto3
 
     return boto3.client(name)  # type: ignore[call-overload]

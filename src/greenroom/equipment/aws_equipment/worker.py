@@ -43,7 +43,7 @@ class AlgorithmWorker:
             return testing.run(_instance(self._cls), self._event, kind)
         if isinstance(self._event, dict) and testing.EVENT_KEY in self._event:
             raise EquipmentError("a test was asked for through another alias than test-<MB>: nothing was run")
-        return production.run(_instance(self._cls), self._event)
+        return production.run(_instance(self._cls), self._event, self._context)
 
 
 class algUnitTest:
@@ -84,5 +84,7 @@ def _require_type(kind: str) -> None:
 
 def _instance(cls: type[Any]) -> Any:
     if cls not in _instances:
+        if not callable(getattr(cls, "translate", None)):
+            raise EquipmentError(f"class {cls.__name__} has no method translate(self, document)")
         _instances[cls] = cls()
     return _instances[cls]
