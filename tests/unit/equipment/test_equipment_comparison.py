@@ -64,9 +64,9 @@ def test_what_one_side_has_not_is_told() -> None:
     assert 'first difference at $["a b"]' in str(json_difference({}, {"a b": 1}))
 
 
-@given(st.text(max_size=200))
+@given(st.text(st.characters(exclude_characters="\r"), max_size=200))
 def test_text_is_the_same_whatever_its_ends_of_lines(text: str) -> None:
-    unix = text.replace("\r\n", "\n").removesuffix("\n")
+    unix = text.removesuffix("\n")
     assert text_difference(unix, unix.replace("\n", "\r\n")) is None
     assert text_difference(unix + "\n", unix) is None
 

@@ -198,7 +198,6 @@ def handled(layer: str, root: Path, entry: str, **environment: str) -> subproces
 def test_an_entry_needs_no_handler_and_a_test_no_sdk(case: Callable[..., Path], task_root: Path, layer: str) -> None:
     """In a process as Lambda starts one: nothing but the package, the layer and the standard library is loaded."""
     case(input_json='{"a": 1}', expected_json='{"a": 1, "calls": 1}')
-    (task_root / "code.py").unlink(missing_ok=True)
     (task_root / "algorithm.py").write_text(
         "class Count:\n    calls = 0\n"
         "    def translate(self, document):\n        self.calls += 1\n        return document | {'calls': self.calls}\n"
