@@ -120,3 +120,25 @@ def invoke(platform: Platform, function: str, event: Any) -> Any:
     )
     assert "FunctionError" not in answer, answer["Payload"].read()
     return json.loads(answer["Payload"].read())
+
+
+@contextmanager
+def assumed(platform: Platform, role: str) -> Iterator[dict[str, str]]:
+    """The environment of somebody who acts in one of the platform's roles, which trusts the operator for a while."""
+    iam = platform.service("iam")
+    name = f"{platform.deployment.prefix}-{role}-{platform.deployment.region}"
+    found = iam.get_role(RoleName=name)["Role"]
+    operator = {"Effect": "Allow", "Principal": {"AWS": platform.aws.account_id}, "Action": "sts:AssumeRole"}
+    trust = {"Version": "2012-10-17", "Statement": [operator]}
+    iam.update_assume_role_policy(RoleName=name, PolicyDocument=json.dumps(trust))
+    try:
+        session = platform.service("sts").assume_role(RoleArn=found["Arn"], RoleSessionName="test")["Credentials"]
+        yield {
+            "AWS_ENDPOINT_URL": platform.aws.endpoint_url,
+            "AWS_ACCESS_KEY_ID": session["AccessKeyId"],
+            "AWS_SECRET_ACCESS_KEY": session["SecretAccessKey"],
+            "AWS_SESSION_TOKEN": session["SessionToken"],
+        }
+    finally:
+        kept = json.dumps(found["AssumeRolePolicyDocument"])
+        iam.update_assume_role_policy(RoleName=name, PolicyDocument=kept)

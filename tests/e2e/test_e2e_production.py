@@ -58,7 +58,7 @@ def test_a_document_goes_from_in_to_every_out(route: Platform) -> None:
 def test_a_sender_may_choose_among_the_next_algorithms(route: Platform) -> None:
     message = route.send("echo-in", {"things": []}, to=["count-out"])
     assert [result.algorithm for result in message.results] == ["count-out"]
-    bucket = f"{route.deployment.prefix}-render-out-{route.deployment.account_id}-{route.deployment.region}"
+    bucket = f"{route.deployment.prefix}-alg-render-out-{route.deployment.account_id}-{route.deployment.region}"
     found = route.service("s3").list_objects_v2(Bucket=bucket, Prefix=f"results/{message.message_id}/")
     assert found["KeyCount"] == 0
 
@@ -73,7 +73,7 @@ def test_a_document_larger_than_a_message_travels_as_a_claim_check(route: Platfo
 
 def test_a_message_delivered_twice_is_answered_once(route: Platform) -> None:
     message = route.send("echo-in", {"things": [1]}, to=["count-out"])
-    bucket = f"{route.deployment.prefix}-count-out-{route.deployment.account_id}-{route.deployment.region}"
+    bucket = f"{route.deployment.prefix}-alg-count-out-{route.deployment.account_id}-{route.deployment.region}"
     s3, key = route.service("s3"), f"results/{message.message_id}/count-out.json"
     before = s3.head_object(Bucket=bucket, Key=key)
     queue = route.service("sqs").get_queue_url(QueueName=f"{route.function('count-out')}-input")["QueueUrl"]
@@ -173,7 +173,7 @@ def test_live_traffic_never_notices_a_test_or_a_promotion(platform: Platform) ->
         stop.set()
         thread.join()
     assert not errors
-    bucket = f"{platform.deployment.prefix}-steady-{platform.deployment.account_id}-{platform.deployment.region}"
+    bucket = f"{platform.deployment.prefix}-alg-steady-{platform.deployment.account_id}-{platform.deployment.region}"
     s3 = platform.service("s3")
 
     def answers() -> list[Any]:

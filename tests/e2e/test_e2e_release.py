@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 from itertools import pairwise
 
+import boto3
+import pytest
 from packages import GREET, package
-from stage import Platform, eventually
+from stage import Platform, assumed, eventually
+
+from greenroom.platform import backstage
+from greenroom.platform.services import Services, Settings
 
 
 def test_a_package_goes_live_at_the_power_value_that_was_chosen(platform: Platform) -> None:
@@ -236,6 +241,24 @@ def test_roll_back_makes_the_release_before_live_again(platform: Platform) -> No
     forth = platform.client.rollback("rolled", to_release_id=second.release_id)
     assert forth.release_id == second.release_id
     assert platform.aliases("rolled") == {"prod": second.version}
+
+
+def test_a_report_line_that_the_log_tail_lacks_is_found_in_the_log(
+    platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `execute` looks for it, in its own role: Lambda's tail is 4 KB and may end before REPORT."""
+    release = platform.push_and_wait(package("found-in-log", num=2, powerValues=[256]))
+    measured = platform.client.measurements(release.release_id)[1]
+    with assumed(platform, "execute") as credentials:
+        for name, value in credentials.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+        settings = Settings(platform.deployment.prefix, platform.aws.region, platform.aws.account_id, {})
+        report = backstage._report_from_logs(
+            Services(settings), platform.function("found-in-log"), measured.request_id or "", release.created_at or ""
+        )
+    assert report.duration_ms == measured.duration_ms
+    assert report.max_memory_used_mb == measured.max_memory_used_mb
 
 
 def test_state_machine_payloads_stay_small_however_much_is_measured(platform: Platform) -> None:

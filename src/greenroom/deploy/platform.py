@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
 
-MAX_PREFIX_CHARS = 17
+MAX_PREFIX_CHARS = 13
 """The prefix stands in bucket names of at most 63 characters, beside an algorithm, an account and a region."""
 
 MAX_TEMPLATE_BODY_BYTES = 51_200

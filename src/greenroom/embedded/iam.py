@@ -108,6 +108,7 @@ def _check_event_sources() -> None:
 
     create = lambda_svc._create_esm
     run_batch = lambda_svc._run_sqs_batch
+    apply_filter = lambda_svc._apply_filter_criteria
 
     def role_of(function: str, qualifier: str | None = None) -> str:
         _, config = lambda_svc._get_func_record_for_qualifier(function, qualifier)
@@ -141,7 +142,17 @@ def _check_event_sources() -> None:
         record = {**func, "config": {**config, "FunctionArn": esm["FunctionArn"]}}
         return run_batch(esm, record, *rest)
 
+    def checked_filter(records: Any, esm: dict[str, Any]) -> Any:
+        # The one step of polling a stream that is told of the mapping before the function is invoked.
+        source = esm.get("EventSourceArn", "")
+        if ":dynamodb:" in source and allowed(role_of(esm["FunctionName"], esm.get("Qualifier")), source):
+            esm["LastProcessingResult"] = "PROBLEM: Function call failed"
+            lambda_svc._esm_backoff_until[esm["UUID"]] = time.time() + 1
+            raise Denied(f"the role of {esm['FunctionName']} may not read {source}")
+        return apply_filter(records, esm)
+
     lambda_svc._create_esm = checked_create
+    lambda_svc._apply_filter_criteria = checked_filter
     lambda_svc._run_sqs_batch = checked_batch
 
 
@@ -174,15 +185,18 @@ def _check_state_machines() -> None:
 
 def _check_stacks() -> None:
     from ministack.services import cloudformation
-    from ministack.services.cloudformation import stacks
+    from ministack.services.cloudformation import helpers, stacks
 
     handle, create = cloudformation.handle_request, stacks._provision_resource
     update, delete = stacks._update_resource, stacks._delete_resource
 
     async def in_role(method: str, path: str, headers: Any, body: bytes, query_params: Any) -> Any:
         form = parse_qs(body.decode(errors="replace")) if body else {}
+        role = (form.get("RoleARN") or [""])[0]
+        if role and not _caller_may_pass(headers, role):
+            return helpers._error("AccessDenied", f"not authorized to perform: iam:PassRole on resource: {role}", 403)
         # The tasks that a stack's operation starts inherit the role with their context.
-        _stack_role.set((form.get("RoleARN") or [""])[0])
+        _stack_role.set(role)
         return await handle(method, path, headers, body, query_params)
 
     def checked_create(kind: str, logical_id: str, properties: dict[str, Any], *rest: Any) -> Any:
@@ -201,6 +215,17 @@ def _check_stacks() -> None:
     stacks._provision_resource = checked_create
     stacks._update_resource = checked_update
     stacks._delete_resource = checked_delete
+
+
+def _caller_may_pass(headers: Any, role: str) -> bool:
+    from ministack.core import iam_evaluator
+
+    caller = iam_evaluator.request_caller_arn(headers)
+    if ":assumed-role/" not in caller:
+        return True
+    name = iam_evaluator._role_name_from_assumed_arn(caller)
+    own = f"{role.rpartition('/')[0]}/{name}"
+    return role_may(own, "iam:PassRole", role, iam__PassedToService="cloudformation.amazonaws.com")
 
 
 def _require_all(kind: str, operation: str, properties: dict[str, Any], old: dict[str, Any] | None = None) -> None:

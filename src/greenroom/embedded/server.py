@@ -106,10 +106,11 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
     await _until_ready(endpoint_url, server)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     threading.Thread(target=_snapshot, args=(stopping,), name="greenroom-snapshot", daemon=True).start()
-    try:
-        await server
-    finally:
-        engine.close()
+    await server
+    engine.close()
+    # Everything is saved. Threads of flows that wait for something would keep the process for as long as they wait.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 async def _until_ready(endpoint_url: str, server: asyncio.Task[Any]) -> None:

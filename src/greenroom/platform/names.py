@@ -31,7 +31,7 @@ def dead_letter_queue(prefix: str, algorithm: str) -> str:
 
 def algorithm_bucket(prefix: str, algorithm: str, account_id: str, region: str) -> str:
     """Name of the algorithm's bucket, which is unique in all of AWS."""
-    return f"{prefix}-{algorithm}-{account_id}-{region}"
+    return f"{algorithm_stack(prefix, algorithm)}-{account_id}-{region}"
 
 
 def test_alias(memory_mb: int) -> str:

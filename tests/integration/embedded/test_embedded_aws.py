@@ -244,6 +244,8 @@ def test_the_seam_is_where_this_version_of_ministack_has_it() -> None:
     assert parameters(lambda_svc._resolve_layer_zip) == ["attachment"]
     assert parameters(lambda_svc._create_esm) == ["data"]
     assert parameters(lambda_svc._run_sqs_batch)[:2] == ["esm", "func_rec"]
+    assert parameters(lambda_svc._apply_filter_criteria) == ["records", "esm"]
+    assert parameters(iam_evaluator.request_caller_arn)[0] == "headers"
     assert parameters(stepfunctions._execute_task) == ["state_def", "raw_input", "execution", "ctx"]
     assert parameters(stepfunctions._call_lambda) == ["func_ref", "event"]
     assert parameters(iam_evaluator.is_root_access_key) == ["access_key_id"]

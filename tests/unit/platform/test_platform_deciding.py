@@ -59,7 +59,7 @@ def test_the_live_version_may_still_send_where_the_new_one_no_longer_does() -> N
         "arn:aws:sqs:eu-central-1:123456789012:greenroom-alg-old-input",
     ]
     assert json.loads(parameters["Next"]) == {
-        "new": {"queueUrl": "https://queues/new", "bucket": "greenroom-new-123456789012-eu-central-1"}
+        "new": {"queueUrl": "https://queues/new", "bucket": "greenroom-alg-new-123456789012-eu-central-1"}
     }
     assert parameters["VisibilityTimeoutSeconds"] == "1800"
     assert parameters["Live"] == "true"

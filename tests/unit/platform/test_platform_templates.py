@@ -24,7 +24,6 @@ MACHINES = ("provision", "backstage")
 UNNAMEABLE = {
     # Names that developers give, and ids that AWS makes, after the role was written: a prefix is all there can be.
     "-alg-*": "an algorithm's name",
-    "${AWS::StackName}-*-${AWS::AccountId}": "an algorithm's bucket",
     "event-source-mapping:*": "Lambda makes the id; a condition names the function",
     "log-group:": "the streams of a log group",
     "/inbox/*": "keys of documents",
