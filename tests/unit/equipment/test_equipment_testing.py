@@ -209,6 +209,29 @@ def test_an_entry_needs_no_handler_and_a_test_no_sdk(case: Callable[..., Path], 
     assert not {"boto3", "botocore", "urllib3"} & set(result["modules"])
 
 
+def test_inside_lambda_the_clients_are_made_at_the_start_and_a_test_still_runs(
+    case: Callable[..., Path], task_root: Path, layer: str
+) -> None:
+    """What is measured backstage is what production has: the SDK's time at a cold start, and its memory."""
+    case(input_json="{}")
+    (task_root / "algorithm.py").write_text(
+        "class Echo:\n    def translate(self, document):\n        return document\n"
+    )
+    done = handled(
+        layer,
+        task_root,
+        "algorithm:Echo",
+        AWS_LAMBDA_FUNCTION_NAME="greenroom-alg-sample",
+        AWS_DEFAULT_REGION="eu-central-1",
+        # An address where nothing listens: a call would fail, and the test with it.
+        AWS_ENDPOINT_URL="http://127.0.0.1:9",
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert all(answer["passed"] for answer in result["answers"])
+    assert "boto3" in result["modules"]
+
+
 @pytest.mark.parametrize(
     ("entry", "said"), [("algorithm:Nothing", "is no class in module algorithm"), ("nothing:X", "No module named")]
 )

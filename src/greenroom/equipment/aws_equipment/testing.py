@@ -1,6 +1,6 @@
 """A test case instead of the services: the package's own input goes in, the answer is compared with the expected.
 
-No service is touched, and the SDK is not even loaded.
+No service is touched: nothing here knows a client.
 """
 
 from __future__ import annotations
