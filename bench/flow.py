@@ -48,9 +48,11 @@ def package(number: int) -> bytes:
     return buffer.getvalue()
 
 
-def seconds(earlier: str, later: str) -> float:
-    """Seconds between two ISO 8601 times."""
-    return (datetime.fromisoformat(later) - datetime.fromisoformat(earlier)).total_seconds()
+def seconds(earlier: datetime | None, later: datetime | None) -> float:
+    """Seconds between two times of a release's history."""
+    if earlier is None or later is None:
+        raise SystemExit("the release's history has no times")
+    return (later - earlier).total_seconds()
 
 
 def steps_s(states: Any, deployment: Deployment, release_id: str) -> dict[str, float]:
