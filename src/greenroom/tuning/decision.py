@@ -17,10 +17,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from greenroom.tuning.adaptive import Evidence, weigh
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement
+from greenroom.tuning.planning import Search
 from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
 from greenroom.tuning.statistics import PowerValueStatistics, summarize
 from greenroom.tuning.strategies import Constraints, Objective, Strategy
@@ -99,6 +102,7 @@ class Choice:
     runner_up: Candidate | None
     tied_mb: tuple[int, ...]
     probability_wrong: float
+    expected_loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +123,7 @@ class Decision:
     runner_up_memory_mb: int | None = None
     tied_mb: tuple[int, ...] = ()
     probability_wrong: float | None = None
+    expected_loss: float | None = None
 
     @property
     def chosen(self) -> PowerValueResult | None:
@@ -136,6 +141,7 @@ class Decision:
             "runnerUpMemoryMb": self.runner_up_memory_mb,
             "tiedMemoryMb": list(self.tied_mb),
             "probabilityWrong": None if self.probability_wrong is None else round(self.probability_wrong, 4),
+            "expectedLoss": None if self.expected_loss is None else round(self.expected_loss, 5),
             "tolerance": self.tolerance,
             "sentence": self.sentence,
             "powerValues": [result.to_dict() for result in self.power_values],
@@ -161,6 +167,8 @@ def analyze(
     tolerance: float = DEFAULT_TOLERANCE,
     *,
     cases: Sequence[str] | None = None,
+    search: Search = "fixed",
+    seed: int = 0,
     balanced_weight: float = 0.5,
     constraints: Constraints | None = None,
     versions: Mapping[int, str] | None = None,
@@ -170,8 +178,9 @@ def analyze(
     """Judges a test and chooses the power value (see the module's head for how).
 
     `power_values` are those asked for, in MB; `cases` those the package has (by default, those measured): a power
-    value that has not passed each of them can't be chosen. `versions` gives the published version of each power
-    value. `state_transitions` are those of the test's state machine, for what the test cost.
+    value that has not passed each of them can't be chosen. After an adaptive `search` the model judges, since sizes
+    were measured unevenly: the choice is the size with the least expected loss, and `seed` is that of its draws.
+    `versions` gives the published version of each power value. `state_transitions` are those of the test's state machine, for what the test cost.
     """
     measured = [m for m in measurements if m.memory_mb in set(power_values)]
     wanted = list(cases) if cases is not None else sorted({m.case for m in measured})
@@ -203,7 +212,16 @@ def analyze(
         passed, reason = False, f"no power value can go live ({reasons})"[:_TEXT_LIMIT]
         sentence = f"Not promoted: {reason}"
     else:
-        choice = choose(_candidates(usable, Objective(strategy, balanced_weight)), tolerance)
+        objective = Objective(strategy, balanced_weight)
+        evidence = None
+        if search == "adaptive":
+            evidence = weigh(
+                power_values, measured, objective, prices, ephemeral_storage_mb=ephemeral_storage_mb, seed=seed
+            )
+        if evidence is None:
+            choice = choose(_candidates(usable, objective), tolerance)
+        else:
+            choice = choose_by_model(evidence, {r.memory_mb for r in usable}, objective, prices, tolerance)
         chosen_mb, reason = choice.chosen.memory_mb, None
         sentence = _sentence(choice, results, strategy, tolerance)
     return Decision(
@@ -221,6 +239,7 @@ def analyze(
         runner_up_memory_mb=choice.runner_up.memory_mb if choice and choice.runner_up else None,
         tied_mb=choice.tied_mb if choice else (),
         probability_wrong=choice.probability_wrong if choice else None,
+        expected_loss=choice.expected_loss if choice else None,
     )
 
 
@@ -242,6 +261,52 @@ def choose(candidates: Sequence[Candidate], tolerance: float = DEFAULT_TOLERANCE
         tied_mb=tuple(sorted(c.memory_mb for c in tied if c is not chosen)),
         probability_wrong=probability_wrong(chosen, others, tolerance),
     )
+
+
+def choose_by_model(
+    evidence: Evidence,
+    usable_mb: AbstractSet[int],
+    objective: Objective,
+    prices: Prices,
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> Choice:
+    """The usable size with the least expected loss, or of those tied with it the one with the lowest `tie_score`.
+
+    Loss and probability are counted over the model's draws, and against all sizes, those not measured too.
+    """
+    losses, draws = evidence.losses, evidence.posterior.draws_ms
+    places = [place for place in losses.order if evidence.sizes_mb[place] in usable_mb]
+    candidates = {}
+    for place in places:
+        memory_mb = evidence.sizes_mb[place]
+        scores = losses.scores[place]
+        logs = [math.log(score) for score in scores]
+        middle = math.fsum(logs) / len(logs)
+        mean_ms = math.fsum(row[place] for row in draws) / len(draws)
+        candidates[place] = Candidate(
+            memory_mb,
+            math.fsum(scores) / len(scores),
+            math.sqrt(math.fsum((value - middle) ** 2 for value in logs) / len(logs)),
+            prices.cost_usd(memory_mb, mean_ms) if objective.strategy == "duration" else mean_ms,
+        )
+    best = places[0]
+    tied = [place for place in places if place == best or _is_tied_in_draws(losses.scores, place, best, tolerance)]
+    chosen = min(tied, key=lambda place: (candidates[place].tie_score, candidates[place].memory_mb))
+    others = [place for place in places if place != chosen]
+    return Choice(
+        chosen=candidates[chosen],
+        best=candidates[best],
+        runner_up=candidates[others[0]] if others else None,
+        tied_mb=tuple(sorted(evidence.sizes_mb[place] for place in tied if place != chosen)),
+        probability_wrong=sum(loss > tolerance for loss in losses.columns[chosen]) / len(draws),
+        expected_loss=losses.expected[chosen],
+    )
+
+
+def _is_tied_in_draws(scores: Sequence[Sequence[float]], place: int, best: int, tolerance: float) -> bool:
+    ratios = [one / other for one, other in zip(scores[place], scores[best], strict=True)]
+    dearer = sum(ratio > 1 for ratio in ratios) / len(ratios)
+    return math.fsum(ratios) / len(ratios) <= 1 + tolerance and dearer < _TOLD_APART
 
 
 def probability_wrong(chosen: Candidate, others: Sequence[Candidate], tolerance: float) -> float:

@@ -18,11 +18,14 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
+from greenroom.tuning import adaptive
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement
+from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices, prices_for
+from greenroom.tuning.strategies import Objective, Strategy
 
 MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
 """What Lambda allows as MemorySize (AWS Lambda Developer Guide, quotas)."""
@@ -62,9 +65,21 @@ class Batch:
             raise ValueError(f"not a batch: {wrong!r} in {str(document)[:200]}") from None
 
 
+Search = Literal["fixed", "adaptive"]
+# The expected loss of the choice counts on the model; that it is a few times smaller than the 1 % a choice may lose on
+# average is the margin for what no model knows (docs/tuning.md has the figures).
+DEFAULT_MAX_EXPECTED_LOSS = 0.002
+
+
 @dataclass(frozen=True, slots=True)
 class PlanState:
-    """All that a plan depends on. `measurements` are those made so far, `round_number` counts the plans from 0."""
+    """All that a plan depends on. `measurements` are those made so far, `round_number` counts the plans from 0.
+
+    The search `fixed` measures every power value `num` times. `adaptive` measures where it is worth it, never more than
+    `fixed` would, and takes the whole range of Lambda where no power values are listed; what follows `search` is
+    for it. `budget_usd` is the most that the invocations may cost, as far as that can be known before they are
+    made; `budget_s` is an executor's time.
+    """
 
     cases: tuple[str, ...]
     power_values: tuple[int, ...]
@@ -73,6 +88,19 @@ class PlanState:
     measurements: tuple[Measurement, ...] = ()
     round_number: int = 0
     budget_s: int = DEFAULT_BUDGET_S
+    search: Search = "fixed"
+    strategy: Strategy = "cost"
+    balanced_weight: float = 0.5
+    prices: Prices = field(default_factory=lambda: prices_for("us-east-1"))
+    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
+    max_expected_loss: float = DEFAULT_MAX_EXPECTED_LOSS
+    budget_usd: float | None = None
+    seed: int = 0
+
+    @property
+    def sizes_mb(self) -> tuple[int, ...]:
+        """The sizes in question, ascending."""
+        return tuple(sorted(set(self.power_values))) or adaptive.LADDER_MB
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +109,7 @@ class Plan:
 
     batches: tuple[Batch, ...]
     reason: str = ""
+    expected_loss: float | None = None
 
     @property
     def done(self) -> bool:
@@ -129,14 +158,19 @@ def plan_fixed(
 
 
 def plan(state: PlanState) -> Plan:
-    """The next batches of the fixed search: at first all of them, then what was throttled or lost, at most three times.
-
-    A power value that ran out of time or memory is not asked again, and a wrong answer or an exception ends the test.
-    """
-    _check(state.cases, state.power_values, state.num, state.timeout_s)
+    """The next batches, or none and why. A wrong answer or an exception ends any test."""
+    if state.search == "fixed" or state.power_values:
+        _check(state.cases, state.power_values, state.num, state.timeout_s)
+    else:
+        _check(state.cases, adaptive.LADDER_MB, state.num, state.timeout_s)
     at_fault = next((m for m in state.measurements if m.error in ALGORITHM_AT_FAULT), None)
     if at_fault is not None:
         return Plan((), f"case {at_fault.case!r} failed at {at_fault.memory_mb} MB")
+    return _next_fixed(state) if state.search == "fixed" else _next_adaptive(state)
+
+
+def _next_fixed(state: PlanState) -> Plan:
+    """At first everything, then what was throttled or lost, at most three times; no size that was too small."""
     everything = plan_fixed(state.cases, state.power_values, state.num, state.timeout_s, budget_s=state.budget_s)
     rounds = math.ceil(len(everything) / MAX_BATCHES_A_ROUND) + _RETRY_ROUNDS
     if state.round_number >= rounds:
@@ -146,12 +180,61 @@ def plan(state: PlanState) -> Plan:
     total = invocations_per_power_value(state.cases, state.num)
     batches = [
         batch
-        for memory_mb in sorted(set(state.power_values) - excluded)
+        for memory_mb in state.sizes_mb
+        if memory_mb not in excluded
         for batch in _deal(
             memory_mb, (i for i in range(total) if (memory_mb, i) not in measured), state.timeout_s, state.budget_s
         )
     ]
     return Plan(tuple(batches[:MAX_BATCHES_A_ROUND]), "" if batches else "every invocation was measured")
+
+
+def _next_adaptive(state: PlanState) -> Plan:
+    sizes = adaptive.remaining_sizes(state.sizes_mb, state.measurements)
+    if not sizes:
+        return Plan((), "every size ran out of memory or time")
+    if state.round_number > adaptive.MAX_ROUNDS:
+        return Plan((), f"gave up after {adaptive.MAX_ROUNDS} rounds")
+    cases, num = len(state.cases), invocations_per_power_value(state.cases, state.num)
+    left = num * len(state.sizes_mb) - len(state.measurements)
+    objective = Objective(state.strategy, state.balanced_weight)
+    evidence = adaptive.weigh(
+        sizes,
+        state.measurements,
+        objective,
+        state.prices,
+        ephemeral_storage_mb=state.ephemeral_storage_mb,
+        seed=state.seed,
+    )
+    spent_usd = math.fsum(
+        state.prices.cost_usd(m.memory_mb, m.billed_duration_ms, state.ephemeral_storage_mb)
+        for m in state.measurements
+        if m.counts
+    )
+    if evidence is None:
+        if left < cases or (state.budget_usd is not None and spent_usd >= state.budget_usd):
+            return Plan((), "the budget is spent, and no invocation has passed")
+        found = adaptive.first_step(sizes, cases, left)
+    else:
+        found = adaptive.step(
+            evidence,
+            state.prices,
+            cases=cases,
+            num=num,
+            made=len(state.measurements),
+            sizes_listed=len(state.sizes_mb),
+            round_number=state.round_number,
+            max_expected_loss=state.max_expected_loss,
+            budget_usd=state.budget_usd,
+            spent_usd=spent_usd,
+        )
+    start = {size: 1 + max((m.index for m in state.measurements if m.memory_mb == size), default=-1) for size in sizes}
+    batches = [
+        batch
+        for size, count in sorted(found.invocations.items())
+        for batch in _deal(size, range(start[size], start[size] + count), state.timeout_s, state.budget_s)
+    ]
+    return Plan(tuple(batches), found.reason, found.expected_loss)
 
 
 def progress(state: PlanState) -> list[dict[str, int]]:
@@ -161,7 +244,7 @@ def progress(state: PlanState) -> list[dict[str, int]]:
     total = invocations_per_power_value(state.cases, state.num)
     return [
         {"memoryMb": memory_mb, "done": done[memory_mb], "total": total, "failed": failed[memory_mb]}
-        for memory_mb in sorted(set(state.power_values))
+        for memory_mb in state.sizes_mb
     ]
 
 

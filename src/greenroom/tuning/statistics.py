@@ -34,6 +34,15 @@ PERCENTILES = (0.50, 0.90, 0.95, 0.99)
 # variation of 0.05 at the median and 0.10 at the ninth decile.
 _PRIOR_DEGREES = 4.0
 _PRIOR_SPREAD = 0.10
+# A value further from the middle of its cell than this many standard deviations is taken for a slow one.
+_OUTLIER = 3.0
+_WIDEST_SPREAD = 0.3
+_POOLING_STEPS, _FITTING_STEPS = 6, 8
+# Lambda bills whole milliseconds, so nothing shorter differs.
+_LEAST_MS = 0.1
+_FULL_VCPU_MB = 1769
+# How much more durations scatter at a small share of a vCPU.
+_SCATTER_EXPONENT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +206,98 @@ def mean_over_cases(values_of_case: Mapping[str, Sequence[float]]) -> Mean:
         for share, values in zip(share_of_total, values_of_case.values(), strict=True)
     )
     return Mean(total / len(means), math.sqrt(variance))
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """Means of several power values that can be compared with each other, and the spread of a single invocation."""
+
+    of_size: Mapping[int, Mean]
+    variance: float
+
+    def relative_error(self, memory_mb: int, invocations: int) -> float:
+        """The relative standard error that the mean of so many more invocations at a size is expected to have."""
+        return math.sqrt(self.variance / max(invocations, 1)) * _scatter(memory_mb)
+
+
+def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]]) -> Means:
+    """The mean over the cases of each power value, made comparable where few invocations or cases were measured.
+
+    `cells[memory_mb][case]` are the values measured, each with at least one, in milliseconds. Made for samples too
+    small to trim: of each cell only the values within three standard deviations (of logarithms) of its lower median
+    count, because what is far off is nearly always a slow one. The spread is pooled over all cells and drawn towards a
+    typical one; it is larger at small sizes, as published measurements show. A case that was not measured at
+    a size is filled in from the other cases there and its ratio to them elsewhere (an additive fit of logarithms).
+    """
+    logs = {
+        (size, case): sorted(math.log(max(value, _LEAST_MS)) for value in values)
+        for size, of_case in cells.items()
+        for case, values in of_case.items()
+    }
+    kept: dict[tuple[int, str], list[float]] = {}
+    variance = _WIDEST_SPREAD**2
+    for _ in range(_POOLING_STEPS):
+        limit = _OUTLIER * math.sqrt(variance)
+        squares, degrees = _PRIOR_DEGREES * _PRIOR_SPREAD**2, _PRIOR_DEGREES
+        for (size, case), values in logs.items():
+            middle, scatter = values[(len(values) - 1) // 2], _scatter(size)
+            near = [value for value in values if abs(value - middle) <= limit * scatter]
+            kept[size, case] = near
+            squares += _squares(near) / scatter**2
+            degrees += len(near) - 1
+        variance = squares / degrees
+    # Student's t has a larger variance than the normal with the same estimate.
+    uncertain = degrees / (degrees - 2)
+    cases = sorted({case for _, case in logs})
+    levels = _fill_in({key: math.fsum(values) / len(values) for key, values in kept.items()}, list(cells), cases)
+    result = {}
+    for size in cells:
+        own = _PRIOR_DEGREES * variance * _scatter(size) ** 2
+        own_degrees = _PRIOR_DEGREES
+        for case in cells[size]:
+            own += _squares(kept[size, case])
+            own_degrees += len(kept[size, case]) - 1
+        one = own / own_degrees * uncertain
+        values_ms = [
+            math.fsum(map(math.exp, kept[size, case])) / len(kept[size, case])
+            if (size, case) in kept
+            else math.exp(levels[size, case])
+            for case in cases
+        ]
+        total = math.fsum(values_ms)
+        error = math.fsum(
+            (value / total) ** 2 * one / len(kept.get((size, case), (None,)))
+            for case, value in zip(cases, values_ms, strict=True)
+        )
+        result[size] = Mean(total / len(cases), math.sqrt(error))
+    return Means(result, variance * uncertain)
+
+
+def _fill_in(
+    levels: dict[tuple[int, str], float], sizes: Sequence[int], cases: Sequence[str]
+) -> dict[tuple[int, str], float]:
+    """Adds the missing cells of a table of logarithms, as the sum of an effect of its row and one of its column."""
+    if len(levels) == len(sizes) * len(cases):
+        return levels
+    of_case = dict.fromkeys(cases, 0.0)
+    of_size = dict.fromkeys(sizes, 0.0)
+    for _ in range(_FITTING_STEPS):
+        for size in sizes:
+            there = [level - of_case[case] for (at, case), level in levels.items() if at == size]
+            of_size[size] = math.fsum(there) / len(there)
+        for case in cases:
+            there = [level - of_size[size] for (size, of), level in levels.items() if of == case]
+            of_case[case] = math.fsum(there) / len(there)
+    return {(size, case): levels.get((size, case), of_size[size] + of_case[case]) for size in sizes for case in cases}
+
+
+def _squares(values: Sequence[float]) -> float:
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values)
+
+
+def _scatter(memory_mb: int) -> float:
+    return float((_FULL_VCPU_MB / min(memory_mb, _FULL_VCPU_MB)) ** _SCATTER_EXPONENT)
 
 
 def _effective_variance(values: Sequence[float]) -> float:

@@ -1,0 +1,251 @@
+"""The adaptive search: measures where it is worth its price, and stops when more would not change the choice by much.
+
+Not for the model (model.py) and not for the last word on a release (decision.py). A step is a function of what was
+measured so far. Draws of every size's score from the model give the loss of going live with a size: its score over that
+of the best size, less one. The next batch goes to the size where it is expected to lower the loss of the best choice
+most per dollar (the knowledge gradient of Frazier, Powell and Dayanik, 2009, estimated by weighing the draws by the
+outcomes that a batch might have). The search ends when the expected loss of the present best is under a threshold, or a
+budget is spent.
+
+What keeps it safe: a size that ran out of memory or time takes all smaller ones with it and is never asked again; the
+best size and its rival are measured a few times more before an end that rests on few invocations; and neither rounds
+nor invocations can exceed a bound.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import mul
+
+from greenroom.tuning.measurements import TOO_SMALL, Measurement
+from greenroom.tuning.model import Posterior, posterior
+from greenroom.tuning.prices import Prices
+from greenroom.tuning.statistics import Means, comparable_means
+from greenroom.tuning.strategies import Objective
+
+LADDER_MB = (128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1769, 2048, 2560, 3008, 4096, 5120, 6144, 8192, 10_240)
+"""The sizes searched where none are listed: the whole range of Lambda in steps of a third to a half."""
+
+MAX_ROUNDS = 20
+_FIRST_MB = (128, 512)
+_FIRST_INVOCATIONS = 3
+_BATCH, _GROWTH = 2, 0.5
+_CONFIRMED, _CONFIRM_BELOW = 4, 0.1
+# A size that is the best in fewer draws than this is not worth a measurement.
+_LEAST_BEST = 3
+# The share of the cost of measuring everything that may be spent: more where few sizes are listed, and more where all
+# of it is less than the state machine's own steps cost (eight GB-seconds are the price of five state transitions).
+_SHARE, _SHARE_OF_SIZES = 0.38, 1.3
+_TRIFLE_GB_S, _TRIFLE_SHARE = 8.0, 0.7
+
+# One standard normal quantile and one place in the ordered draws for each outcome imagined, so that both are spread.
+_QUANTILES = (-1.73, -1.15, -0.81, -0.55, -0.32, -0.1, 0.1, 0.32, 0.55, 0.81, 1.15, 1.73)
+_PLACES = tuple((i * 7 % 12 + 0.5) / 12 for i in range(12))
+
+
+@dataclass(frozen=True, slots=True)
+class Losses:
+    """`columns[i][k]`: by which share draw k's score at size i is above its best one; `expected` are their means."""
+
+    columns: tuple[tuple[float, ...], ...]
+    scores: tuple[tuple[float, ...], ...]
+    expected: tuple[float, ...]
+
+    @property
+    def order(self) -> list[int]:
+        """The places of the sizes by expected loss, the best first."""
+        return sorted(range(len(self.expected)), key=self.expected.__getitem__)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the measurements say about every size still in question. Sizes are in MB, ascending."""
+
+    sizes_mb: tuple[int, ...]
+    warm: Mapping[int, int]
+    means: Means
+    posterior: Posterior
+    losses: Losses
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How many more invocations each size should have; none, and the reason, when the search is over."""
+
+    invocations: Mapping[int, int]
+    reason: str
+    expected_loss: float | None = None
+
+
+def remaining_sizes(sizes_mb: Sequence[int], measurements: Sequence[Measurement]) -> tuple[int, ...]:
+    """The sizes that can still be chosen: those above the largest that ran out of memory or time."""
+    floor = max((m.memory_mb for m in measurements if m.error in TOO_SMALL), default=0)
+    return tuple(size for size in sorted(set(sizes_mb)) if size > floor)
+
+
+def weigh(
+    sizes_mb: Sequence[int],
+    measurements: Sequence[Measurement],
+    objective: Objective,
+    prices: Prices,
+    *,
+    ephemeral_storage_mb: int = 512,
+    seed: int = 0,
+) -> Evidence | None:
+    """What the measurements say, or None while there is none that passed at a size still in question.
+
+    Under `cost` the model is one of the billed duration, otherwise of the duration itself.
+    """
+    sizes = remaining_sizes(sizes_mb, measurements)
+    passed = [m for m in measurements if m.error is None and m.memory_mb in sizes]
+    # A size that has only been started cold so far would look slow beside others.
+    timed = [m for m in passed if not m.cold_start] or passed
+    if not timed:
+        return None
+    cells: dict[int, dict[str, list[float]]] = {}
+    warm: dict[int, int] = {}
+    for m in timed:
+        value = m.billed_duration_ms if objective.strategy == "cost" else m.duration_ms
+        cells.setdefault(m.memory_mb, {}).setdefault(m.case, []).append(value)
+        warm[m.memory_mb] = warm.get(m.memory_mb, 0) + 1
+    means = comparable_means(dict(sorted(cells.items())))
+    drawn = posterior(sizes, means.of_size, seed=seed)
+    return Evidence(sizes, warm, means, drawn, losses(drawn, objective, prices, ephemeral_storage_mb))
+
+
+def losses(drawn: Posterior, objective: Objective, prices: Prices, ephemeral_storage_mb: int = 512) -> Losses:
+    """The loss of each size in each draw."""
+    rows = []
+    for durations in drawn.draws_ms:
+        costs = [
+            prices.cost_usd(size, max(1.0, duration), ephemeral_storage_mb)
+            for size, duration in zip(drawn.sizes_mb, durations, strict=True)
+        ]
+        rows.append(objective.scores(costs, durations))
+    lowest = [min(row) for row in rows]
+    scores = tuple(zip(*rows, strict=True))
+    columns = tuple(tuple(score / low - 1 for score, low in zip(column, lowest, strict=True)) for column in scores)
+    return Losses(columns, scores, tuple(math.fsum(column) / len(column) for column in columns))
+
+
+def step(
+    evidence: Evidence,
+    prices: Prices,
+    *,
+    cases: int,
+    num: int,
+    made: int,
+    sizes_listed: int,
+    round_number: int,
+    max_expected_loss: float,
+    budget_usd: float | None,
+    spent_usd: float,
+) -> Step:
+    """The next invocations. `made` counts the invocations so far, `num` what the fixed search makes at each size."""
+    order, warm = evidence.losses.order, evidence.warm
+    best, expected = order[0], evidence.losses.expected[order[0]]
+    left = num * sizes_listed - made
+    if budget_usd is not None:
+        left = min(left, _affordable(evidence, prices, budget_usd - spent_usd))
+    share, fixed_usd, used_usd = _spending(evidence, prices, num, sizes_listed)
+    if left < cases:
+        return Step({}, "its budget is spent", expected)
+    if round_number >= MAX_ROUNDS:
+        return Step({}, f"{MAX_ROUNDS} rounds are made", expected)
+    if used_usd > share * fixed_usd:
+        if evidence.sizes_mb[best] in warm:
+            return Step({}, f"{share:.0%} of the cost of measuring everything is spent", expected)
+        wanted = {evidence.sizes_mb[best]: _FIRST_INVOCATIONS - 1}
+    elif expected < max_expected_loss:
+        wanted = _unconfirmed(evidence, order)
+        if not wanted:
+            return Step({}, f"the expected loss is {expected:.2%}, under {max_expected_loss:.2%}", expected)
+    else:
+        wanted = _most_worth(evidence, best)
+    invocations: dict[int, int] = {}
+    for size, more in wanted.items():
+        # The first invocation at a size is cold, and each case has to be seen.
+        count = math.ceil(more / cases) * cases if size in warm else max(more + 1, cases + (cases > 1))
+        count = min(count, left)
+        left -= count
+        if count > 0:
+            invocations[size] = count
+    return Step(invocations, "", expected)
+
+
+def first_step(sizes_mb: Sequence[int], cases: int, left: int) -> Step:
+    """The first invocations: at two sizes far enough apart to tell waiting from computing."""
+    count = max(_FIRST_INVOCATIONS, cases + (cases > 1))
+    nearest = {min(sizes_mb, key=lambda size: abs(math.log(size / wanted))) for wanted in _FIRST_MB}
+    chosen = sorted(nearest)[: max(1, left // count)]
+    return Step({size: min(count, left) for size in chosen}, "")
+
+
+def _unconfirmed(evidence: Evidence, order: Sequence[int]) -> dict[int, int]:
+    """What the best size and its rival lack of invocations before the search may end."""
+    rivals = [place for place in order[:2] if place == order[0] or evidence.losses.expected[place] < _CONFIRM_BELOW]
+    lacking = {
+        evidence.sizes_mb[place]: _CONFIRMED - evidence.warm.get(evidence.sizes_mb[place], 0) for place in rivals
+    }
+    return {size: count for size, count in lacking.items() if count > 0}
+
+
+def _most_worth(evidence: Evidence, best: int) -> dict[int, int]:
+    """The size where invocations are worth most per dollar, with their number."""
+    losses, sizes = evidence.losses, evidence.sizes_mb
+    best_in = [0] * len(sizes)
+    for row in zip(*losses.columns, strict=True):
+        best_in[row.index(min(row))] += 1
+    rivals = [place for place in range(len(sizes)) if best_in[place] or place == best]
+    offers = []
+    for place, size in enumerate(sizes):
+        if best_in[place] < _LEAST_BEST and place != best:
+            continue
+        n = evidence.warm.get(size, 0)
+        count = max(_BATCH, int(_GROWTH * n)) if n else _FIRST_INVOCATIONS - 1
+        gain = _worth(evidence, place, evidence.means.relative_error(size, count), rivals)
+        price = (count + (n == 0)) * math.fsum(losses.scores[place]) / len(losses.scores[place])
+        offers.append((gain / price if price > 0 else 0.0, -size, count))
+    worth, size, count = max(offers)
+    # Where no single batch would change the choice, the two best together might.
+    return {-size: count} if worth > 0 else {sizes[place]: _BATCH for place in losses.order[:2]}
+
+
+def _worth(evidence: Evidence, place: int, relative_error: float, rivals: Sequence[int]) -> float:
+    """By how much a mean with this error, measured at a size, is expected to lower the least expected loss."""
+    logs = [math.log(durations[place]) for durations in evidence.posterior.draws_ms]
+    ordered = sorted(logs)
+    columns = [evidence.losses.columns[rival] for rival in rivals]
+    now, gained = min(evidence.losses.expected), 0.0
+    scale = -0.5 / relative_error**2
+    for quantile, where in zip(_QUANTILES, _PLACES, strict=True):
+        seen = ordered[int(where * len(ordered))] + relative_error * quantile
+        weights = [math.exp(scale * (seen - value) ** 2) for value in logs]
+        total = sum(weights)
+        if total > 0:
+            gained += now - min(sum(map(mul, column, weights)) for column in columns) / total
+    return gained / len(_QUANTILES)
+
+
+def _affordable(evidence: Evidence, prices: Prices, budget_usd: float) -> int:
+    """How many invocations a budget pays for, at the size where one is expected to cost most."""
+    draws = evidence.posterior.draws_ms
+    dearest = max(
+        prices.cost_usd(size, math.fsum(column) / len(draws))
+        for size, column in zip(evidence.sizes_mb, zip(*draws, strict=True), strict=True)
+    )
+    return max(0, int(budget_usd / dearest))
+
+
+def _spending(evidence: Evidence, prices: Prices, num: int, sizes_listed: int) -> tuple[float, float, float]:
+    """The share that may be spent, and in US dollars of GB-seconds what everything would cost and what is spent."""
+    draws = evidence.posterior.draws_ms
+    expected_ms = [math.fsum(column) / len(draws) for column in zip(*draws, strict=True)]
+    fixed = num * math.fsum(size * ms for size, ms in zip(evidence.sizes_mb, expected_ms, strict=True)) / 1024 / 1000
+    used = math.fsum(
+        evidence.warm[size] * size * mean.value for size, mean in evidence.means.of_size.items()
+    ) / 1024 / 1000  # fmt: skip
+    share = max(_SHARE, _SHARE_OF_SIZES / sizes_listed, min(_TRIFLE_SHARE, _TRIFLE_GB_S / fixed if fixed else 1.0))
+    return share, fixed * prices.gb_second_usd, used * prices.gb_second_usd
