@@ -1,63 +1,66 @@
 """Building a package from a folder: the same files give the same ZIP, byte for byte.
 
 `requirements.txt` is installed by pip for Lambda's platform, not for this machine: only wheels, for the runtime and
-architecture that metadata.json names.
+architecture that metadata.json names. Same bytes are promised for one version of zlib and for the same wheels; so pin
+the requirements, or put a `constraints.txt` beside them.
 """
 
 from __future__ import annotations
 
 import fnmatch
+import os
+import re
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenroom.package.archive import MAX_ENTRIES, MAX_UNPACKED_BYTES
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, load_metadata
 
-IGNORED = (
-    ".*",
-    "__pycache__",
-    "*.pyc",
-    "*.pyo",
-    "*.egg-info",
-    "node_modules",
-    "venv",
-    "build",
-    "dist",
-    "requirements.txt",
-    "constraints.txt",
-)
-"""What never belongs into a package, whatever folder it is in; `.greenroomignore` adds patterns."""
+IGNORED = (".*", "__pycache__", "*.pyc", "*.pyo", "*.egg-info", "*.whl", "node_modules")
+"""What never belongs into a package, in whatever folder it is; `.greenroomignore` adds patterns."""
+
+IGNORED_AT_TOP = ("build", "dist", "requirements.txt", "constraints.txt")
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a ZIP can hold."""
 
+UNIX = 3
+"""Which system's file modes are meant: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.4.2"""
+
 VARYING = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 """Files of *.dist-info that differ from one installation to the next."""
 
-PLATFORMS = {
-    "x86_64": ("manylinux2014_x86_64", "manylinux_2_17_x86_64", "manylinux_2_28_x86_64"),
-    "arm64": ("manylinux2014_aarch64", "manylinux_2_17_aarch64", "manylinux_2_28_aarch64"),
-}
-"""Wheels that run on Amazon Linux 2023, whose glibc is 2.34:
+MACHINES = {"x86_64": ("x86_64", 5), "arm64": ("aarch64", 17)}
+"""pip's name of a machine, and the oldest minor of glibc 2 that wheels for it are tagged with (PEP 600)."""
+
+OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+
+GLIBC_AL2, GLIBC_AL2023 = 26, 34
+"""Minors of glibc 2 on Amazon Linux 2, under python3.11, and on Amazon Linux 2023, under what is newer:
+https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html and
 https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html"""
 
 PIP_TIMEOUT_S = 600
+MAX_SAID_LINES = 6
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class PackResult:
-    """A package that was built, and what checking it found."""
+    """A package that was built, what checking it found, and its dependencies as `name-version`."""
 
     path: Path
     report: PackageReport
+    dependencies: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -73,28 +76,32 @@ class PackResult:
 def pack(directory: Path, output: Path, on_progress: Progress = lambda _: None) -> PackResult:
     """Build `output` from an algorithm's folder and check it as the platform will.
 
+    Args:
+        directory: the folder with metadata.json.
+        output: the ZIP; what is there already stays if this fails.
+        on_progress: is told each step.
+
     Raises:
         PackageError: the folder is no algorithm, a dependency has no wheel for Lambda, or the package is at fault.
     """
     metadata = read_metadata(directory)
-    files = _named(_own_files(directory), directory)
+    files = _named(_own_files(directory, output), directory)
     with tempfile.TemporaryDirectory(prefix="greenroom-pack-") as folder:
+        installed = Path(folder)
         if has_requirements(directory):
-            on_progress("Installing requirements.txt for Lambda")
-            install(directory, Path(folder), for_lambda=metadata)
+            on_progress(f"Installing requirements.txt for {metadata.runtime} on {metadata.architecture}")
+            install(directory, installed, for_lambda=metadata)
             # The developer's own file wins over a dependency's of the same name.
-            files = {**_named(_installed_files(Path(folder)), Path(folder)), **files}
+            files = {**_named(_installed_files(installed), installed), **files}
+        dependencies = tuple(sorted(path.name.removesuffix(".dist-info") for path in installed.glob("*.dist-info")))
         on_progress(f"Zipping {len(files)} files")
-        _zip(files, output)
-    on_progress("Checking the package")
-    with output.open("rb") as file:
-        return PackResult(output, check_package(file))
+        return PackResult(output, _zip(files, output, on_progress), dependencies)
 
 
-def pack_own_files(directory: Path, output: Path) -> None:
-    """Build a ZIP of an algorithm's own files, without its dependencies. Raises PackageError."""
+def pack_own_files(directory: Path, output: Path) -> PackageReport:
+    """Build and check a ZIP of an algorithm's own files, without its dependencies. Raises PackageError."""
     read_metadata(directory)
-    _zip(_named(_own_files(directory), directory), output)
+    return _zip(_named(_own_files(directory, output), directory), output)
 
 
 def read_metadata(directory: Path) -> Metadata:
@@ -117,69 +124,115 @@ def has_requirements(directory: Path) -> bool:
     path = directory / "requirements.txt"
     if not path.is_file():
         return False
-    lines = (line.strip() for line in path.read_text(errors="replace").splitlines())
+    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
     return any(line and not line.startswith("#") for line in lines)
 
 
+def lambda_platforms(metadata: Metadata) -> list[str]:
+    """Return the platform tags of wheels that run under a runtime, the newest glibc first."""
+    machine, oldest = MACHINES[metadata.architecture]
+    newest = GLIBC_AL2 if metadata.runtime == "python3.11" else GLIBC_AL2023
+    tags = []
+    for minor in range(newest, oldest - 1, -1):
+        tags.append(f"manylinux_2_{minor}_{machine}")
+        if minor in OLD_NAMES:
+            tags.append(f"{OLD_NAMES[minor]}_{machine}")
+    return tags
+
+
 def install(directory: Path, target: Path, *, for_lambda: Metadata | None) -> None:
-    """Install requirements.txt into a folder, for Lambda's platform or, with None, for this machine.
+    """Install requirements.txt into a folder, for Lambda's platform or, with None, for this Python.
+
+    pip judges markers, such as `; sys_platform == "linux"`, by the Python that runs it: on another system than Linux,
+    or for another Python than this, dependencies with markers may be missing.
 
     Raises PackageError with the end of what pip said.
     """
+    # From the folder itself, so that a path in requirements.txt is one from there.
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-compile", "--target", str(target), "--requirement", str(directory / "requirements.txt")]
+    command += ["--no-compile", "--target", str(target), "--requirement", "requirements.txt"]
     if (directory / "constraints.txt").is_file():
-        command += ["--constraint", str(directory / "constraints.txt")]
+        command += ["--constraint", "constraints.txt"]
     if for_lambda is not None:
         command += ["--only-binary=:all:", "--implementation=cp"]
         command += [f"--python-version={for_lambda.runtime.removeprefix('python')}"]
-        command += [f"--platform={platform}" for platform in PLATFORMS[for_lambda.architecture]]
+        command += [f"--platform={platform}" for platform in lambda_platforms(for_lambda)]
+    # A user's own setting of pip must not lead away from the target.
+    environment = {name: value for name, value in os.environ.items() if name not in ("PIP_TARGET", "PIP_PREFIX")}
+    environment["PIP_USER"] = "0"
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PIP_TIMEOUT_S)
-    except subprocess.TimeoutExpired:
-        raise _pip_failed(directory, f"pip did not end within {PIP_TIMEOUT_S} s", "Try again.") from None
-    if done.returncode:
-        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")]
-        said = "\n  ".join(errors[-6:] or done.stderr.splitlines()[-6:])
-        where = f"{for_lambda.runtime} on {for_lambda.architecture}" if for_lambda else "this machine"
-        raise _pip_failed(
-            directory,
-            f"can't be installed for {where}:\n  {said}",
-            "A dependency needs a wheel for it: take a version that has one, or put the code into the folder.",
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=PIP_TIMEOUT_S,
         )
+    except subprocess.TimeoutExpired:
+        raise _pip_failed(f"pip did not end within {PIP_TIMEOUT_S} s", "Try again.") from None
+    if done.returncode:
+        raise _explained(done.stderr, for_lambda)
 
 
-def _pip_failed(directory: Path, what: str, todo: str) -> PackageError:
-    return PackageError(code="requirements", where=str(directory / "requirements.txt"), what=what, todo=todo)
+def _explained(stderr: str, for_lambda: Metadata | None) -> PackageError:
+    """What went wrong in pip, and what to do about it."""
+    where = f"{for_lambda.runtime} on {for_lambda.architecture}" if for_lambda else "this machine"
+    errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
+    said = "\n  ".join(errors[-MAX_SAID_LINES:] or stderr.splitlines()[-MAX_SAID_LINES:])
+    if "No module named pip" in stderr:
+        todo = f"Give this Python a pip: {sys.executable} -m ensurepip"
+        return _pip_failed("can't be installed: this Python has no pip", todo)
+    if "NewConnectionError" in stderr or "Could not fetch URL" in stderr or "ReadTimeoutError" in stderr:
+        return _pip_failed(f"can't be installed, the package index can't be reached:\n  {said}", "Try again.")
+    if found := re.search(r"No matching distribution found for ([^\s(]+)", stderr):
+        name = found[1]
+        todo = (
+            "Take a version that has one. If it is pure Python with a source distribution only, build its wheel with\n"
+            f"  pip wheel --no-deps --wheel-dir wheels '{name}'\n"
+            "and name the file in requirements.txt, as ./wheels/<file>.whl."
+        )
+        return _pip_failed(f"names {name}, which has no wheel for {where}:\n  {said}", todo)
+    return _pip_failed(f"can't be installed for {where}:\n  {said}", "Correct it, and try again.")
+
+
+def _pip_failed(what: str, todo: str) -> PackageError:
+    return PackageError(code="requirements", where="requirements.txt", what=what, todo=todo)
 
 
 def _named(paths: Iterator[Path], folder: Path) -> dict[str, Path]:
     return {path.relative_to(folder).as_posix(): path for path in paths}
 
 
-def _own_files(directory: Path) -> Iterator[Path]:
+def _own_files(directory: Path, output: Path) -> Iterator[Path]:
     patterns = [*IGNORED, *_ignore_file(directory)]
+    results = {output.resolve(), _part(output).resolve()}
     pending = [directory]
     while pending:
-        for path in sorted(pending.pop().iterdir()):
+        folder = pending.pop()
+        for path in sorted(folder.iterdir()):
             relative = path.relative_to(directory).as_posix()
-            if any(fnmatch.fnmatch(path.name, each) or fnmatch.fnmatch(relative, each) for each in patterns):
+            if any(fnmatch.fnmatchcase(each, pattern) for pattern in patterns for each in (path.name, relative)):
                 continue
-            if path.is_symlink() and not path.resolve().is_relative_to(directory.resolve()):
-                raise PackageError(
-                    code="link", where=relative, what="is a link that leads out of the folder", todo="Copy the file."
-                )
-            if path.is_dir():
-                pending.append(path)
-            elif path.is_file():
+            if relative in IGNORED_AT_TOP or path.resolve() in results:
+                continue
+            if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(directory.resolve())):
+                what = "is a link to a folder, or out of the algorithm's folder"
+                raise PackageError(code="link", where=relative, what=what, todo="Copy what it leads to.")
+            if path.is_file():
                 yield path
+            # A virtual environment holds another machine's files, whatever it is called.
+            elif path.is_dir() and not (path / "pyvenv.cfg").exists():
+                pending.append(path)
 
 
 def _ignore_file(directory: Path) -> list[str]:
     path = directory / ".greenroomignore"
     if not path.is_file():
         return []
-    lines = (line.strip().rstrip("/") for line in path.read_text().splitlines())
+    lines = (line.strip().rstrip("/") for line in path.read_text(encoding="utf-8").splitlines())
     return [line for line in lines if line and not line.startswith("#")]
 
 
@@ -187,18 +240,51 @@ def _installed_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         varies = parts[0].endswith(".dist-info") and path.name in VARYING
+        # bin/ holds scripts that begin with this machine's path of Python.
         if path.is_file() and not varies and "__pycache__" not in parts and parts[0] != "bin":
             yield path
 
 
-def _zip(files: dict[str, Path], output: Path) -> None:
+def _part(output: Path) -> Path:
+    return output.with_name(f"{output.name}.part")
+
+
+def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _: None) -> PackageReport:
+    """Write the ZIP and check it; only then it takes its place."""
+    _refuse_too_much(files)
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = output.with_name(f"{output.name}.part")
-    with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
-        for name in sorted(files):
-            entry = zipfile.ZipInfo(name, EPOCH)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            executable = files[name].stat().st_mode & 0o100
-            entry.external_attr = (0o100755 if executable else 0o100644) << 16
-            archive.writestr(entry, files[name].read_bytes())
-    part.replace(output)
+    part = _part(output)
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
+            for name in sorted(files):
+                entry = zipfile.ZipInfo(name, EPOCH)
+                entry.create_system = UNIX
+                entry.compress_type = zipfile.ZIP_DEFLATED
+                executable = files[name].stat().st_mode & 0o100
+                entry.external_attr = (0o100755 if executable else 0o100644) << 16
+                archive.writestr(entry, files[name].read_bytes())
+        on_progress("Checking the package")
+        with part.open("rb") as file:
+            report = check_package(file)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+    return report
+
+
+def _refuse_too_much(files: dict[str, Path]) -> None:
+    """Say before zipping what is far too large, and what of it is the largest."""
+    sizes: Counter[str] = Counter()
+    for name, path in files.items():
+        sizes[name.partition("/")[0]] += path.stat().st_size
+    total = sizes.total()
+    if total <= MAX_UNPACKED_BYTES and len(files) <= MAX_ENTRIES:
+        return
+    largest = ", ".join(f"{name} {size / 1024**2:,.0f} MB" for name, size in sizes.most_common(3))
+    raise PackageError(
+        code="too_large",
+        where="the package",
+        what=f"would have {len(files):,} files of {total / 1024**2:,.0f} MB, most of it in {largest}; allowed: "
+        f"{MAX_ENTRIES:,} files of {MAX_UNPACKED_BYTES / 1024**2:,.0f} MB",
+        todo="Leave out what the algorithm does not need; .greenroomignore names what to leave out.",
+    )

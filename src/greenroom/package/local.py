@@ -1,61 +1,45 @@
 """Running a package's own tests on this machine, in the equipment's own code: what passes here passes backstage.
 
-Each case runs in a process of its own, without AWS credentials, from the files as they will lie in Lambda. What differs
-is the machine: no memory limit and the whole CPU, unless the platform runs here.
+Each case runs in a process of its own, from the files as they will lie in Lambda, and sees what it would see there: the
+package, its dependencies, the equipment, the standard library and the AWS SDK, and nothing else that is installed here;
+no AWS credentials; UTC. What differs is the machine: no memory limit, the whole CPU, and this Python.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
-import resource
+import signal
 import subprocess
 import sys
 import tempfile
-import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from greenroom.package import build
-from greenroom.package.check import check_package
+from greenroom.package.archive import Archive
+from greenroom.package.check import PackageReport, check_package
+from greenroom.package.metadata import Metadata
 
-RUNNER = """
-import json, resource, sys, time, traceback
-from types import SimpleNamespace
+MAX_OUTPUT_BYTES = 16_000
 
-class_path, case, kind = sys.argv[1:4]
-context = SimpleNamespace(invoked_function_arn="arn:aws:lambda:local:000000000000:function:local:test-local")
-event = {"greenroomTest": {"case": case}}
-result = {}
-try:
-    if ":" in class_path:
-        from aws_equipment.entry import lambda_handler as handler
-    else:
-        import importlib
-        module, _, name = class_path.rpartition(".")
-        handler = getattr(importlib.import_module(module), name)
-    begin = time.perf_counter()
-    result = handler(event, context)
-    result["duration_ms"] = (time.perf_counter() - begin) * 1000
-except BaseException as error:
-    lines = traceback.format_exception(error)
-    result = {"passed": False, "error": f"{type(error).__name__}: {error}", "traceback": "".join(lines)[-8000:]}
-result["max_memory_used_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // MAXRSS_PER_MB
-with open(sys.argv[4], "w") as file:
-    json.dump(result, file)
-"""
-
-MAX_OUTPUT_CHARS = 16_000
+IN_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
+"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included"""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class CaseResult:
-    """How one case came out: `difference` where the answer was another, `error` and `traceback` where it raised."""
+    """How one case came out: `difference` where the answer was another, `error` and `traceback` where it raised.
+
+    `duration_ms` is that of the handler, `max_memory_used_mb` that of the whole process, `output` the end of what was
+    printed.
+    """
 
     case: str
     passed: bool
@@ -68,68 +52,122 @@ class CaseResult:
 
 
 def run_tests(package: Path, on_progress: Progress = lambda _: None) -> list[CaseResult]:
-    """Run every case of a package, a ZIP or a folder.
+    """Run every case of a package.
+
+    Args:
+        package: a folder, whose requirements.txt is installed for this Python, or a ZIP, which has its dependencies.
+        on_progress: is told each step.
 
     Raises:
         PackageError: it would be rejected, or its dependencies can't be installed on this machine.
+        OSError: the ZIP can't be read.
     """
-    with _unpacked(package, on_progress) as (zip_path, root, extra):
-        with zip_path.open("rb") as file:
-            report = check_package(file)
-        metadata = report.metadata
-        # The layer's source is data to this room, which imports no other: only its folder is looked up.
-        equipment = resources.files("greenroom") / "equipment"
-        paths = [str(root), *([str(extra)] if extra else []), str(equipment)]
-        environment = {
-            "PATH": os.environ.get("PATH", os.defpath),
-            "PYTHONPATH": os.pathsep.join(paths),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "PYTHONSAFEPATH": "1",
-            "LAMBDA_TASK_ROOT": str(root),
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "GREENROOM_ALGORITHM": metadata.name,
-            "GREENROOM_TYPE": metadata.type,
-            "GREENROOM_RELEASE": "local",
-            "GREENROOM_NEXT": json.dumps({name: {} for name in metadata.next}),
-        }
-        if metadata.entry:
-            environment["GREENROOM_ENTRY"] = metadata.entry
-        target = metadata.entry or metadata.handler or ""
+    with tempfile.TemporaryDirectory(prefix="greenroom-test-") as temporary:
+        place = Path(temporary)
+        report = _unpack(package, place, on_progress)
+        here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+        if report.metadata.runtime != here:
+            on_progress(f"The package is for {report.metadata.runtime}; these tests run on {here}")
+        environment = _environment(report.metadata, place)
         results = []
         for case in report.cases:
             on_progress(f"Running {case.name}")
-            results.append(_run_case(target, case.name, metadata.type, metadata.timeout, root, environment))
+            results.append(_run_case(report.metadata, case.name, place, environment))
         return results
 
 
-def _run_case(target: str, case: str, kind: str, timeout_s: int, root: Path, environment: dict[str, str]) -> CaseResult:
-    # Linux counts in kilobytes, macOS in bytes: getrusage(2).
-    runner = RUNNER.replace("MAXRSS_PER_MB", str(1024 if sys.platform == "linux" else 1024 * 1024))
-    with tempfile.NamedTemporaryFile(suffix=".json") as answer:
+def _unpack(package: Path, place: Path, on_progress: Progress) -> PackageReport:
+    """Lay out below `place` what Lambda would: task/, and dependencies/ for this Python."""
+    zip_path = package
+    if package.is_dir():
+        zip_path = place / "package.zip"
+        report = build.pack_own_files(package, zip_path)
+        if build.has_requirements(package):
+            on_progress("Installing requirements.txt for this machine")
+            build.install(package, place / "dependencies", for_lambda=None)
+    else:
+        with zip_path.open("rb") as file:
+            report = check_package(file)
+    task = place / "task"
+    task.mkdir()
+    with zip_path.open("rb") as file:
+        Archive(file).extract(task)
+    # As /var/task is: who writes beside the code is told so here already.
+    for folder in (task, *(path for path in task.rglob("*") if path.is_dir())):
+        folder.chmod(0o555)
+    return report
+
+
+def _environment(metadata: Metadata, place: Path) -> dict[str, str]:
+    """The variables of an algorithm's function. AWS_LAMBDA_FUNCTION_NAME is not among them: no client is made here."""
+    sdk, home = place / "sdk", place / "home"
+    for folder in (sdk, home):
+        folder.mkdir()
+    for name in IN_RUNTIME:
+        if (spec := importlib.util.find_spec(name)) is not None and spec.origin is not None:
+            origin = Path(spec.origin)
+            found = origin.parent if origin.name == "__init__.py" else origin
+            (sdk / found.name).symlink_to(found)
+    # The layer's source is data to this room, which imports no other: only its folder is looked up.
+    equipment = resources.files("greenroom") / "equipment"
+    path = [place / "task", place / "dependencies", equipment, sdk]
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "PYTHONPATH": os.pathsep.join(map(str, path)),
+        "LAMBDA_TASK_ROOT": str(place / "task"),
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_LAMBDA_FUNCTION_VERSION": "1",
+        "GREENROOM_ALGORITHM": metadata.name,
+        "GREENROOM_TYPE": metadata.type,
+        "GREENROOM_RELEASE": "local",
+        "GREENROOM_BUCKET": "local",
+        "GREENROOM_NEXT": json.dumps({name: {} for name in metadata.next}),
+    }
+    return environment | ({"GREENROOM_ENTRY": metadata.entry} if metadata.entry else {})
+
+
+def _run_case(metadata: Metadata, case: str, place: Path, environment: dict[str, str]) -> CaseResult:
+    function, memory_mb = f"greenroom-alg-{metadata.name}", metadata.power_values[-1]
+    facts = {
+        "function_name": function,
+        "function_version": "1",
+        "invoked_function_arn": f"arn:aws:lambda:us-east-1:000000000000:function:{function}:test-{memory_mb}",
+        "memory_limit_in_mb": str(memory_mb),
+        "aws_request_id": "00000000-0000-0000-0000-000000000000",
+        "log_group_name": f"/aws/lambda/{function}",
+        "log_stream_name": "local",
+        "identity": None,
+        "client_context": None,
+        "timeout_s": metadata.timeout,
+    }
+    handler = metadata.handler or "aws_equipment.entry.lambda_handler"
+    result_file, log_file = place / "result.json", place / "output.log"
+    result_file.unlink(missing_ok=True)
+    # -S: nothing that is installed here; -P: not this room's folder either.
+    command = [sys.executable, "-S", "-P", "-B", str(resources.files("greenroom.package") / "run_case.py")]
+    command += [str(result_file), handler, json.dumps({"greenroomTest": {"case": case}}), json.dumps(facts)]
+    with log_file.open("wb") as log, _session(command, place / "task", environment, log) as process:
         try:
-            done = subprocess.run(
-                [sys.executable, "-c", runner, target, case, kind, answer.name],
-                cwd=root,
-                env=environment,
-                capture_output=True,
-                text=True,
-                errors="replace",
-                timeout=timeout_s,
-                check=False,
-                preexec_fn=_no_core if hasattr(resource, "RLIMIT_CORE") else None,
-            )
+            status = process.wait(metadata.timeout)
         except subprocess.TimeoutExpired:
-            return CaseResult(case, False, error=f"Task timed out after {timeout_s:.2f} seconds")
-        output = (done.stdout + done.stderr)[-MAX_OUTPUT_CHARS:]
-        text = Path(answer.name).read_text()
-    if not text:
-        return CaseResult(case, False, error=f"the process ended with code {done.returncode}", output=output)
-    result = json.loads(text)
+            status = None
+    output = _tail(log_file)
+    if status is None:
+        return CaseResult(case, False, error=f"Task timed out after {metadata.timeout:.2f} seconds", output=output)
+    if not result_file.exists():
+        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"code {status}"
+        return CaseResult(case, False, error=f"The process ended with {how} and said nothing", output=output)
+    result = json.loads(result_file.read_text(encoding="utf-8"))
     return CaseResult(
         case=case,
-        passed=result.get("passed") is True,
+        passed=result["passed"],
         duration_ms=result.get("duration_ms"),
-        max_memory_used_mb=result.get("max_memory_used_mb"),
+        max_memory_used_mb=result["max_memory_used_mb"],
         difference=result.get("difference"),
         error=result.get("error"),
         traceback=result.get("traceback"),
@@ -137,28 +175,29 @@ def _run_case(target: str, case: str, kind: str, timeout_s: int, root: Path, env
     )
 
 
-def _no_core() -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
 @contextmanager
-def _unpacked(package: Path, on_progress: Progress) -> Iterator[tuple[Path, Path, Path | None]]:
-    """The ZIP, its files in a folder, and a folder of dependencies for this machine's Python where there are any."""
-    with tempfile.TemporaryDirectory(prefix="greenroom-test-") as temporary:
-        folder, extra = Path(temporary), None
-        if package.is_dir():
-            zip_path = folder / "package.zip"
-            has_requirements = build.has_requirements(package)
-            build.pack_own_files(package, zip_path)
-            if has_requirements:
-                on_progress("Installing requirements.txt for this machine")
-                extra = folder / "dependencies"
-                build.install(package, extra, for_lambda=None)
-        else:
-            zip_path = package
-        with zip_path.open("rb") as file:
-            check_package(file)
-        root = folder / "task"
-        with zipfile.ZipFile(zip_path) as archive:
-            archive.extractall(root)
-        yield zip_path, root, extra
+def _session(
+    command: list[str], folder: Path, environment: dict[str, str], log: object
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a process in a session of its own; in the end nothing of it is left, what it started included."""
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=log,  # type: ignore[call-overload]
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        yield process
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _tail(log_file: Path) -> str:
+    with log_file.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - MAX_OUTPUT_BYTES))
+        return file.read().decode("utf-8", "replace")

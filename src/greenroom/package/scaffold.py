@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
+import keyword
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
@@ -62,9 +63,9 @@ A Greenroom algorithm of type `{type}`.
 
 def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
     """Write a new algorithm and return the files. Raises PackageError if the folder is not empty or the name is bad."""
-    module = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+    module = _module(name)
     metadata = {"name": name, "type": type_, "entry": f"{module}.translator:Translator"}
-    validate_metadata(metadata)
+    validate_metadata({**metadata, "entry": "module:Class"})
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise PackageError(
             code="not_empty", where=str(directory), what="is there already and not empty", todo="Name a new folder."
@@ -85,6 +86,13 @@ def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
     for path, text in files.items():
         target = directory / path
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text)
+        target.write_text(text, encoding="utf-8", newline="\n")
         written.append(target)
     return written
+
+
+def _module(name: str) -> str:
+    """Return a name for the algorithm's package that takes no other's place on Python's path."""
+    module = name.replace("-", "_")
+    taken = keyword.iskeyword(module) or module in sys.stdlib_module_names or module in ("tests", "boto3", "botocore")
+    return f"{module}_algorithm" if taken or module == "aws_equipment" else module
