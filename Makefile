@@ -30,8 +30,15 @@ lint: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit
 
-test: lint
+test: lint chromium
 	$(BIN)/pytest
+
+# The page is tested in a real browser. Where none is found and none can be installed, these tests say so and are skipped.
+.PHONY: chromium
+chromium:
+	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$(id -u)" != 0 || \
+	  ! command -v apt-get >/dev/null || \
+	  (apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null) || true
 
 format: $(STAMP)
 	$(BIN)/ruff format .

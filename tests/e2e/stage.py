@@ -15,7 +15,7 @@ from packages import write
 
 from greenroom.client import GreenroomClient
 from greenroom.client.models import Message, Release
-from greenroom.deploy import Deployment
+from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
 
 T = TypeVar("T")
@@ -62,6 +62,11 @@ class Platform:
             self.client.download(result, file)
         return json.loads(path.read_bytes())
 
+    def began(self, release: Release) -> str:
+        """When a release was created, as the registry writes times."""
+        assert release.created_at is not None
+        return release.created_at.isoformat()
+
     def function(self, name: str) -> str:
         """Name of an algorithm's function."""
         return f"{self.deployment.prefix}-alg-{name}"
@@ -87,6 +92,20 @@ class Platform:
         return eventually(
             lambda: (found := states.describe_execution(executionArn=arn))["status"] != "RUNNING" and found
         )
+
+
+@contextmanager
+def running_platform(data: Path, files: Path) -> Iterator[Platform]:
+    """The embedded AWS with IAM enforced and recorded, and the real platform deployed on it."""
+    with EmbeddedAws.start(data, port=0, iam_log=True) as aws:
+        session = boto3.Session(
+            aws_access_key_id=aws.access_key_id,
+            aws_secret_access_key=aws.secret_access_key,
+            region_name=aws.region,
+        )
+        deployment = deploy_platform(session, endpoint_url=aws.endpoint_url, poll_s=0.1)
+        with GreenroomClient(deployment.url, deployment.token) as client:
+            yield Platform(aws, session, deployment, client, files)
 
 
 def eventually(look: Callable[[], T], timeout_s: float = 30) -> T:

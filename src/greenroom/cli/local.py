@@ -196,6 +196,7 @@ def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callabl
 def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
     """How to reach a platform that is up."""
     option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
+    out.print(f"  Page   {run.url}/#token={run.token}", soft_wrap=True)
     out.print(f"  API    {run.url}", soft_wrap=True)
     out.print(f"  AWS    {run.endpointUrl}")
     out.print(f'\nIn your shell:\n  eval "$(greenroom env{option})"', soft_wrap=True)

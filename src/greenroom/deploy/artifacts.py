@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-ROOMS = ("package", "platform", "releases", "tuning")
+ROOMS = ("package", "platform", "releases", "tuning", "web")
 """The rooms of Greenroom that run inside AWS."""
 
 DEPENDENCIES = ("aws-lambda-powertools", "pydantic", "python-ulid")
@@ -95,7 +95,7 @@ def _own_sources() -> Iterator[tuple[str, bytes]]:
     yield "greenroom/__init__.py", (root / "__init__.py").read_bytes()
     for room in ROOMS:
         for path in sorted((root / room).rglob("*")):
-            if path.suffix in (".py", ".yaml", ".json"):
+            if path.suffix in (".py", ".yaml", ".json", ".html", ".js", ".css"):
                 yield f"greenroom/{path.relative_to(root)}", path.read_bytes()
 
 

@@ -19,14 +19,18 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from greenroom import web
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.metadata import metadata_json_schema
 from greenroom.platform import ingest, production, views
 from greenroom.platform.services import services
 from greenroom.releases import Conflict, NotFound
 
-OPEN = frozenset({"/openapi.json", "/schema/metadata.json"})
-"""What may be read without the token: descriptions, no data."""
+PAGE = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css"}
+"""The page's files, by the paths they are served at."""
+
+OPEN = frozenset({"/openapi.json", "/schema/metadata.json", *PAGE})
+"""What may be read without the token: descriptions and the page, no data."""
 
 ULID_PATTERN = "^[0-9A-HJKMNP-TV-Z]{26}$"
 NAME_PATTERN = "^[a-z][a-z0-9-]{0,63}$"
@@ -139,6 +143,31 @@ def _service_error(error: ServiceError) -> Response[str]:
 @app.not_found
 def _no_route(_: Exception) -> Response[str]:
     return _error(HTTPStatus.NOT_FOUND, "no_such_route", "there is no such route", "GET /openapi.json lists them.")
+
+
+def _serve(path: str) -> Response[str]:
+    found = web.asset(PAGE[path])
+    assert found is not None  # noqa: S101 -- PAGE names files that are there
+    headers = web.headers(services().settings.region)
+    return Response(status_code=HTTPStatus.OK, content_type=found.content_type, body=found.body, headers=headers)
+
+
+@app.get("/", include_in_schema=False)
+def get_page() -> Response[str]:
+    """The page."""
+    return _serve("/")
+
+
+@app.get("/app.js", include_in_schema=False)
+def get_script() -> Response[str]:
+    """The page's script."""
+    return _serve("/app.js")
+
+
+@app.get("/style.css", include_in_schema=False)
+def get_style() -> Response[str]:
+    """The page's style."""
+    return _serve("/style.css")
 
 
 @app.post("/releases")
