@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from greenroom.package.metadata import Metadata
 from greenroom.platform.services import Services
-from greenroom.releases import ENDED, Conflict, LockHeld, Status
+from greenroom.releases import ENDED, IN_FLIGHT, Conflict, LockHeld, Status
 
 LOCK_S = 3_600
 """How long a flow may go without taking its lock again: longer than the longest step, a batch in one executor."""
@@ -97,20 +97,19 @@ def report_status(services: Services, release_id: str, status: Status, reason: s
     """Bring a release into the status that its flow ended with, let go of the lock if that was the end, and return
     the status it has now.
 
-    A release that has ended another way meanwhile (the sweeper was there first) keeps that status.
+    A release that is no longer in flight (the sweeper was there first, or it is live already) keeps its status.
     """
     registry = services.registry
     release = registry.release(release_id)
-    if release.status is not status and status is not Status.LIVE:
+    if status is Status.LIVE:
+        registry.go_live(release)
+    elif release.status is not status:
         try:
             registry.change_status(release_id, status, before=release.status, reason=reason)
         except Conflict:
-            release = registry.release(release_id)
-            if release.status not in ENDED:
+            status = registry.release(release_id).status
+            if status in IN_FLIGHT:
                 raise
-            status = release.status
-    elif status is Status.LIVE:
-        registry.go_live(release)
     if status is not Status.PROVISIONED and release.algorithm:
         registry.release_lock(release.algorithm, release_id)
     return status

@@ -46,25 +46,13 @@ class AlgorithmWorker:
         return production.run(_instance(self._cls), self._event, self._context)
 
 
-class algUnitTest:
-    """Runs one of the package's own test cases; `AlgorithmWorker` does the same through an alias `test-<MB>`."""
-
-    def __init__(self, cls: type[Any], event: dict[str, Any], context: Any) -> None:
-        self._cls, self._event, self._context = cls, event, context
-
-    def runIn(self) -> dict[str, Any]:
-        """Run a test case of an `in` algorithm."""
-        return self._run("in")
-
-    def runOut(self) -> dict[str, Any]:
-        """Run a test case of an `out` algorithm."""
-        return self._run("out")
+class algUnitTest(AlgorithmWorker):
+    """Runs one of the package's own test cases and nothing else, with the same calls."""
 
     def _run(self, kind: str) -> dict[str, Any]:
-        _require_type(kind)
         if not is_test(self._context):
             raise EquipmentError("algUnitTest runs through an alias test-<MB> only; use AlgorithmWorker in a handler")
-        return testing.run(_instance(self._cls), self._event, kind)
+        return super()._run(kind)
 
 
 def is_test(context: Any) -> bool:
