@@ -50,10 +50,15 @@ def runtime() -> str:
     return f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def build_code(architecture: str) -> Artifact:
-    """Return the code of all functions of the platform, with bytecode, so that a cold start compiles nothing."""
+def build_code(architecture: str, *, for_this_machine: bool) -> Artifact:
+    """Return the code of all functions of the platform, with bytecode, so that a cold start compiles nothing.
+
+    Args:
+        architecture: `x86_64` or `arm64`, as Lambda is to run it.
+        for_this_machine: it will run here and not in Lambda, so that what is installed here is what it needs.
+    """
     files = dict(_own_sources())
-    if sys.platform == "linux" and _machine() == architecture:
+    if for_this_machine or (sys.platform == "linux" and _machine() == architecture):
         files |= dict(_installed_dependencies())
     else:
         files |= dict(_downloaded_dependencies(architecture))

@@ -88,7 +88,7 @@ def deploy_platform(
     bucket = f"{prefix}-artifacts-{account_id}-{region}"
     on_progress("Building the platform's code")
     built = {
-        "CodeKey": artifacts.build_code(architecture),
+        "CodeKey": artifacts.build_code(architecture, for_this_machine=endpoint_url is not None),
         "EquipmentKey": artifacts.build_equipment(),
         "ProvisionKey": artifacts.state_machine("provision"),
         "BackstageKey": artifacts.state_machine("backstage"),
