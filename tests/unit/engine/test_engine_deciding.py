@@ -61,8 +61,8 @@ def test_what_is_billed_is_duration_and_init_rounded_up(duration: float, init: f
 def test_the_report_line_is_lambdas_own_to_the_letter() -> None:
     line = PlatformLog(SPEC).report("id", Report(12.34, 13, 41, 101.234, "error", "Runtime.OutOfMemory"))
     assert line == (
-        "REPORT RequestId: id\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 256 MB\tMax Memory Used: 41 MB\t"
-        "Init Duration: 101.23 ms\tStatus: error\tError Type: Runtime.OutOfMemory\t"
+        "REPORT RequestId: id\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 256 MB\t"
+        "Max Memory Used: 41 MB\tInit Duration: 101.23 ms\tStatus: error\tError Type: Runtime.OutOfMemory\t"
     )
     assert "Init Duration" not in PlatformLog(SPEC).report("id", Report(1.0, 1, 40))
 
