@@ -51,11 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     groups: dict[str, dict[str, list[Row]]] = {}
     for name, sizes in (("all sizes", ()), ("default three", DEFAULT_THREE)):
         for group, worlds in (
-            ("curves", lambda s=sizes: _replayed(curves, raw, options.seeds, s)),
-            ("synthetic", lambda s=sizes: _synthetic(options, s)),
+            ("curves", _replayed(curves, raw, options.seeds, sizes)),
+            ("synthetic", _synthetic(options, sizes)),
         ):
             groups[f"{group}, {name}"] = {method: [] for method in METHODS}
-            for world in worlds():
+            for world in worlds:
                 for method, tune in METHODS.items():
                     groups[f"{group}, {name}"][method].append(row(world, tune(world)))
     groups = {name: methods for name, methods in groups.items() if methods["full-grid"]}

@@ -14,7 +14,7 @@ from __future__ import annotations
 import json
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class World:
     weight: float
     sizes_mb: tuple[int, ...]
     truth_ms: dict[int, float]
-    noise: dict[int, Sequence[float]]
+    noise: Mapping[int, Sequence[float]]
     init_ms: float = 0.0
     cold_factor: float = 1.0
     environments: bool = False

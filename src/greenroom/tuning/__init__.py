@@ -4,10 +4,13 @@ without a service and runs inside a small Lambda package.
     prices        what Lambda charges, per region and architecture
     report_line   the REPORT line of a log, read back
     measurements  what one invocation showed
-    planning      what to measure next, in batches that one executor can do
     statistics    what the measurements of one power value say
     strategies    what "best" means, and what a power value must meet
+    model         the duration at every size, with its uncertainty, from measurements at some
+    adaptive      where the next invocations are worth most, and when to stop
+    planning      what to measure next, fixed or adaptive, in batches that one executor can do
     decision      passed or failed, at which power value, and why
+    plot          all of that drawn, as text, as SVG and as data
 
 The state machine's loop is plan -> Map(execute) -> assess; its end is `analyze`.
 """
@@ -27,12 +30,14 @@ from greenroom.tuning.planning import (
     plan_fixed,
     progress,
 )
+from greenroom.tuning.plot import Chart, chart, svg_plot, terminal_plot
 from greenroom.tuning.prices import Prices, prices_for
 from greenroom.tuning.report_line import Report, parse_report
 from greenroom.tuning.strategies import Constraints, Strategy
 
 __all__ = [
     "Batch",
+    "Chart",
     "Constraints",
     "Decision",
     "ErrorKind",
@@ -44,6 +49,7 @@ __all__ = [
     "Strategy",
     "analyze",
     "case_of",
+    "chart",
     "ends_batch",
     "error_of",
     "longest_wait_s",
@@ -52,4 +58,6 @@ __all__ = [
     "plan_fixed",
     "prices_for",
     "progress",
+    "svg_plot",
+    "terminal_plot",
 ]

@@ -35,10 +35,12 @@ _BATCH, _GROWTH = 2, 0.5
 _CONFIRMED, _CONFIRM_BELOW = 4, 0.1
 # A size that is the best in fewer draws than this is not worth a measurement.
 _LEAST_BEST = 3
+# Of long lists only so many sizes are weighed in a step, to keep it short.
+_WEIGHED, _RIVALS = 8, 12
 # The share of the cost of measuring everything that may be spent: more where few sizes are listed, and more where all
 # of it is less than the state machine's own steps cost (eight GB-seconds are the price of five state transitions).
-_SHARE, _SHARE_OF_SIZES = 0.38, 1.3
-_TRIFLE_GB_S, _TRIFLE_SHARE = 8.0, 0.7
+_SHARE, _SHARE_OF_SIZES = 0.38, 1.2
+_TRIFLE_GB_S, _TRIFLE_SHARE = 8.0, 0.6
 
 # One standard normal quantile and one place in the ordered draws for each outcome imagined, so that both are spread.
 _QUANTILES = (-1.73, -1.15, -0.81, -0.55, -0.32, -0.1, 0.1, 0.32, 0.55, 0.81, 1.15, 1.73)
@@ -198,11 +200,11 @@ def _most_worth(evidence: Evidence, best: int) -> dict[int, int]:
     best_in = [0] * len(sizes)
     for row in zip(*losses.columns, strict=True):
         best_in[row.index(min(row))] += 1
-    rivals = [place for place in range(len(sizes)) if best_in[place] or place == best]
+    rivals = [place for place in losses.order if best_in[place] or place == best][:_RIVALS]
+    likely = sorted((place for place in range(len(sizes)) if best_in[place] >= _LEAST_BEST), key=lambda i: -best_in[i])
     offers = []
-    for place, size in enumerate(sizes):
-        if best_in[place] < _LEAST_BEST and place != best:
-            continue
+    for place in {best, *likely[:_WEIGHED]}:
+        size = sizes[place]
         n = evidence.warm.get(size, 0)
         count = max(_BATCH, int(_GROWTH * n)) if n else _FIRST_INVOCATIONS - 1
         gain = _worth(evidence, place, evidence.means.relative_error(size, count), rivals)

@@ -30,6 +30,9 @@ from greenroom.tuning.strategies import Constraints, Objective, Strategy
 
 DEFAULT_TOLERANCE = 0.01
 _TOLD_APART = 0.95
+# After few invocations nearly everything looks tied: a tie must then also be unlikely to cost more than is tolerated.
+_TIE_RISK = 0.25
+_CALIBRATION = (-0.1, 0.85)
 _TEXT_LIMIT = 4096
 
 PowerValueStatus = Literal["ok", "excluded", "failed"]
@@ -180,7 +183,8 @@ def analyze(
     `power_values` are those asked for, in MB; `cases` those the package has (by default, those measured): a power
     value that has not passed each of them can't be chosen. After an adaptive `search` the model judges, since sizes
     were measured unevenly: the choice is the size with the least expected loss, and `seed` is that of its draws.
-    `versions` gives the published version of each power value. `state_transitions` are those of the test's state machine, for what the test cost.
+    `versions` gives the published version of each power value. `state_transitions` are those of the test's state
+    machine, for what the test cost.
     """
     measured = [m for m in measurements if m.memory_mb in set(power_values)]
     wanted = list(cases) if cases is not None else sorted({m.case for m in measured})
@@ -298,15 +302,26 @@ def choose_by_model(
         best=candidates[best],
         runner_up=candidates[others[0]] if others else None,
         tied_mb=tuple(sorted(evidence.sizes_mb[place] for place in tied if place != chosen)),
-        probability_wrong=sum(loss > tolerance for loss in losses.columns[chosen]) / len(draws),
+        probability_wrong=_calibrated(sum(loss > tolerance for loss in losses.columns[chosen]), len(draws)),
         expected_loss=losses.expected[chosen],
     )
+
+
+def _calibrated(wrong: int, draws: int) -> float:
+    """The probability of being wrong, given in how many of the draws the choice is.
+
+    The model is a little too sure of itself, like any: its log-odds are drawn towards even, by constants fitted to
+    published and synthetic curves that hold when any family is left out (docs/tuning.md).
+    """
+    log_odds = math.log((draws - wrong + 0.5) / (wrong + 0.5))
+    return 1 / (1 + math.exp(_CALIBRATION[0] + _CALIBRATION[1] * log_odds))
 
 
 def _is_tied_in_draws(scores: Sequence[Sequence[float]], place: int, best: int, tolerance: float) -> bool:
     ratios = [one / other for one, other in zip(scores[place], scores[best], strict=True)]
     dearer = sum(ratio > 1 for ratio in ratios) / len(ratios)
-    return math.fsum(ratios) / len(ratios) <= 1 + tolerance and dearer < _TOLD_APART
+    worse = sum(ratio > 1 + tolerance for ratio in ratios) / len(ratios)
+    return math.fsum(ratios) / len(ratios) <= 1 + tolerance and dearer < _TOLD_APART and worse < _TIE_RISK
 
 
 def probability_wrong(chosen: Candidate, others: Sequence[Candidate], tolerance: float) -> float:

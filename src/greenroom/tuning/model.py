@@ -79,21 +79,25 @@ def posterior(sizes_mb: Sequence[int], observed: Mapping[int, Mean], *, draws: i
     centre = math.fsum(logs) / len(logs)
     y = [value - centre for value in logs]
     shapes, log_priors = _shapes(sizes)
-    fits = [_fit(_kernel(sizes, scale), at, noise) for scale, _ in _ROUGHNESS]
+    factors = [_factor(_kernel(sizes, scale), at, noise) for scale, _ in _ROUGHNESS]
     # One component for each roughness and shape, weighed by its marginal likelihood.
     log_weights = []
-    for fit, (_, prior) in zip(fits, _ROUGHNESS, strict=True):
-        base = math.log(prior) - math.fsum(math.log(row[-1]) for row in fit.factor)
+    for factor, (_, prior) in zip(factors, _ROUGHNESS, strict=True):
+        base = math.log(prior) - math.fsum(math.log(row[-1]) for row in factor)
         for shape, log_prior in zip(shapes, log_priors, strict=True):
-            whitened = _forward(fit.factor, [value - shape[i] for value, i in zip(y, at, strict=True)])
+            whitened = _forward(factor, [value - shape[i] for value, i in zip(y, at, strict=True)])
             log_weights.append(base + log_prior - 0.5 * sum(map(mul, whitened, whitened)))
     highest = max(log_weights)
 
+    fits: dict[int, _Fit] = {}
     centres: dict[int, list[float]] = {}
     result = []
     components = _systematic([math.exp(weight - highest) for weight in log_weights], draws)
     for component, normal in zip(components, _normals(draws, len(sizes), seed), strict=True):
-        fit = fits[component // len(shapes)]
+        roughness = component // len(shapes)
+        if roughness not in fits:
+            fits[roughness] = _fit(_kernel(sizes, _ROUGHNESS[roughness][0]), at, factors[roughness])
+        fit = fits[roughness]
         if component not in centres:
             shape = shapes[component % len(shapes)]
             rest = [value - shape[i] for value, i in zip(y, at, strict=True)]
@@ -111,24 +115,24 @@ def posterior(sizes_mb: Sequence[int], observed: Mapping[int, Mean], *, draws: i
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
-    """What a kernel makes of the observations, whatever the shape: all of it is linear algebra on small matrices."""
+    """What a kernel makes of the observations, whatever the shape: their weights, and the spread that is left."""
 
-    factor: list[list[float]]
     gain: list[list[float]]
     spread: list[list[float]]
 
 
-def _fit(kernel: list[list[float]], at: Sequence[int], noise: Sequence[float]) -> _Fit:
+def _factor(kernel: list[list[float]], at: Sequence[int], noise: Sequence[float]) -> list[list[float]]:
     covariance = [[kernel[i][j] for j in at] for i in at]
     for i, variance in enumerate(noise):
         covariance[i][i] += variance
-    factor = _cholesky(covariance)
+    return _cholesky(covariance)
+
+
+def _fit(kernel: list[list[float]], at: Sequence[int], factor: list[list[float]]) -> _Fit:
     gain = [_solve(factor, [row[j] for j in at]) for row in kernel]
-    left = [
-        [kernel[i][j] - sum(map(mul, gain[i], [kernel[j][k] for k in at])) for j in range(i + 1)]
-        for i in range(len(kernel))
-    ]
-    return _Fit(factor, gain, _cholesky(left))
+    observed = [[row[k] for k in at] for row in kernel]
+    left = [[kernel[i][j] - sum(map(mul, gain[i], observed[j])) for j in range(i + 1)] for i in range(len(kernel))]
+    return _Fit(gain, _cholesky(left))
 
 
 @lru_cache(maxsize=64)

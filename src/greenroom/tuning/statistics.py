@@ -37,7 +37,7 @@ _PRIOR_SPREAD = 0.10
 # A value further from the middle of its cell than this many standard deviations is taken for a slow one.
 _OUTLIER = 3.0
 _WIDEST_SPREAD = 0.3
-_POOLING_STEPS, _FITTING_STEPS = 6, 8
+_POOLING_STEPS, _FITTING_STEPS = 6, 40
 # Lambda bills whole milliseconds, so nothing shorter differs.
 _LEAST_MS = 0.1
 _FULL_VCPU_MB = 1769

@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tuning_builders import measurement
 
@@ -34,6 +34,7 @@ def measure(batches: tuple[Batch, ...], cases: tuple[str, ...], error: str | Non
     ]
 
 
+@settings(deadline=None)
 @given(CASES, POWER_VALUES, st.integers(1, 60), TIMEOUTS)
 def test_every_power_value_sees_every_case_and_no_invocation_is_planned_twice(
     cases: tuple[str, ...], power_values: tuple[int, ...], num: int, timeout_s: int
@@ -45,6 +46,7 @@ def test_every_power_value_sees_every_case_and_no_invocation_is_planned_twice(
         assert {m.case for m in at_value} == set(cases)
 
 
+@settings(deadline=None)
 @given(CASES, POWER_VALUES, st.integers(1, 1000), TIMEOUTS)
 def test_no_executor_runs_into_lambdas_fifteen_minutes(
     cases: tuple[str, ...], power_values: tuple[int, ...], num: int, timeout_s: int
@@ -117,7 +119,7 @@ def test_a_wrong_answer_ends_the_test() -> None:
 
 
 def test_a_plan_too_large_for_one_state_is_handed_out_over_several_rounds() -> None:
-    state = PlanState(("a",), tuple(range(128, 160)), 1000, 900)
+    state = PlanState(("a",), tuple(range(128, 136)), 1000, 900)
     measured: list[Measurement] = []
     rounds = 0
     while not (found := plan(replace(state, measurements=tuple(measured), round_number=rounds))).done:
@@ -125,9 +127,10 @@ def test_a_plan_too_large_for_one_state_is_handed_out_over_several_rounds() -> N
         assert len(found.batches) <= MAX_BATCHES_A_ROUND
         measured += measure(found.batches, state.cases)
         rounds += 1
-    assert (rounds, len(measured)) == (32, 32_000)
+    assert (rounds, len(measured)) == (8, 8_000)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(["throttled", "platform", "timeout", "out_of_memory", None]), st.integers(1, 300), POWER_VALUES)
 def test_the_loop_always_ends(error: str | None, num: int, power_values: tuple[int, ...]) -> None:
     state = PlanState(("a", "b"), power_values, num, 900)
