@@ -157,6 +157,20 @@ def test_entries_that_share_their_bytes_are_refused() -> None:
     assert refused(nested).code == "bomb"
 
 
+def test_a_bomb_that_says_it_is_small_is_left_after_its_first_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    body = zip_of(Item(b"bomb", size_bytes=1000, packed=deflate(bytes(32 << 20))))
+    unpacked: list[int] = []
+    crc32 = archive_module.zlib.crc32
+    monkeypatch.setattr(archive_module.zlib, "crc32", lambda data, crc: unpacked.append(len(data)) or crc32(data, crc))
+    assert "more than the 1,000 bytes" in refused(body).what
+    assert sum(unpacked) <= 1000 + archive_module.CHUNK_BYTES
+
+
+def test_data_that_would_reach_into_the_directory_is_not_read() -> None:
+    greedy = Item(b"a", b"x", method=STORED, size_bytes=40, packed_bytes=40)
+    assert "reaches beyond the entries" in refused(zip_of(greedy)).what
+
+
 def test_many_small_bombs_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_module, "MAX_UNPACKED_BYTES", 10 << 20)
     items = [Item(b"%d" % number, bytes(1 << 20)) for number in range(11)]
@@ -182,6 +196,7 @@ def test_too_many_entries_are_refused_before_they_are_read(monkeypatch: pytest.M
         zip_of(Item(b"a", b"x"))[:-1],
         zip_of(Item(b"a", b"x"))[3:],
         zip_of(Item(b"a", b"x"), before=b"#!/bin/sh\n"),
+        zip_of(Item(b"a", b"x"), after=zip_of(Item(b"hidden", b"y"))),
         zip_of(Item(b"a", b"x")) + b"appended",
         zip_of(Item(b"a", b"x")) + zip_of(Item(b"b", b"x")),
         zip_of(Item(b"a", b"x"), end={"disk": 1}),

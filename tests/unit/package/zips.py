@@ -38,8 +38,13 @@ def deflate(data: bytes) -> bytes:
     return packer.compress(data) + packer.flush()
 
 
-def zip_of(*items: Item, before: bytes = b"", comment: bytes = b"", end: Mapping[str, int] | None = None) -> bytes:
-    """Return a ZIP. `end` replaces figures of the end record: disk, count, length, offset, comment."""
+def zip_of(
+    *items: Item, before: bytes = b"", after: bytes = b"", comment: bytes = b"", end: Mapping[str, int] | None = None
+) -> bytes:
+    """Return a ZIP, with bytes `before` and `after` its entries.
+
+    `end` replaces figures of the end record: disk, count, length, offset, comment.
+    """
     body, directory = io.BytesIO(), io.BytesIO()
     body.write(before)
     for item in items:
@@ -60,6 +65,7 @@ def zip_of(*items: Item, before: bytes = b"", comment: bytes = b"", end: Mapping
         named = (len(item.name), len(item.extra), 0, 0, 0, item.attributes, offset)
         told = (0x0314, 20, item.flags, item.method, 0, 0x21, crc, packed_bytes, size_bytes)
         directory.write(struct.pack("<4s6H3L5H2L", b"PK\1\2", *told, *named) + item.name + item.extra)
+    body.write(after)
     figures_ = {"disk": 0, "count": len(items), "length": directory.tell(), "offset": body.tell()}
     figures_ |= {"comment": len(comment)} | dict(end or {})
     last = (figures_["disk"], figures_["disk"], figures_["count"], figures_["count"])
