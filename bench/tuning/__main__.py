@@ -1,6 +1,6 @@
 """`python -m bench.tuning`: replays curves through each method under the same noise and prints cost and regret.
 
-    python -m bench.tuning [--curves FILE] [--seeds N] [--set all|curves|synthetic] [--json]
+    python -m bench.tuning [--curves FILE] [--seeds N] [--first-seed N] [--set all|curves|synthetic] [--grid G] [--json]
 
 Without --curves the published curves are looked for in ../shared/data/curves beside the repository. With --json one
 document is printed: `methods` (a list: method, gb_s_mean, invocations_mean, regret_mean, regret_p95 and more) over all
@@ -13,14 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.tuning.methods import Outcome, full_grid, product
 from bench.tuning.score import Row, calibration, row, summary
-from bench.tuning.worlds import World, load_curves, replay_worlds, synthetic_worlds
+from bench.tuning.worlds import SYNTHETIC_SIZES, World, load_curves, replay_worlds, synthetic_worlds
 
 DEFAULT_CURVES = Path(__file__).resolve().parents[3] / "shared" / "data" / "curves" / "curves.json"
 DEFAULT_THREE = (128, 256, 512)
@@ -38,6 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.tuning", description=__doc__.splitlines()[0])
     parser.add_argument("--curves", default=str(DEFAULT_CURVES), help="curves.json, or none for synthetic ones only")
     parser.add_argument("--seeds", type=int, default=3, help="repetitions with other noise (default 3)")
+    parser.add_argument("--first-seed", type=int, default=0, help="where the seeds start (default 0)")
+    parser.add_argument("--grid", default="full", help="which curves, by their field grid: full (default), zoom, short")
     parser.add_argument("--set", choices=("all", "curves", "synthetic"), default="all", help="which worlds")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
@@ -51,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     groups: dict[str, dict[str, list[Row]]] = {}
     for name, sizes in (("all sizes", ()), ("default three", DEFAULT_THREE)):
         for group, worlds in (
-            ("curves", _replayed(curves, raw, options.seeds, sizes)),
+            ("curves", _replayed(curves, raw, options, sizes)),
             ("synthetic", _synthetic(options, sizes)),
         ):
             groups[f"{group}, {name}"] = {method: [] for method in METHODS}
@@ -63,6 +65,11 @@ def main(arguments: list[str] | None = None) -> int:
         "seeds": options.seeds,
         "methods": _together(groups, "all sizes"),
         "default_three": _together(groups, "default three"),
+        "calibration": {
+            method: calibration([r for methods in groups.values() for r in methods[method]])
+            for method in METHODS
+            if method != "full-grid"
+        },
         "groups": {
             name: {
                 "methods": [summary(method, rows) for method, rows in methods.items()],
@@ -75,16 +82,23 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _replayed(curves: list[dict[str, Any]], raw: dict[str, dict[int, list[float]]], seeds: int, sizes: Any) -> Any:
-    for seed in range(seeds):
-        yield from replay_worlds(curves, raw, seed, sizes)
+def _replayed(
+    curves: list[dict[str, Any]],
+    raw: dict[str, dict[int, list[float]]],
+    options: argparse.Namespace,
+    sizes: Sequence[int],
+) -> Iterator[World]:
+    chosen = [curve for curve in curves if curve.get("grid", "full") == options.grid]
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        yield from replay_worlds(chosen, raw, seed, sizes)
 
 
-def _synthetic(options: argparse.Namespace, sizes: Any) -> Any:
+def _synthetic(options: argparse.Namespace, sizes: Sequence[int]) -> Iterator[World]:
     if options.set == "curves":
         return
-    for seed in range(options.seeds * SYNTHETIC_SEEDS_FOR_EACH):
-        yield from synthetic_worlds(seed, *([sizes] if sizes else []))
+    first = options.first_seed * SYNTHETIC_SEEDS_FOR_EACH
+    for seed in range(first, first + options.seeds * SYNTHETIC_SEEDS_FOR_EACH):
+        yield from synthetic_worlds(seed, sizes or SYNTHETIC_SIZES)
 
 
 def _together(groups: dict[str, dict[str, list[Row]]], name: str) -> list[dict[str, Any]]:
@@ -95,7 +109,7 @@ def _together(groups: dict[str, dict[str, list[Row]]], name: str) -> list[dict[s
 def _text(document: dict[str, Any]) -> str:
     lines = []
     for name, group in (
-        ("all sizes", {"methods": document["methods"]}),
+        ("all sizes", {"methods": document["methods"], "calibration": document["calibration"]}),
         ("default three", {"methods": document["default_three"]}),
         *document["groups"].items(),
     ):

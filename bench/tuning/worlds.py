@@ -103,7 +103,7 @@ def _relative(values: Sequence[float]) -> list[float]:
 def replay_worlds(
     curves: Sequence[dict[str, Any]], raw: dict[str, dict[int, list[float]]], seed: int, sizes: Sequence[int] = ()
 ) -> list[World]:
-    """One world for each curve that can tell sizes apart (grid "full"); `sizes` narrows them down, if all are there."""
+    """One world for each curve; `sizes` narrows the sizes down, where a curve has them all."""
     donors = [
         {size: _relative(values) for size, values in cells.items()}
         for _, cells in sorted(raw.items())
@@ -112,8 +112,6 @@ def replay_worlds(
     worlds = []
     per_family: dict[str, float] = {}
     for curve in curves:
-        if curve.get("grid") != "full":
-            continue
         points = {int(p["memory_mb"]): float(p["duration_ms"]) for p in curve["points"] if p["duration_ms"]}
         if sizes:
             points = {size: points[size] for size in sizes if size in points}

@@ -29,6 +29,7 @@ from greenroom.tuning.planning import (
     plan,
     plan_fixed,
     progress,
+    upper_bound_usd,
 )
 from greenroom.tuning.plot import Chart, chart, svg_plot, terminal_plot
 from greenroom.tuning.prices import Prices, prices_for
@@ -60,4 +61,5 @@ __all__ = [
     "progress",
     "svg_plot",
     "terminal_plot",
+    "upper_bound_usd",
 ]

@@ -4,8 +4,8 @@ Not for the model (model.py) and not for the last word on a release (decision.py
 measured so far. Draws of every size's score from the model give the loss of going live with a size: its score over that
 of the best size, less one. The next batch goes to the size where it is expected to lower the loss of the best choice
 most per dollar (the knowledge gradient of Frazier, Powell and Dayanik, 2009, estimated by weighing the draws by the
-outcomes that a batch might have). The search ends when the expected loss of the present best is under a threshold, or a
-budget is spent.
+outcomes that a batch might have), and in a long list to a second one that is worth nearly as much. The search ends when
+the expected loss of the present best is under a threshold, or a budget is spent.
 
 What keeps it safe: a size that ran out of memory or time takes all smaller ones with it and is never asked again; the
 best size and its rival are measured a few times more before an end that rests on few invocations; and neither rounds
@@ -37,6 +37,8 @@ _CONFIRMED, _CONFIRM_BELOW = 4, 0.1
 _LEAST_BEST = 3
 # Of long lists only so many sizes are weighed in a step, to keep it short.
 _WEIGHED, _RIVALS = 8, 12
+# In a list longer than this two sizes are measured in a round, or the rounds would not do.
+_LONG_LIST, _NEARLY = 12, 0.5
 # The share of the cost of measuring everything that may be spent: more where few sizes are listed, and more where all
 # of it is less than the state machine's own steps cost (eight GB-seconds are the price of five state transitions).
 _SHARE, _SHARE_OF_SIZES = 0.38, 1.2
@@ -195,7 +197,7 @@ def _unconfirmed(evidence: Evidence, order: Sequence[int]) -> dict[int, int]:
 
 
 def _most_worth(evidence: Evidence, best: int) -> dict[int, int]:
-    """The size where invocations are worth most per dollar, with their number."""
+    """The size where invocations are worth most per dollar, or the two, with their number."""
     losses, sizes = evidence.losses, evidence.sizes_mb
     best_in = [0] * len(sizes)
     for row in zip(*losses.columns, strict=True):
@@ -210,9 +212,13 @@ def _most_worth(evidence: Evidence, best: int) -> dict[int, int]:
         gain = _worth(evidence, place, evidence.means.relative_error(size, count), rivals)
         price = (count + (n == 0)) * math.fsum(losses.scores[place]) / len(losses.scores[place])
         offers.append((gain / price if price > 0 else 0.0, -size, count))
-    worth, size, count = max(offers)
-    # Where no single batch would change the choice, the two best together might.
-    return {-size: count} if worth > 0 else {sizes[place]: _BATCH for place in losses.order[:2]}
+    offers.sort(reverse=True)
+    highest = offers[0][0]
+    if highest <= 0:
+        # Where no single batch would change the choice, the two best together might.
+        return {sizes[place]: _BATCH for place in losses.order[:2]}
+    at_once = 2 if len(sizes) > _LONG_LIST else 1
+    return {-size: count for worth, size, count in offers[:at_once] if worth >= _NEARLY * highest}
 
 
 def _worth(evidence: Evidence, place: int, relative_error: float, rivals: Sequence[int]) -> float:

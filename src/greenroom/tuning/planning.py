@@ -248,6 +248,18 @@ def progress(state: PlanState) -> list[dict[str, int]]:
     ]
 
 
+def upper_bound_usd(state: PlanState, state_transitions: int = 0) -> float:
+    """What a test can cost at most, in US dollars, before anything is known: every invocation cold and timing out.
+
+    The adaptive search makes no more invocations than the fixed one, but may make them all at the largest size.
+    """
+    num = invocations_per_power_value(state.cases, state.num)
+    sizes = state.sizes_mb if state.search == "fixed" else (max(state.sizes_mb),) * len(state.sizes_mb)
+    longest_ms = (state.timeout_s + _INIT_LIMIT_S) * 1000
+    invocations = num * math.fsum(state.prices.cost_usd(size, longest_ms, state.ephemeral_storage_mb) for size in sizes)
+    return invocations + state_transitions * state.prices.state_transition_usd
+
+
 def _deal(memory_mb: int, indexes: Iterable[int], timeout_s: int, budget_s: int) -> Iterator[Batch]:
     """Deals indexes out in batches of even size: each a run without gaps, none longer than the budget allows."""
     largest = max(1, budget_s // worst_case_s(timeout_s))
