@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -56,6 +57,20 @@ def test_a_difference_names_its_path_and_shows_both_sides() -> None:
     assert '-      "action": "allow",' in lines and '+      "action": "deny",' in lines
     number = json.dumps(expected, indent=2, sort_keys=True).split("\n").index('      "id": 40') + 1
     assert lines[3] == f"@@ -{number - 4},7 +{number - 4},7 @@"
+
+
+def test_looking_for_a_difference_takes_next_to_no_memory() -> None:
+    """A function of 128 MB has little room beside a large document."""
+    one = {"rows": list(range(200_000))}
+    other = {"rows": [*range(199_999), -1]}
+    tracemalloc.start()
+    try:
+        found = comparison._first_difference(one, other)
+        peak_bytes = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found == ("$.rows[199999]", 199_999, -1)
+    assert peak_bytes < 100_000
 
 
 def test_what_one_side_has_not_is_told() -> None:

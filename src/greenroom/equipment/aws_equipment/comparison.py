@@ -7,6 +7,8 @@ from __future__ import annotations
 import difflib
 import json
 import math
+from collections.abc import Iterator
+from itertools import zip_longest
 from typing import Any
 
 MAX_DIFFERENCE_BYTES = 16 * 1024
@@ -46,29 +48,51 @@ ABSENT = _Absent()
 
 
 def _first_difference(expected: Any, actual: Any) -> tuple[str, Any, Any] | None:
-    """Return path and both sides of the first difference. Not recursive: documents may be nested deeply."""
-    pending = [("$", expected, actual)]
-    while pending:
-        path, before, after = pending.pop()
+    """Return path and both sides of the first difference.
+
+    Not recursive, since documents may be nested deeply; and nothing is built for what is the same, since a function of
+    128 MB has little room beside a large document.
+    """
+    levels: list[Iterator[tuple[str | int, Any, Any]]] = [iter([("$", expected, actual)])]
+    path: list[str | int] = []
+    while levels:
+        child = next(levels[-1], None)
+        if child is None:
+            levels.pop()
+            del path[-1:]
+            continue
+        step, before, after = child
         if isinstance(before, dict) and isinstance(after, dict):
-            keys = [*before, *(key for key in after if key not in before)]
-            children = [(f"{path}{_step(key)}", before.get(key, ABSENT), after.get(key, ABSENT)) for key in keys]
-            pending.extend(reversed(children))
+            path.append(step)
+            levels.append(_members(before, after))
         elif isinstance(before, list) and isinstance(after, list):
-            length = max(len(before), len(after))
-            children = [(f"{path}[{index}]", _at(before, index), _at(after, index)) for index in range(length)]
-            pending.extend(reversed(children))
+            path.append(step)
+            levels.append(_items(before, after))
         elif not _same_scalar(before, after):
-            return path, before, after
+            return _path([*path, step]), before, after
     return None
 
 
-def _at(values: list[Any], index: int) -> Any:
-    return values[index] if index < len(values) else ABSENT
+def _members(before: dict[str, Any], after: dict[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for key, value in before.items():
+        yield key, value, after.get(key, ABSENT)
+    for key, value in after.items():
+        if key not in before:
+            yield key, ABSENT, value
 
 
-def _step(key: str) -> str:
-    return f".{key}" if key.isidentifier() else f"[{_short(key)}]"
+def _items(before: list[Any], after: list[Any]) -> Iterator[tuple[int, Any, Any]]:
+    for index, pair in enumerate(zip_longest(before, after, fillvalue=ABSENT)):
+        yield index, *pair
+
+
+def _path(steps: list[str | int]) -> str:
+    """Write a path, the first step of which is the whole document."""
+    parts = (
+        f"[{step}]" if isinstance(step, int) else f".{step}" if step.isidentifier() else f"[{_short(step)}]"
+        for step in steps[1:]
+    )
+    return _cut("$" + "".join(parts))
 
 
 def _same_scalar(before: Any, after: Any) -> bool:
@@ -128,7 +152,10 @@ def _pretty(value: Any) -> list[str]:
 
 
 def _short(value: Any) -> str:
-    text = "(nothing)" if value is ABSENT else _compact(value)
+    return "(nothing)" if value is ABSENT else _cut(_compact(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= MAX_LINE_CHARS else text[:MAX_LINE_CHARS] + "…"
 
 
