@@ -18,6 +18,7 @@ from greenroom.tuning import (
     plan,
     plan_fixed,
     progress,
+    upper_bound_usd,
 )
 from greenroom.tuning.planning import MAX_BATCHES_A_ROUND, worst_case_s
 
@@ -146,6 +147,13 @@ def test_the_loop_always_ends(error: str | None, num: int, power_values: tuple[i
 def test_an_executor_ends_its_batch_at_the_first_clear_sign() -> None:
     errors = ["timeout", "out_of_memory", "wrong_answer", "exception", "throttled", "platform", None]
     assert [ends_batch(measurement(error=error)) for error in errors] == [True] * 4 + [False] * 3
+
+
+def test_the_upper_bound_is_every_invocation_cold_and_timing_out() -> None:
+    state = PlanState(("a",), (1024, 2048), 10, 50)
+    assert upper_bound_usd(state) == pytest.approx(10 * (60 + 120) * 0.0000166667 + 20 * 0.2e-6)
+    assert upper_bound_usd(state, 100) == pytest.approx(upper_bound_usd(state) + 0.0025)
+    assert upper_bound_usd(replace(state, search="adaptive")) == pytest.approx(20 * 120 * 0.0000166667 + 20 * 0.2e-6)
 
 
 def test_progress_counts_what_was_done_planned_and_failed() -> None:
