@@ -6,6 +6,7 @@
 * `code` unpacks code and layers once, read-only, by their SHA-256.
 * `zygote` is a process that has imported AWS's runtime client already; every environment is a fork of it, in name
   spaces of its own. What runs inside is in `runtime/`: standard library and `awslambdaric` only.
+* `interpreters` finds the Python that a function's runtime asks for.
 * `cgroup` gives an environment its share of CPU (`MemorySize / 1769` of one vCPU), its memory ceiling, and stands it
   still between invocations.
 * `environment` is one environment's life: init, invoke, freeze, and every way in which it may end.

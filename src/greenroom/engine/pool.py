@@ -13,9 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from greenroom.engine import cgroup
+from greenroom.engine import cgroup, interpreters
 from greenroom.engine.code import CodeStore, brings_own_sdk, imports_sdk
 from greenroom.engine.environment import Environment, Outcome
+from greenroom.engine.interpreters import Interpreter
 from greenroom.engine.report import PlatformLog, Report, billed_ms, timeout_message
 from greenroom.engine.spec import FunctionSpec, InvokeResult, LayerCode, LogEvent
 from greenroom.engine.zygote import Layout, Zygote
@@ -55,7 +56,7 @@ class Engine:
         self._idle: dict[Key, list[Environment]] = {}
         self._busy: set[Environment] = set()
         self._sources: dict[Key, tuple[Path, Path | None, bool]] = {}
-        self._zygotes: dict[bool, Zygote] = {}
+        self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
         cgroup.remove_leftovers()
@@ -127,7 +128,12 @@ class Engine:
         init: Outcome | None = None
         left_s = float(spec.timeout_s)
         if environment is None:
-            write(log.init_start(spec.runtime))
+            interpreter = _interpreter(spec)
+            write(log.init_start(interpreter.runtime))
+            if interpreter.runtime != spec.runtime:
+                write(
+                    log.warning(f"{spec.runtime} is not on this machine: this function runs on {interpreter.runtime}")
+                )
             environment = self._start(spec, code, layers, credentials)
             init = environment.wait_until_ready()
             events += environment.take_log()
@@ -214,7 +220,7 @@ class Engine:
         task, opt, sdk = sources
         environment = Environment(
             spec,
-            self._zygote(sdk),
+            self._zygote(_interpreter(spec), sdk),
             task=task,
             opt=opt,
             jailed=self._jailed,
@@ -224,11 +230,12 @@ class Engine:
             self._busy.add(environment)
         return environment
 
-    def _zygote(self, sdk: bool) -> Zygote:
+    def _zygote(self, interpreter: Interpreter, sdk: bool) -> Zygote:
+        key = (interpreter.runtime, sdk)
         with self._lock:
-            zygote = self._zygotes.get(sdk)
+            zygote = self._zygotes.get(key)
             if zygote is None or not zygote.alive:
-                zygote = self._zygotes[sdk] = Zygote(self._layout, sdk=sdk)
+                zygote = self._zygotes[key] = Zygote(self._layout, interpreter, sdk=sdk)
             return zygote
 
     def _reap(self) -> None:
@@ -241,6 +248,11 @@ class Engine:
             for environment in old:
                 with suppress(OSError):
                     environment.close()
+
+
+def _interpreter(spec: FunctionSpec) -> Interpreter:
+    """The Python for a function; the one that runs here where the machine has no better, which the log then says."""
+    return interpreters.for_runtime(spec.runtime) or interpreters.own()
 
 
 def _variables(spec: FunctionSpec) -> dict[str, str]:

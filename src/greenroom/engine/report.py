@@ -97,6 +97,12 @@ class PlatformLog:
             fields.append(f"Error Type: {report.error_type}")
         return "\t".join(fields) + "\t"
 
+    def warning(self, text: str) -> str:
+        """A line of the engine's own, about what differs from Lambda here."""
+        if self._spec.log_format == "JSON":
+            return json.dumps({"timestamp": _now(), "level": "WARN", "message": text})
+        return f"[WARNING] {text}"
+
     def timed_out(self, request_id: str) -> str:
         """The line of a time-out."""
         if self._spec.log_format == "JSON":

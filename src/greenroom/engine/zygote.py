@@ -13,13 +13,13 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from greenroom.engine.cgroup import freezer_folder
+from greenroom.engine.interpreters import Interpreter
 
 RUNTIME_PACKAGES = ("awslambdaric", "snapshot_restore_py", "simplejson")
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
@@ -46,10 +46,10 @@ class Layout:
 
 
 class Zygote:
-    """One prepared process, with the SDK imported or without."""
+    """One prepared process of one Python, with the SDK imported or without."""
 
-    def __init__(self, layout: Layout, *, sdk: bool) -> None:
-        root = layout.scratch / f"root-{'sdk' if sdk else 'bare'}"
+    def __init__(self, layout: Layout, interpreter: Interpreter, *, sdk: bool) -> None:
+        root = layout.scratch / f"root-{interpreter.runtime}-{'sdk' if sdk else 'bare'}"
         root.mkdir(parents=True, exist_ok=True)
         packages = _runtime_packages()
         runtime_folder = layout.scratch / "runtime"
@@ -59,20 +59,17 @@ class Zygote:
             "jailed": layout.jailed,
             "root": str(root),
             "code_folder": str(layout.code),
-            "python_folders": [sys.base_prefix],
+            "python_folders": [interpreter.prefix, str(SOURCES)] if layout.jailed else [],
             "runtime_packages": packages,
             "runtime_folder": str(runtime_folder),
             "environment_folder": str(SOURCES),
             "freezer": freezer_folder(),
             "preload": [*PRELOAD, *(PRELOAD_SDK if sdk else ())],
         }
-        if layout.jailed:
-            config["python_folders"] = [sys.base_prefix, str(SOURCES)]
         ours, theirs = socket.socketpair()
-        python = getattr(sys, "_base_executable", sys.executable)
         with theirs:
             self._process = subprocess.Popen(
-                [python, "-I", "-S", str(SOURCES / "zygote.py"), str(theirs.fileno())],
+                [interpreter.executable, "-I", "-S", str(SOURCES / "zygote.py"), str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},

@@ -306,6 +306,17 @@ def test_the_init_phase_has_all_of_the_cpu(lab: Lab) -> None:
     assert answer(lab.run(source, memory_mb=128)) < 1.0  # with its share of the CPU it would be 2.8 s
 
 
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+
+
+@pytest.mark.parametrize("minor", range(11, 15))
+def test_a_runtime_runs_on_its_own_python_or_says_that_it_does_not(lab: Lab, minor: int) -> None:
+    source = "import sys, boto3\ndef handler(event, context): return list(sys.version_info[:2])"
+    result = lab.run(source, runtime=f"python3.{minor}", timeout_s=30)
+    warned = [message for message in messages(result) if f"python3.{minor} is not on this machine" in message]
+    assert bool(warned) != (answer(result) == [3, minor])
+
+
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html and …/chapter-layers.html
 
 

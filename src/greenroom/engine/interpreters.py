@@ -1,0 +1,80 @@
+"""Finding a Python for a function's runtime: the one that runs here, or another of the right minor version.
+
+Looked for on PATH, and where pyenv and uv keep theirs. What is found is asked for its version and its prefix, once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+ASK = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.base_prefix]))"
+ASK_TIMEOUT_S = 10
+
+
+@dataclass(frozen=True)
+class Interpreter:
+    """A Python: how to start it, and the folder that holds all of it."""
+
+    executable: str
+    prefix: str
+    version: tuple[int, int]
+
+    @property
+    def runtime(self) -> str:
+        """Lambda's name for it."""
+        return f"python{self.version[0]}.{self.version[1]}"
+
+
+def own() -> Interpreter:
+    """The Python that runs here, without its virtual environment."""
+    executable = getattr(sys, "_base_executable", sys.executable)
+    return Interpreter(executable, sys.base_prefix, (sys.version_info.major, sys.version_info.minor))
+
+
+@cache
+def for_runtime(runtime: str) -> Interpreter | None:
+    """Return a Python for a Lambda runtime such as `python3.12`, or None where there is none on this machine."""
+    mine = own()
+    if runtime == mine.runtime:
+        return mine
+    found = re.fullmatch(r"python(\d)\.(\d{1,2})", runtime)
+    if not found:
+        return None
+    wanted = (int(found[1]), int(found[2]))
+    for candidate in _candidates(*wanted):
+        interpreter = _ask(candidate)
+        if interpreter is not None and interpreter.version == wanted:
+            return interpreter
+    return None
+
+
+def _candidates(major: int, minor: int) -> Iterator[str]:
+    name = f"python{major}.{minor}"
+    if on_path := shutil.which(name):
+        yield on_path
+    home = Path.home()
+    pyenv = Path(os.environ.get("PYENV_ROOT", home / ".pyenv")) / "versions"
+    uv = Path(os.environ.get("UV_PYTHON_INSTALL_DIR", home / ".local" / "share" / "uv" / "python"))
+    for folder, pattern in ((pyenv, f"{major}.{minor}.*"), (uv, f"cpython-{major}.{minor}.*")):
+        for prefix in sorted(folder.glob(pattern), reverse=True):
+            yield str(prefix / "bin" / name)
+
+
+def _ask(executable: str) -> Interpreter | None:
+    try:
+        done = subprocess.run(
+            [executable, "-I", "-S", "-c", ASK], capture_output=True, timeout=ASK_TIMEOUT_S, check=True
+        )
+        version, prefix = json.loads(done.stdout)
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+    return Interpreter(executable, prefix, (version[0], version[1]))
