@@ -39,6 +39,9 @@ EXTENSION = re.compile(r"\.(?:(?:cpython-|cp)(?P<version>\d+)[^.]*|abi3|pypy[^.]
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 """EM_X86_64 and EM_AARCH64: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html"""
 
+PLAIN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Expr, ast.Pass)
+"""What a class's body may hold without any doubt about the names of its methods."""
+
 RESERVED = "aws_equipment"
 """The package's own files come before the layer's on Python's path, and would take its place."""
 
@@ -262,14 +265,14 @@ def _require_name(tree: ast.Module, path: str, wanted: str, *, is_class: bool) -
 
 
 def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run when a module is imported, those in if, try and with included."""
+    """Yield the statements that run when a module is imported, those in if, try, match and the like included."""
     for statement in body:
         yield statement
         for field in ("body", "orelse", "finalbody"):
             if not isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                 yield from _module_level(getattr(statement, field, []))
-        for handler in getattr(statement, "handlers", []):
-            yield from _module_level(handler.body)
+        for branch in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
+            yield from _module_level(branch.body)
 
 
 def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
@@ -283,7 +286,7 @@ def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
         _require_callable(init, f"{where}, __init__", ("self",))
     if (translate := methods.get("translate")) is not None:
         _require_callable(translate, f"{where}, translate", ("self", "document"))
-    elif not any(isinstance(each, ast.Assign | ast.AnnAssign | ast.If | ast.Try) for each in node.body):
+    elif all(isinstance(each, PLAIN) for each in node.body):
         todo = "Add `def translate(self, document)`."
         raise PackageError(code="no_translate", where=where, what="has no method translate", todo=todo)
 

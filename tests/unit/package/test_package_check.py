@@ -166,6 +166,9 @@ METHOD = "    def translate(self, document): ...\n"
         "try:\n    from fast import Translator\nexcept ImportError:\n    class Translator: ...\n",
         f"if True:\n    class Translator:\n    {METHOD}",
         "for Translator in (1,): pass\n",
+        f"match 1:\n    case 1:\n        class Translator:\n        {METHOD}",
+        "class Translator:\n    from other import translate\n",
+        "class Translator:\n    if True:\n        def translate(self, document): ...\n",
         "def __getattr__(name): ...\n",
     ],
 )
