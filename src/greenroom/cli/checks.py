@@ -82,7 +82,7 @@ def limits() -> Check:
     from greenroom.engine import isolation
 
     found = isolation()
-    return Check("memory limits", WARNING if found.limits == "none" else OK, found.describe())
+    return Check("memory limits", WARNING if found.limits == "watcher" else OK, found.describe())
 
 
 def data_folder(data_dir: Path) -> Iterator[Check]:

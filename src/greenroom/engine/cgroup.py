@@ -35,18 +35,18 @@ def quota_us(memory_mb: int) -> int:
 class Isolation:
     """What this machine allows the engine: how CPU and memory are limited, and whether files are kept apart."""
 
-    limits: Literal["cgroup v1", "cgroup v2", "none"]
+    limits: Literal["cgroup v1", "cgroup v2", "watcher"]
     namespaces: bool
     cpus: int
 
     def describe(self) -> str:
         """One sentence for people."""
-        if self.limits == "none":
-            return (
-                "no limits: this process may not make control groups, so every memory size has the whole machine. "
-                "Run as root on Linux for durations that depend on memory"
-            )
         files = "files in name spaces" if self.namespaces else "files not kept apart"
+        if self.limits == "watcher":
+            return (
+                f"CPU by stopping processes on a 20 ms grid, memory by looking, {files}, {self.cpus} CPUs: "
+                "less exact than control groups, which need root on Linux"
+            )
         return f"CPU and memory by {self.limits}, {files}, {self.cpus} CPUs"
 
 
@@ -164,15 +164,9 @@ class V2Group:
         _remove(self._folder)
 
 
-def new_group() -> Group | None:
-    """Return a new control group for one environment, or None where this process may not make any."""
-    match isolation().limits:
-        case "cgroup v1":
-            return V1Group(uuid4().hex)
-        case "cgroup v2":
-            return V2Group(uuid4().hex)
-        case _:
-            return None
+def new_group() -> Group:
+    """Return a new control group for one environment. Raises OSError where this process may not make any."""
+    return V1Group(uuid4().hex) if isolation().limits == "cgroup v1" else V2Group(uuid4().hex)
 
 
 def freezer_folder() -> str | None:
@@ -189,7 +183,7 @@ def remove_leftovers() -> None:
     homes = {
         "cgroup v1": [V1_ROOT / controller / "greenroom" for controller in V1_CONTROLLERS],
         "cgroup v2": [Path("/sys/fs/cgroup/greenroom")],
-        "none": [],
+        "watcher": [],
     }[isolation().limits]
     for home in homes:
         for folder in home.iterdir() if home.is_dir() else ():
@@ -216,7 +210,7 @@ def isolation() -> Isolation:
         finally:
             group.remove()
         return Isolation("cgroup v1" if limits == "cgroup v1" else "cgroup v2", namespaces, cpus)
-    return Isolation("none", namespaces, cpus)
+    return Isolation("watcher", namespaces, cpus)
 
 
 @cache

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from greenroom.engine.cgroup import PERIOD_US, Group, isolation, new_group, quota_us
 from greenroom.engine.spec import FunctionSpec, LogEvent
+from greenroom.engine.watched import WatchedGroup
 from greenroom.engine.zygote import Zygote
 
 INIT_TIMEOUT_S = 10.0
@@ -69,6 +70,7 @@ class Environment:
         task: Path,
         opt: Path | None,
         jailed: bool,
+        control_groups: bool,
         environment: Mapping[str, str],
     ) -> None:
         """Fork the environment and let it begin its init phase; `wait_until_ready` comes next."""
@@ -80,7 +82,7 @@ class Environment:
         self._zygote = zygote
         self._log_bytes = b""
         self._received = bytearray()
-        self._group: Group | None = new_group()
+        self._group: Group = new_group() if control_groups else WatchedGroup(zygote)
         self._channel, theirs = socket.socketpair()
         log_read, log_write = os.pipe()
         os.set_blocking(log_read, False)
@@ -88,7 +90,7 @@ class Environment:
         task_root = "/var/task" if jailed else str(task)
         opt_root = ("/opt" if jailed else str(opt)) if opt else None
         request = {
-            "group": self._group.name if self._group else "",
+            "group": self._group.name,
             "task": task.name,
             "opt": opt.name if opt else None,
             "task_root": task_root,
@@ -107,24 +109,23 @@ class Environment:
         finally:
             theirs.close()
             os.close(log_write)
-        if self._group:
-            self._group.add(self.pid)
-            # What is shared with the prepared process is not counted in the group, but is the function's use as well.
-            ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
-            self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
+        self._group.add(self.pid)
+        # What is shared with the prepared process is not counted in the group, but is the function's use as well.
+        ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
+        self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
         self._channel.sendall(b"!")
 
     def wait_until_ready(self, timeout_s: float = INIT_TIMEOUT_S) -> Outcome:
         """Wait for the end of the init phase, which has all of the CPU. "result" means that it went well."""
         outcome = self._wait(self._begin, timeout_s)
-        if outcome.ending == "result" and self._group:
+        if outcome.ending == "result":
             # More than the machine has can't be given: the machine is the limit then.
             self._group.limit_cpu(min(quota_us(self.spec.memory_mb), isolation().cpus * PERIOD_US))
         return outcome
 
     def invoke(self, payload: bytes, header: Mapping[str, Any], timeout_s: float) -> Outcome:
         """Run one invocation. Anything else than "result" and "error" means that the environment is gone."""
-        self._freeze(False)
+        self._group.freeze(False)
         head = json.dumps(header).encode()
         begin = time.perf_counter()
         try:
@@ -141,7 +142,7 @@ class Environment:
     def stand_still(self) -> None:
         """Freeze the environment until its next invocation."""
         self.idle_since = time.monotonic()
-        self._freeze(True)
+        self._group.freeze(True)
 
     def take_log(self) -> list[LogEvent]:
         """Return the log events that the function has written since the last time."""
@@ -159,34 +160,25 @@ class Environment:
 
     def max_memory_used_mb(self) -> int:
         """The most memory the environment has used since it started."""
-        if self._group and self._group.out_of_memory():
+        if self._group.out_of_memory():
             return self.spec.memory_mb
         try:
             status = Path(f"/proc/{self.pid}/status").read_text()
             peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
         except (OSError, StopIteration):  # it has ended: the group still knows
-            peak = self._group.peak_bytes() // 1024 if self._group else 0
+            peak = self._group.peak_bytes() // 1024
         return min(self.spec.memory_mb, -(-peak // 1024))
 
     def close(self) -> None:
         """End the environment and everything it started."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(self.pid, signal.SIGKILL)
-        if self._group:
-            self._group.remove()
-            self._group = None
+        self._group.remove()
         if not self._exit_known:
             self._zygote.exit_code(self.pid, 2.0)
         self._channel.close()
         with contextlib.suppress(OSError):
             os.close(self._log)
-
-    def _freeze(self, frozen: bool) -> None:
-        if self._group:
-            self._group.freeze(frozen)
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, signal.SIGSTOP if frozen else signal.SIGCONT)
 
     def _wait(self, begin: float, timeout_s: float) -> Outcome:
         """Read frames until one that ends init or the invocation; drain the log meanwhile, so that nobody blocks."""
@@ -238,7 +230,7 @@ class Environment:
         duration_ms = (time.perf_counter() - begin) * 1_000
         code = self._zygote.exit_code(self.pid, 2.0)
         self._exit_known = code is not None
-        if self._group and self._group.out_of_memory():
+        if self._group.out_of_memory():
             return Outcome("exit", b"signal: killed", duration_ms, "Runtime.OutOfMemory")
         if code is not None and code < 0:
             name = SIGNALS.get(signal.Signals(-code), signal.Signals(-code).name)

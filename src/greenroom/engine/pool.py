@@ -39,6 +39,7 @@ class Engine:
         environment: variables that every function gets beside its own, for example `AWS_ENDPOINT_URL`.
         max_concurrency: how many invocations may run at once; more are throttled.
         idle_s: seconds after which an unused environment is ended.
+        control_groups: limit by the kernel's control groups; by default if this process may make them.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         max_concurrency: int = 100,
         idle_s: float = IDLE_S,
+        control_groups: bool | None = None,
     ) -> None:
         self._environment = dict(environment or {})
         self._idle_s = idle_s
@@ -59,6 +61,8 @@ class Engine:
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
+        available = cgroup.isolation().limits != "watcher"
+        self._control_groups = available if control_groups is None else control_groups and available
         cgroup.remove_leftovers()
         self._code = CodeStore(data_dir / "code")
         self._scratch = Path(tempfile.mkdtemp(prefix="greenroom-engine-"))
@@ -224,6 +228,7 @@ class Engine:
             task=task,
             opt=opt,
             jailed=self._jailed,
+            control_groups=self._control_groups,
             environment={**_variables(spec), **self._environment, **credentials(), **spec.environment},
         )
         with self._lock:

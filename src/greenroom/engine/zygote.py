@@ -82,6 +82,7 @@ class Zygote:
         self._replied = threading.Semaphore(0)
         self._exits: dict[int, int] = {}
         self._exited = threading.Condition()
+        self.out_of_memory: set[int] = set()
         self._dead = False
         first = self._receive()
         if first is None:
@@ -93,6 +94,11 @@ class Zygote:
     def alive(self) -> bool:
         """Whether environments can still be forked from it."""
         return not self._dead
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Tell the watcher in the prepared process of an environment; does nothing where that process is gone."""
+        with self._lock, contextlib.suppress(OSError):
+            self._send(message)
 
     def fork(self, request: dict[str, Any], control: int, log: int) -> int:
         """Fork an environment that talks over `control` and writes to `log`; return its process id."""
@@ -153,6 +159,8 @@ class Zygote:
                 self._replied.release()
             elif "exit" in message:
                 with self._exited:
+                    if message["out_of_memory"]:
+                        self.out_of_memory.add(message["exit"])
                     self._exits[message["exit"]] = message["status"]
                     self._exited.notify_all()
         with self._exited:

@@ -26,7 +26,7 @@ from greenroom.engine import Engine, FunctionSpec, InvokeResult, LayerCode, isol
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:f"
 
-limited = pytest.mark.skipif(isolation().limits == "none", reason="this process may not make control groups")
+grouped = pytest.mark.skipif(isolation().limits == "watcher", reason="this process may not make control groups")
 jailed = pytest.mark.skipif(not isolation().namespaces, reason="name spaces need root on Linux")
 
 
@@ -74,9 +74,15 @@ class Lab:
         )
 
 
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(tmp_path_factory.mktemp("engine"), environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+@pytest.fixture(
+    scope="module", params=[pytest.param(True, marks=grouped, id="groups"), pytest.param(False, id="watcher")]
+)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(
+        tmp_path_factory.mktemp("engine"),
+        environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+        control_groups=request.param,
+    )
     yield lab
     lab.engine.close()
 
@@ -246,7 +252,6 @@ def test_the_remaining_time_counts_down_from_the_timeout(lab: Lab) -> None:
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
 
 
-@limited
 def test_memory_over_the_ceiling_kills_the_environment(lab: Lab) -> None:
     source = """
     def handler(event, context):
@@ -262,7 +267,6 @@ def test_memory_over_the_ceiling_kills_the_environment(lab: Lab) -> None:
     assert answer(lab.run(source, memory_mb=1024)) is None
 
 
-@limited
 def test_max_memory_used_is_the_environments_peak_since_it_started(lab: Lab) -> None:
     source = """
     def handler(event, context):
@@ -276,7 +280,6 @@ def test_max_memory_used_is_the_environments_peak_since_it_started(lab: Lab) -> 
     assert lab.run(source, False).max_memory_used_mb >= 100
 
 
-@limited
 @pytest.mark.parametrize("memory_mb", [128, 256, 512, 1024])
 def test_the_cpu_is_shared_out_in_proportion_to_memory(lab: Lab, memory_mb: int) -> None:
     source = """
@@ -292,7 +295,6 @@ def test_the_cpu_is_shared_out_in_proportion_to_memory(lab: Lab, memory_mb: int)
     assert slowdown == pytest.approx(1_769 / memory_mb, rel=0.15)
 
 
-@limited
 def test_the_init_phase_has_all_of_the_cpu(lab: Lab) -> None:
     source = """
     import time

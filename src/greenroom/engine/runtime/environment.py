@@ -90,6 +90,8 @@ def run(request: dict[str, Any], control: int) -> None:
     sys.path[:] = [task_root, *layers, *runtime]
     sys.argv[:] = [""]
     sys.path_importer_cache.clear()
+    # In Lambda the code can't be written to; where there are no name spaces it must not be either.
+    sys.dont_write_bytecode = True
     os.chdir(task_root)
     sys.modules.pop("environment", None)
     # Imported here and not before: it reads the log format and level from the environment once.

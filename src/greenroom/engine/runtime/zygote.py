@@ -191,6 +191,7 @@ def main() -> None:
     if jailed:
         enter_root(config)
     import environment  # noqa: F401
+    from watcher import Watcher
 
     for name in config["preload"]:
         __import__(name)
@@ -202,9 +203,10 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     children: dict[int, str] = {}
+    watcher = Watcher()
     send(channel, {"ready": os.getpid()})
     while True:
-        readable, _, _ = select.select([channel.fileno(), wake_read], [], [])
+        readable, _, _ = select.select([channel.fileno(), wake_read], [], [], watcher.tick())
         if wake_read in readable:
             os.read(wake_read, 4096)
             while children:
@@ -212,12 +214,23 @@ def main() -> None:
                 if pid == 0:
                     break
                 children.pop(pid, None)
-                send(channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status)})
+                killed = watcher.forget(pid)
+                send(channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status), "out_of_memory": killed})
         if channel.fileno() in readable:
             received = receive(channel)
             if received is None:
                 break
-            request, (control, log) = received
+            request, descriptors = received
+            if "watch" in request:
+                watcher.add(request["watch"], request["limit_bytes"])
+                continue
+            if "limit" in request:
+                watcher.limit_cpu(request["limit"], request["share_us"])
+                continue
+            if "freeze" in request:
+                watcher.freeze(request["freeze"], request["frozen"])
+                continue
+            control, log = descriptors
             ours = [channel.fileno(), wake_read, wake_write, *([freezer] if freezer >= 0 else [])]
             pid = fork_environment(request, control, log, jailed, ours)
             children[pid] = request["group"]

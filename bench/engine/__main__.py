@@ -1,0 +1,226 @@
+"""The Lambda engine: does a memory size mean what it says, and what does an invocation cost beside the handler?
+
+    python -m bench.engine [--json]
+
+* CPU-bound handlers: wall time over CPU time at each size, beside 1769 / MemorySize.
+* 1,000,000 chained SHA-256 hashes at each size, as a ratio to 1769 MB, beside the ratios published for AWS.
+* Warm invocations of an empty handler and cold starts, p50 and p99.
+* Warm invocations through boto3, beside plain ministack of the same version in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import hashlib
+import io
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import boto3
+from botocore.config import Config
+
+from greenroom.embedded import EmbeddedAws
+from greenroom.engine import Engine, FunctionSpec, isolation
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+SIZES_MB = (128, 192, 256, 512, 1024, 1769)
+
+PUBLISHED_MS = {128: 5122.5, 256: 2604.0, 512: 1288.4, 1024: 623.2, 1769: 383.1}
+"""1,000,000 chained SHA-256 hashes on AWS Lambda: Python 3.14, x86_64, warm, November 2025."""
+
+SPIN = """
+import time
+def handler(event, context):
+    begin, until = time.perf_counter(), time.process_time() + 0.25
+    while time.process_time() < until:
+        pass
+    return (time.perf_counter() - begin) / 0.25
+"""
+
+HASHES = """
+import hashlib
+def handler(event, context):
+    digest, sha256 = b"", hashlib.sha256
+    for _ in range(event):
+        digest = sha256(digest).digest()
+"""
+
+EMPTY = "def handler(event, context): return None"
+WITH_SDK = "import boto3\ndef handler(event, context): return None"
+
+
+def zipped(source: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("app.py"), source)
+    return buffer.getvalue()
+
+
+def invoke(engine: Engine, source: str, memory_mb: int, event: Any = None, mark: str = "") -> Any:
+    """Run a handler once; `mark` makes it another function, which starts cold."""
+    code = zipped(f"{source}\n# {mark}")
+    spec = FunctionSpec(
+        arn="arn:aws:lambda:us-east-1:000000000000:function:bench",
+        name="bench",
+        version="1",
+        runtime=RUNTIME,
+        handler="app.handler",
+        memory_mb=memory_mb,
+        timeout_s=60,
+        code_sha256=base64.b64encode(hashlib.sha256(code).digest()).decode(),
+        revision=str(memory_mb),
+        log_group="/aws/lambda/bench",
+    )
+    result = engine.invoke(
+        spec,
+        json.dumps(event).encode(),
+        invoked_function_arn=spec.arn,
+        request_id=str(uuid4()),
+        code=lambda: code,
+    )
+    if result.function_error:
+        raise SystemExit(f"the handler failed: {result.payload.decode()}")
+    return result
+
+
+def timed_ms(call: Callable[[int], Any], runs: int) -> dict[str, float]:
+    """p50 and p99 of a call, in milliseconds."""
+    found = []
+    for number in range(runs):
+        begin = time.perf_counter()
+        call(number)
+        found.append((time.perf_counter() - begin) * 1_000)
+    found.sort()
+    return {"p50": statistics.median(found), "p99": found[int(len(found) * 0.99)]}
+
+
+def cpu_share(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
+    """Wall time over CPU time at each size, and what it should be."""
+    found = {}
+    for memory_mb in SIZES_MB:
+        ratios = [json.loads(invoke(engine, SPIN, memory_mb).payload) for _ in range(runs)]
+        expected = 1_769 / memory_mb
+        ratio = statistics.median(ratios)
+        found[memory_mb] = {"ratio": ratio, "expected": expected, "off": ratio / expected - 1}
+    return found
+
+
+def hash_curve(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
+    """Duration of the hash loop at each size over that at 1769 MB, and the same of the published figures."""
+    times = {}
+    for memory_mb in PUBLISHED_MS:
+        durations = [invoke(engine, HASHES, memory_mb, 1_000_000).duration_ms for _ in range(runs + 1)]
+        times[memory_mb] = statistics.median(durations[1:])
+    base, published = times[1769], PUBLISHED_MS[1769]
+    return {
+        memory_mb: {
+            "ms": times[memory_mb],
+            "ratio": times[memory_mb] / base,
+            "aws": PUBLISHED_MS[memory_mb] / published,
+            "off": times[memory_mb] / base / (PUBLISHED_MS[memory_mb] / published) - 1,
+        }
+        for memory_mb in times
+    }
+
+
+def through_boto3(endpoint_url: str, key: str, secret: str, runs: int) -> dict[str, float]:
+    """Warm invocations of an empty handler through boto3."""
+    session = boto3.Session(key, secret, region_name="us-east-1")
+    config = Config(retries={"total_max_attempts": 1})
+    client = session.client("lambda", endpoint_url=endpoint_url, config=config)
+    role = "arn:aws:iam::000000000000:role/bench"
+    iam = session.client("iam", endpoint_url=endpoint_url)
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    iam.create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
+    client.create_function(
+        FunctionName="bench",
+        Runtime=RUNTIME,
+        Handler="app.handler",
+        Role=role,
+        Code={"ZipFile": zipped(EMPTY)},
+        MemorySize=1769,
+    )
+    client.get_waiter("function_active_v2").wait(FunctionName="bench")
+    for _ in range(5):
+        client.invoke(FunctionName="bench")["Payload"].read()
+    return timed_ms(lambda _: client.invoke(FunctionName="bench")["Payload"].read(), runs)
+
+
+def plain_ministack(runs: int) -> dict[str, float]:
+    """The same through ministack with its own executor."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = {
+        **os.environ,
+        "GATEWAY_PORT": str(port),
+        "BIND_HOST": "127.0.0.1",
+        "IOT_MTLS_ENABLED": "0",
+        "SFTP_ENABLED": "0",
+        "LOG_LEVEL": "WARNING",
+    }
+    process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            time.sleep(0.1)
+        return through_boto3(f"http://127.0.0.1:{port}", "test", "test", runs)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def main() -> int:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=30, help="runs of each CPU-bound handler (default 30)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse_args()
+    found: dict[str, Any] = {"isolation": isolation().describe()}
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(Path(folder, "engine"))
+        try:
+            found["cpu share"] = cpu_share(engine, options.runs)
+            found["hash loop"] = hash_curve(engine, max(1, options.runs // 6))
+            invoke(engine, EMPTY, 1769)
+            found["warm, engine alone (ms)"] = timed_ms(lambda _: invoke(engine, EMPTY, 1769), 1_000)
+            found["cold, empty handler (ms)"] = timed_ms(lambda n: invoke(engine, EMPTY, 1769, mark=f"cold {n}"), 50)
+            invoke(engine, WITH_SDK, 1769)
+            found["cold, imports boto3 (ms)"] = timed_ms(lambda n: invoke(engine, WITH_SDK, 1769, mark=f"s {n}"), 50)
+        finally:
+            engine.close()
+        command = [sys.executable, "-c", "import boto3"]
+        found["python -c 'import boto3' (ms)"] = timed_ms(lambda _: subprocess.run(command, check=True), 10)
+        with EmbeddedAws.start(Path(folder, "aws"), port=0) as aws:
+            keys = aws.access_key_id, aws.secret_access_key
+            found["warm, through boto3 (ms)"] = through_boto3(aws.endpoint_url, *keys, 500)
+        found["warm, through boto3, plain ministack (ms)"] = plain_ministack(500)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    print(found.pop("isolation"))
+    for name, values in found.items():
+        print(f"\n{name}")
+        for key, value in values.items():
+            shown = "  ".join(f"{k} {v:.3f}" for k, v in value.items()) if isinstance(value, dict) else f"{value:.3f}"
+            print(f"  {key:>6}  {shown}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
