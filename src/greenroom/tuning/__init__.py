@@ -10,6 +10,7 @@ without a service and runs inside a small Lambda package.
     adaptive      where the next invocations are worth most, and when to stop
     planning      what to measure next, fixed or adaptive, in batches that one executor can do
     decision      passed or failed, at which power value, and why
+    compare       the release beside the live one
     plot          all of that drawn, as text, as SVG and as data
 
 The state machine's loop is plan -> Map(execute) -> assess; its end is `analyze`.
@@ -17,6 +18,7 @@ The state machine's loop is plan -> Map(execute) -> assess; its end is `analyze`
 
 from __future__ import annotations
 
+from greenroom.tuning.compare import Comparison, compare
 from greenroom.tuning.decision import Decision, analyze
 from greenroom.tuning.measurements import ErrorKind, Measurement, error_of
 from greenroom.tuning.planning import (
@@ -39,6 +41,7 @@ from greenroom.tuning.strategies import Constraints, Strategy
 __all__ = [
     "Batch",
     "Chart",
+    "Comparison",
     "Constraints",
     "Decision",
     "ErrorKind",
@@ -51,6 +54,7 @@ __all__ = [
     "analyze",
     "case_of",
     "chart",
+    "compare",
     "ends_batch",
     "error_of",
     "longest_wait_s",
