@@ -222,7 +222,8 @@ def analyze(
             evidence = weigh(
                 power_values, measured, objective, prices, ephemeral_storage_mb=ephemeral_storage_mb, seed=seed
             )
-        if evidence is None:
+        # A size below one that failed may have passed by luck; the model leaves it out, and then says nothing of it.
+        if evidence is None or not {r.memory_mb for r in usable} & set(evidence.sizes_mb):
             choice = choose(_candidates(usable, objective), tolerance)
         else:
             choice = choose_by_model(evidence, {r.memory_mb for r in usable}, objective, prices, tolerance)

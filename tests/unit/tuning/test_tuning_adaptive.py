@@ -228,6 +228,12 @@ def test_a_case_that_was_not_measured_at_a_size_is_filled_in_from_its_ratio_else
     assert means.of_size[128].value == pytest.approx(550)
 
 
+def test_a_size_that_passed_below_one_that_failed_is_still_decided_on() -> None:
+    passed = [measurement(128, 100.0, index=i) for i in range(3)]
+    decision = decide(adaptive(measurements=(*passed, measurement(10_240, error="out_of_memory"))))
+    assert decision.chosen_memory_mb == 128
+
+
 def test_cold_invocations_do_not_count_beside_warm_ones() -> None:
     cold: list[Measurement] = [measurement(512, 9000.0, cold_start=True)]
     warm = [measurement(size, waiting(size), index=i) for size in (128, 512) for i in (1, 2, 3)]
