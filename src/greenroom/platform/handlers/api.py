@@ -6,16 +6,15 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
-from aws_lambda_powertools.event_handler.middlewares import NextMiddleware
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path, Query
+from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
@@ -89,22 +88,7 @@ def _error(status: HTTPStatus, code: str, message: str, hint: str = "") -> Respo
     return _json({"error": {"code": code, "message": message, "hint": hint}}, status)
 
 
-def _require_token(app: APIGatewayHttpResolver, next_middleware: NextMiddleware) -> Response[Any]:
-    if app.current_event.path not in OPEN:
-        header = app.current_event.headers.get("authorization") or ""
-        given = hashlib.sha256(header.removeprefix("Bearer ").encode()).hexdigest()
-        if not hmac.compare_digest(given, services().settings["TOKEN_SHA256"]):
-            return _error(
-                HTTPStatus.UNAUTHORIZED,
-                "unauthorized",
-                "the token is missing or wrong",
-                "Send 'Authorization: Bearer <token>'; `greenroom env` prints the token of a local platform.",
-            )
-    return next_middleware(app)
-
-
 app = APIGatewayHttpResolver(enable_validation=True)
-app.use(middlewares=[_require_token])
 
 
 @app.exception_handler(NotFound)
@@ -138,6 +122,11 @@ def _invalid(error: RequestValidationError) -> Response[str]:
 @app.exception_handler(ServiceError)
 def _service_error(error: ServiceError) -> Response[str]:
     return _error(HTTPStatus(error.status_code), "request_failed", str(error.msg))
+
+
+@app.exception_handler([UnicodeDecodeError, RecursionError])
+def _unreadable(_: Exception) -> Response[str]:
+    return _error(HTTPStatus.BAD_REQUEST, "unreadable_body", "the body is not JSON in UTF-8", "Send a JSON object.")
 
 
 @app.not_found
@@ -292,4 +281,30 @@ def get_openapi() -> Response[str]:
     return _json(json.loads(document))
 
 
-handler: Callable[[dict[str, Any], Any], dict[str, Any]] = app.resolve
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Answer a request, if it may be answered: the token is looked at before anything else of it is."""
+    request = APIGatewayProxyEventV2(event)
+    if request.path not in OPEN and not _is_token(request.headers.get("authorization") or ""):
+        return _UNAUTHORIZED
+    answer: dict[str, Any] = app.resolve(event, context)
+    return answer
+
+
+def _is_token(authorization: str) -> bool:
+    given = hashlib.sha256(authorization.removeprefix("Bearer ").encode()).hexdigest()
+    return hmac.compare_digest(given, services().settings["TOKEN_SHA256"])
+
+
+_UNAUTHORIZED = {
+    "statusCode": HTTPStatus.UNAUTHORIZED.value,
+    "headers": {"Content-Type": "application/json", "Cache-Control": "no-store"},
+    "body": json.dumps(
+        {
+            "error": {
+                "code": "unauthorized",
+                "message": "the token is missing or wrong",
+                "hint": "Send 'Authorization: Bearer <token>'; `greenroom env` prints the token of a local platform.",
+            }
+        }
+    ),
+}
