@@ -25,6 +25,9 @@ CHANGING = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 invocation_id: ContextVar[list[str] | None] = ContextVar("invocation_id", default=None)
 """Where the seam leaves the id of the invocation that a request led to."""
 
+wants_log: ContextVar[bool] = ContextVar("wants_log", default=False)
+"""Whether a request asks for the end of an invocation's log, as whoever reads its times does."""
+
 may_be_unsigned: ContextVar[bool] = ContextVar("may_be_unsigned", default=True)
 """Whether the request at hand may come without a signature; what is no request at all may."""
 
@@ -56,6 +59,7 @@ class Gateway:
         if scope["method"] in CHANGING:
             changes += 1
         may_be_unsigned.set(_may_be_unsigned(scope))
+        wants_log.set((b"x-amz-log-type", b"Tail") in scope["headers"])
         seen: list[str] = []
         invocation_id.set(seen)
 

@@ -52,6 +52,7 @@ def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) 
         code=lambda: func.get("code_zip") or b"",
         layers=layers,
         credentials=lambda: execution_credentials(config),
+        measured=gateway.wants_log.get(),
     )
     if result.throttled:
         throttled: dict[str, Any] = lambda_svc._throttle_response(

@@ -26,9 +26,14 @@ V1_ROOT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu", "memory", "freezer")
 
 
-def quota_us(memory_mb: int) -> int:
-    """CPU time in microseconds that a memory size has in each period of 20 ms."""
-    return max(MIN_QUOTA_US, round(PERIOD_US * memory_mb / MB_PER_VCPU))
+def vcpus(memory_mb: int) -> float:
+    """The share of CPU that a memory size deserves: 5.79 at the largest, 10,240 MB."""
+    return memory_mb / MB_PER_VCPU
+
+
+def quota_us(memory_mb: int, cpus: float) -> int:
+    """CPU time in microseconds that a memory size has in each period of 20 ms, on a machine with so many CPUs."""
+    return max(MIN_QUOTA_US, round(PERIOD_US * min(vcpus(memory_mb), cpus)))
 
 
 @dataclass(frozen=True)
@@ -37,17 +42,17 @@ class Isolation:
 
     limits: Literal["cgroup v1", "cgroup v2", "watcher"]
     namespaces: bool
-    cpus: int
+    cpus: float
 
     def describe(self) -> str:
         """One sentence for people."""
         files = "files in name spaces" if self.namespaces else "files not kept apart"
         if self.limits == "watcher":
             return (
-                f"CPU by stopping processes on a 20 ms grid, memory by looking, {files}, {self.cpus} CPUs: "
+                f"CPU by stopping processes on a 20 ms grid, memory by looking, {files}, {self.cpus:g} CPUs: "
                 "less exact than control groups, which need root on Linux"
             )
-        return f"CPU and memory by {self.limits}, {files}, {self.cpus} CPUs"
+        return f"CPU and memory by {self.limits}, {files}, {self.cpus:g} CPUs"
 
 
 class Group(Protocol):
@@ -66,6 +71,9 @@ class Group(Protocol):
 
     def freeze(self, frozen: bool) -> None:
         """Make all processes stand still, or go on."""
+
+    def throttled(self) -> int:
+        """How often the group has used up its share before the period was over."""
 
     def out_of_memory(self) -> bool:
         """Whether the kernel has killed a process of the group for its memory."""
@@ -107,6 +115,9 @@ class V1Group:
     def freeze(self, frozen: bool) -> None:
         self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
 
+    def throttled(self) -> int:
+        return _throttled(self._folders["cpu"])
+
     def out_of_memory(self) -> bool:
         text = (self._folders["memory"] / "memory.oom_control").read_text()
         return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
@@ -146,6 +157,9 @@ class V2Group:
 
     def freeze(self, frozen: bool) -> None:
         self._write("cgroup.freeze", int(frozen))
+
+    def throttled(self) -> int:
+        return _throttled(self._folder)
 
     def out_of_memory(self) -> bool:
         text = (self._folder / "memory.events").read_text()
@@ -194,7 +208,7 @@ def remove_leftovers() -> None:
 @cache
 def isolation() -> Isolation:
     """Find out, by trying, what this machine allows."""
-    cpus = os.cpu_count() or 1
+    cpus = usable_cpus()
     namespaces = hasattr(os, "geteuid") and os.geteuid() == 0 and Path("/proc/self/ns/mnt").exists()
     for limits, kind in (("cgroup v1", V1Group), ("cgroup v2", V2Group)):
         try:
@@ -211,6 +225,31 @@ def isolation() -> Isolation:
             group.remove()
         return Isolation("cgroup v1" if limits == "cgroup v1" else "cgroup v2", namespaces, cpus)
     return Isolation("watcher", namespaces, cpus)
+
+
+def usable_cpus() -> float:
+    """How many CPUs this process, and what it starts, may use: less than the machine has where somebody limits it."""
+    cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    # In a container these are its own limits; on the machine itself there are none.
+    for read in (_v2_limit, _v1_limit):
+        with contextlib.suppress(OSError, ValueError, IndexError):
+            cpus = min(cpus, read())
+    return cpus
+
+
+def _v2_limit() -> float:
+    quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+    return int(quota) / int(period)
+
+
+def _v1_limit() -> float:
+    quota, period = (int((V1_ROOT / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
+    return quota / period if quota > 0 else float("inf")
+
+
+def _throttled(folder: Path) -> int:
+    lines = (folder / "cpu.stat").read_text().splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("nr_throttled ")), 0)
 
 
 @cache

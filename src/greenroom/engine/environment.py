@@ -14,13 +14,14 @@ import socket
 import struct
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 from uuid import uuid4
 
-from greenroom.engine.cgroup import PERIOD_US, Group, isolation, new_group, quota_us
+from greenroom.engine import quiet
+from greenroom.engine.cgroup import Group, isolation, new_group, quota_us, vcpus
 from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
 from greenroom.engine.zygote import Zygote
@@ -51,12 +52,16 @@ Ending = Literal["result", "error", "init_error", "timeout", "exit"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How init or an invocation came out of an environment, and how long that took."""
+    """How init or an invocation came out of an environment, and how long that took.
+
+    `disturbed_ms` is for how long a measured invocation was kept from running by others, if that is worth a word.
+    """
 
     ending: Ending
     payload: bytes = b""
     duration_ms: float = 0.0
     error_type: str | None = None
+    disturbed_ms: float | None = None
 
 
 class Environment:
@@ -119,12 +124,15 @@ class Environment:
         """Wait for the end of the init phase, which has all of the CPU. "result" means that it went well."""
         outcome = self._wait(self._begin, timeout_s)
         if outcome.ending == "result":
-            # More than the machine has can't be given: the machine is the limit then.
-            self._group.limit_cpu(min(quota_us(self.spec.memory_mb), isolation().cpus * PERIOD_US))
+            self._group.limit_cpu(quota_us(self.spec.memory_mb, isolation().cpus))
         return outcome
 
-    def invoke(self, payload: bytes, header: Mapping[str, Any], timeout_s: float) -> Outcome:
-        """Run one invocation. Anything else than "result" and "error" means that the environment is gone."""
+    def invoke(self, payload: bytes, header: Mapping[str, Any], timeout_s: float, *, measured: bool = False) -> Outcome:
+        """Run one invocation, and look at what disturbs it if it is measured.
+
+        Anything else than "result" and "error" means that the environment is gone.
+        """
+        before = quiet.usage(self.pid, self._group.throttled()) if measured else None
         self._group.freeze(False)
         head = json.dumps(header).encode()
         begin = time.perf_counter()
@@ -133,6 +141,9 @@ class Environment:
         except OSError:
             return self._ended(begin)
         outcome = self._wait(begin, timeout_s)
+        if before is not None and (after := quiet.usage(self.pid, self._group.throttled())) is not None:
+            taken_ms = quiet.taken_ms(before, after, outcome.duration_ms, vcpus(self.spec.memory_mb), isolation().cpus)
+            outcome = replace(outcome, disturbed_ms=taken_ms)
         if outcome.ending in ("result", "error"):
             self._wait(begin, timeout_s)  # until the runtime asks for the next invocation
             if len(outcome.payload) > MAX_RESPONSE_BYTES:
@@ -246,4 +257,4 @@ def _too_large(outcome: Outcome) -> Outcome:
         f"({MAX_RESPONSE_BYTES} bytes)."
     )
     body = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
-    return Outcome("error", json.dumps(body).encode(), outcome.duration_ms, "Function.ResponseSizeTooLarge")
+    return replace(outcome, ending="error", payload=json.dumps(body).encode(), error_type=body["errorType"])

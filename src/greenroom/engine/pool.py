@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Literal
@@ -17,6 +17,7 @@ from greenroom.engine import cgroup, interpreters
 from greenroom.engine.code import CodeStore, brings_own_sdk, imports_sdk
 from greenroom.engine.environment import Environment, Outcome
 from greenroom.engine.interpreters import Interpreter
+from greenroom.engine.quiet import Cores
 from greenroom.engine.report import PlatformLog, Report, billed_ms, timeout_message
 from greenroom.engine.spec import FunctionSpec, InvokeResult, LayerCode, LogEvent
 from greenroom.engine.zygote import Layout, Zygote
@@ -25,6 +26,9 @@ IDLE_S = 600.0
 """How long an environment stands still before it is ended. AWS does not say how long it waits."""
 
 REAP_EVERY_S = 5.0
+
+CORES_WAIT_S = 4.0
+"""How long a measured invocation waits for cores of its own before it is throttled: its caller tries again."""
 
 Key = tuple[str, str, str, str]
 
@@ -54,6 +58,7 @@ class Engine:
         self._environment = dict(environment or {})
         self._idle_s = idle_s
         self._slots = threading.BoundedSemaphore(max_concurrency)
+        self._cores = Cores(cgroup.isolation().cpus)
         self._lock = threading.Lock()
         self._idle: dict[Key, list[Environment]] = {}
         self._busy: set[Environment] = set()
@@ -81,19 +86,36 @@ class Engine:
         credentials: Callable[[], Mapping[str, str]] = dict,
         client_context: str | None = None,
         trace_id: str | None = None,
+        measured: bool = False,
     ) -> InvokeResult:
         """Run one invocation and wait for its end.
 
-        `code`, `layers` and `credentials` are asked for only when a new environment needs them. What the function does
-        wrong is in the result; an exception means that the engine itself could not run it.
+        `code`, `layers` and `credentials` are asked for only when a new environment needs them. What is `measured` has
+        its cores to itself, as far as other measured invocations go, and its report says if it was disturbed. What the
+        function does wrong is in the result; an exception means that the engine itself could not run it.
         """
+        throttled = InvokeResult(b"", throttled=True, executed_version=spec.version)
         if self._closed.is_set() or not self._slots.acquire(blocking=False):
-            return InvokeResult(b"", throttled=True, executed_version=spec.version)
+            return throttled
+        cores = self._cores.needed(cgroup.vcpus(spec.memory_mb)) if measured else 0
         try:
+            if cores and not self._cores.take(cores, CORES_WAIT_S):
+                cores = 0
+                return throttled
             return self._invoke(
-                spec, payload, invoked_function_arn, request_id, code, layers, credentials, client_context, trace_id
+                spec,
+                payload,
+                invoked_function_arn,
+                request_id,
+                code,
+                layers,
+                credentials,
+                client_context,
+                trace_id,
+                measured,
             )
         finally:
+            self._cores.give_back(cores)
             self._slots.release()
 
     def close(self) -> None:
@@ -120,6 +142,7 @@ class Engine:
         credentials: Callable[[], Mapping[str, str]],
         client_context: str | None,
         trace_id: str | None,
+        measured: bool,
     ) -> InvokeResult:
         log = PlatformLog(spec)
         events: list[LogEvent] = []
@@ -158,7 +181,7 @@ class Engine:
                 "client_context": client_context,
                 "trace_id": trace_id,
             }
-            outcome = environment.invoke(payload, header, left_s)
+            outcome = environment.invoke(payload, header, left_s, measured=measured)
         else:
             outcome = init
         events += environment.take_log()
@@ -181,6 +204,7 @@ class Engine:
             billed_duration_ms=report.billed_duration_ms,
             init_duration_ms=report.init_duration_ms,
             max_memory_used_mb=report.max_memory_used_mb,
+            disturbed_ms=report.disturbed_ms,
             cold_start=init is not None,
             executed_version=spec.version,
         )
@@ -316,8 +340,18 @@ def _result(
         init_duration_ms=init_ms,
         status=status,
         error_type=error_type,
+        disturbed_ms=outcome.disturbed_ms,
+        differs="; ".join(_differences(spec, cgroup.isolation().cpus)) or None,
     )
     return payload, report
+
+
+def _differences(spec: FunctionSpec, cpus: float) -> Iterator[str]:
+    """What a function does not have here as it would have it on Lambda."""
+    if cgroup.vcpus(spec.memory_mb) > cpus:
+        yield f"{cpus:g} of {cgroup.vcpus(spec.memory_mb):.2f} vCPU, the size is not representable here"
+    if (runs_on := _interpreter(spec).runtime) != spec.runtime:
+        yield f"runs on {runs_on} instead of {spec.runtime}"
 
 
 def _error(error_type: str, message: str) -> bytes:

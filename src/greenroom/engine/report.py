@@ -26,7 +26,11 @@ def billed_ms(duration_ms: float, init_duration_ms: float | None) -> int:
 
 @dataclass(frozen=True)
 class Report:
-    """What REPORT says of one invocation; `status` and `error_type` only where it did not succeed."""
+    """What REPORT says of one invocation; `status` and `error_type` only where it did not succeed.
+
+    The last two are the engine's own, and only there when there is something to say: for how long a measured invocation
+    was kept from running, and what was not as Lambda would have had it.
+    """
 
     duration_ms: float
     billed_duration_ms: int
@@ -34,6 +38,8 @@ class Report:
     init_duration_ms: float | None = None
     status: str | None = None
     error_type: str | None = None
+    disturbed_ms: float | None = None
+    differs: str | None = None
 
 
 class PlatformLog:
@@ -78,9 +84,13 @@ class PlatformLog:
             }
             if report.init_duration_ms is not None:
                 metrics["initDurationMs"] = round(report.init_duration_ms, 3)
+            if report.disturbed_ms is not None:
+                metrics["disturbedMs"] = round(report.disturbed_ms, 3)
             body: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": report.status or "success"}
             if report.error_type:
                 body["errorType"] = report.error_type
+            if report.differs:
+                body["differsFromLambda"] = report.differs
             return _record("platform.report", body)
         fields = [
             f"REPORT RequestId: {request_id}",
@@ -95,6 +105,10 @@ class PlatformLog:
             fields.append(f"Status: {report.status}")
         if report.error_type:
             fields.append(f"Error Type: {report.error_type}")
+        if report.disturbed_ms is not None:
+            fields.append(f"Disturbed: {report.disturbed_ms:.2f} ms")
+        if report.differs:
+            fields.append(f"Differs From Lambda: {report.differs}")
         return "\t".join(fields) + "\t"
 
     def warning(self, text: str) -> str:

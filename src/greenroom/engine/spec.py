@@ -58,7 +58,8 @@ class InvokeResult:
     """What became of an invocation.
 
     `payload` is the answer, or the error's JSON if `function_error` is set; `log_events` are all lines from START (on a
-    cold start INIT_START) to REPORT; `throttled` means that nothing ran.
+    cold start INIT_START) to REPORT; `throttled` means that nothing ran; `disturbed_ms` is for how long a measured
+    invocation was kept from running, if that is worth a word.
     """
 
     payload: bytes
@@ -70,6 +71,7 @@ class InvokeResult:
     billed_duration_ms: int = 0
     init_duration_ms: float | None = None
     max_memory_used_mb: int = 0
+    disturbed_ms: float | None = None
     cold_start: bool = False
     executed_version: str = ""
 

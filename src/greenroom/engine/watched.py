@@ -33,6 +33,10 @@ class WatchedGroup:
         """Make the environment stand still, or go on."""
         self._zygote.tell({"freeze": self._pid, "frozen": frozen})
 
+    def throttled(self) -> int:
+        """Nobody counts: a process that is stopped does not wait for CPU."""
+        return 0
+
     def out_of_memory(self) -> bool:
         """Whether the watcher has killed it for its memory."""
         return self._pid in self._zygote.out_of_memory

@@ -227,6 +227,8 @@ def _measure(services: Services, invoker: LambdaClient, release: Release, memory
         "init_duration_ms": report.init_duration_ms,
         "max_memory_used_mb": report.max_memory_used_mb,
         "cold_start": report.cold_start,
+        "disturbed_ms": report.disturbed_ms,
+        "differs": report.differs,
         "request_id": request_id,
         "version": version,
     }

@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from operator import mul
 
-from greenroom.tuning.measurements import TOO_SMALL, Measurement
+from greenroom.tuning.measurements import TOO_SMALL, Measurement, timed
 from greenroom.tuning.model import Posterior, posterior
 from greenroom.tuning.prices import Prices
 from greenroom.tuning.statistics import Means, comparable_means
@@ -105,12 +105,12 @@ def weigh(
     sizes = remaining_sizes(sizes_mb, measurements)
     passed = [m for m in measurements if m.error is None and m.memory_mb in sizes]
     # A size that has only been started cold so far would look slow beside others.
-    timed = [m for m in passed if not m.cold_start] or passed
-    if not timed:
+    counted = timed([m for m in passed if not m.cold_start] or passed)
+    if not counted:
         return None
     cells: dict[int, dict[str, list[float]]] = {}
     warm: dict[int, int] = {}
-    for m in timed:
+    for m in counted:
         value = m.billed_duration_ms if objective.strategy == "cost" else m.duration_ms
         cells.setdefault(m.memory_mb, {}).setdefault(m.case, []).append(value)
         warm[m.memory_mb] = warm.get(m.memory_mb, 0) + 1

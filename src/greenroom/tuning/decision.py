@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from greenroom.tuning.adaptive import Evidence, weigh
-from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement
+from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement, timed
 from greenroom.tuning.planning import Search
 from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
 from greenroom.tuning.statistics import PowerValueStatistics, summarize
@@ -40,12 +40,16 @@ PowerValueStatus = Literal["ok", "excluded", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class PowerValueResult:
-    """A power value with its statistics and whether it may be chosen; `reason` says why not."""
+    """A power value with its statistics and whether it may be chosen; `reason` says why not.
+
+    `differs` is what was not as on Lambda when it was measured.
+    """
 
     statistics: PowerValueStatistics
     status: PowerValueStatus
     reason: str | None = None
     version: str | None = None
+    differs: str | None = None
 
     @property
     def memory_mb(self) -> int:
@@ -57,6 +61,7 @@ class PowerValueResult:
             "version": self.version,
             "status": self.status,
             "reason": self.reason,
+            "differs": self.differs,
         }
 
 
@@ -198,7 +203,8 @@ def analyze(
         at_value = [m for m in measured if m.memory_mb == memory_mb]
         statistics = summarize(memory_mb, at_value, prices, ephemeral_storage_mb)
         status, reason = _status(statistics, at_value, required, limits)
-        results.append(PowerValueResult(statistics, status, reason, versions.get(memory_mb)))
+        differs = next((m.differs for m in at_value if m.differs), None)
+        results.append(PowerValueResult(statistics, status, reason, versions.get(memory_mb), differs))
 
     test_cost_usd = (
         math.fsum(
@@ -228,7 +234,7 @@ def analyze(
         else:
             choice = choose_by_model(evidence, {r.memory_mb for r in usable}, objective, prices, tolerance)
         chosen_mb, reason = choice.chosen.memory_mb, None
-        sentence = _sentence(choice, results, strategy, tolerance)
+        sentence = _sentence(choice, results, strategy, tolerance) + _unlike_lambda(usable)
     return Decision(
         passed=passed,
         reason=reason,
@@ -398,8 +404,7 @@ def _status(
     missing = [case for case in cases if case not in passed]
     if missing:
         return "excluded", f"was not measured with {len(missing)} of {len(cases)} cases, the first being {missing[0]!r}"
-    timed = sorted(m.duration_ms for m in measured if m.error is None and m.cold_start != statistics.warm)
-    broken = constraints.violation(statistics, timed)
+    broken = constraints.violation(statistics, sorted(m.duration_ms for m in timed(measured)))
     return ("excluded", broken) if broken else ("ok", None)
 
 
@@ -460,6 +465,15 @@ def _sentence(choice: Choice, results: Sequence[PowerValueResult], strategy: Str
         )
     wrong = "under 1 %" if choice.probability_wrong < 0.01 else f"{choice.probability_wrong * 100:.0f} %"
     return f"{why}; the probability that another is better by more than {tolerance * 100:g} % is {wrong}."
+
+
+def _unlike_lambda(results: Sequence[PowerValueResult]) -> str:
+    """What has to be known of a choice that was made on another machine than Lambda's."""
+    at: dict[str, list[str]] = {}
+    for result in results:
+        if result.differs:
+            at.setdefault(result.differs, []).append(f"{result.memory_mb}")
+    return "".join(f" Not as on Lambda at {', '.join(sizes)} MB: {differs}." for differs, sizes in at.items())
 
 
 def _relation(value: float, reference: float) -> float:

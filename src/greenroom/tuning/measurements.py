@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -32,7 +32,8 @@ class Measurement:
 
     `index` counts the invocations of a power value from 0 and decides the case (planning.case_of). Times are in
     milliseconds, memory in MB. `billed_duration_ms` is what Lambda bills (on a cold start the init phase is in it).
-    A measurement without `error` passed its case. `difference` and `log` are kept, bounded, where it did not.
+    A measurement without `error` passed its case. `difference` and `log` are kept, bounded, where it did not. Where the
+    machine kept it from running, `disturbed_ms` is for how long; `differs` is what was not as on Lambda.
     """
 
     memory_mb: int
@@ -50,6 +51,8 @@ class Measurement:
     at: str | None = None
     request_id: str | None = None
     version: str | None = None
+    disturbed_ms: float | None = None
+    differs: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("duration_ms", "billed_duration_ms"):
@@ -61,6 +64,11 @@ class Measurement:
     def counts(self) -> bool:
         """Whether the invocation says something about the algorithm (it was not throttled, nor our own failure)."""
         return self.error not in NOT_MEASURED
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether another try may show more: nothing was measured, or the machine disturbed what passed."""
+        return not self.counts or (self.error is None and self.disturbed_ms is not None)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form (camelCase), as kept in S3 and given by the API; texts are cut to 16 Ki characters."""
@@ -78,9 +86,12 @@ class Measurement:
             "requestId": self.request_id,
             "version": self.version,
         }
-        for key, value in (("errorMessage", self.error_message), ("difference", self.difference), ("log", self.log)):
-            if value is not None:
-                result[key] = value[:_MAX_TEXT]
+        texts = {"errorMessage": self.error_message, "difference": self.difference, "log": self.log}
+        result |= {
+            key: value[:_MAX_TEXT] for key, value in {**texts, "differs": self.differs}.items() if value is not None
+        }
+        if self.disturbed_ms is not None:
+            result["disturbedMs"] = self.disturbed_ms
         return result
 
     @classmethod
@@ -106,11 +117,23 @@ class Measurement:
                 at=_optional_text(document.get("at")),
                 request_id=_optional_text(document.get("requestId")),
                 version=_optional_text(document.get("version")),
+                disturbed_ms=_optional_float(document.get("disturbedMs")),
+                differs=_optional_text(document.get("differs")),
             )
         except KeyError as absent:
             raise ValueError(f"a measurement has no field {absent.args[0]!r}") from None
         except TypeError as wrong:
             raise ValueError(f"a measurement has a field of the wrong type: {wrong}") from None
+
+
+def timed(measurements: Iterable[Measurement]) -> list[Measurement]:
+    """The measurements whose times count: those that passed, warm where a power value has any, and undisturbed where a
+    case has any at it."""
+    passed = [m for m in measurements if m.error is None]
+    warm_at = {m.memory_mb for m in passed if not m.cold_start}
+    ready = [m for m in passed if not m.cold_start or m.memory_mb not in warm_at]
+    quiet_at = {(m.memory_mb, m.case) for m in ready if m.disturbed_ms is None}
+    return [m for m in ready if m.disturbed_ms is None or (m.memory_mb, m.case) not in quiet_at]
 
 
 def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> tuple[ErrorKind, str]:

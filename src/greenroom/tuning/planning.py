@@ -170,12 +170,12 @@ def plan(state: PlanState) -> Plan:
 
 
 def _next_fixed(state: PlanState) -> Plan:
-    """At first everything, then what was throttled or lost, at most three times; no size that was too small."""
+    """At first everything, then at most three times what was throttled, lost or disturbed; nothing that was too small."""
     everything = plan_fixed(state.cases, state.power_values, state.num, state.timeout_s, budget_s=state.budget_s)
     rounds = math.ceil(len(everything) / MAX_BATCHES_A_ROUND) + _RETRY_ROUNDS
     if state.round_number >= rounds:
         return Plan((), f"gave up on what could not be measured in {rounds} rounds")
-    measured = {(m.memory_mb, m.index) for m in state.measurements if m.counts}
+    measured = {(m.memory_mb, m.index) for m in state.measurements if not m.repeatable}
     excluded = {m.memory_mb for m in state.measurements if m.error in TOO_SMALL}
     total = invocations_per_power_value(state.cases, state.num)
     batches = [

@@ -29,7 +29,11 @@ _QUANTITY = re.compile(r"^([0-9]{1,9}(?:\.[0-9]{1,9})?) (?:ms|MB)$")
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a REPORT line says. `status` is None (text form, success), "success", "timeout", "error" or "failure"."""
+    """What a REPORT line says. `status` is None (text form, success), "success", "timeout", "error" or "failure".
+
+    `disturbed_ms` and `differs` are Greenroom's engine's own: for how long the invocation was kept from running by
+    others, and what was not as on Lambda. Lambda itself writes neither.
+    """
 
     request_id: str
     duration_ms: float
@@ -40,6 +44,8 @@ class Report:
     restore_duration_ms: float | None = None
     status: str | None = None
     error_type: str | None = None
+    disturbed_ms: float | None = None
+    differs: str | None = None
 
     @property
     def cold_start(self) -> bool:
@@ -91,9 +97,11 @@ def _from_text(line: str) -> Report | None:
             "maxMemoryUsedMB": quantity("Max Memory Used"),
             "initDurationMs": quantity("Init Duration"),
             "restoreDurationMs": quantity("Restore Duration"),
+            "disturbedMs": quantity("Disturbed"),
         },
         fields.get("Status"),
         fields.get("Error Type"),
+        fields.get("Differs From Lambda"),
     )
 
 
@@ -110,10 +118,11 @@ def _from_json(line: str) -> Report | None:
     request_id = record.get("requestId")
     if not isinstance(request_id, str) or not 0 < len(request_id) <= 64:
         return None
-    return _report(request_id, record["metrics"], record.get("status"), record.get("errorType"))
+    texts = (record.get("status"), record.get("errorType"), record.get("differsFromLambda"))
+    return _report(request_id, record["metrics"], *texts)
 
 
-def _report(request_id: str, metrics: dict[str, Any], status: Any, error_type: Any) -> Report | None:
+def _report(request_id: str, metrics: dict[str, Any], status: Any, error_type: Any, differs: Any) -> Report | None:
     duration_ms = _number(metrics.get("durationMs"))
     billed_ms = _number(metrics.get("billedDurationMs"))
     memory_mb = _number(metrics.get("memorySizeMB"))
@@ -130,6 +139,8 @@ def _report(request_id: str, metrics: dict[str, Any], status: Any, error_type: A
         restore_duration_ms=_number(metrics.get("restoreDurationMs")),
         status=status[:64] if isinstance(status, str) else None,
         error_type=error_type[:128] if isinstance(error_type, str) else None,
+        disturbed_ms=_number(metrics.get("disturbedMs")),
+        differs=differs[:128] if isinstance(differs, str) else None,
     )
 
 

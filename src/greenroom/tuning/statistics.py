@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from greenroom.tuning.measurements import NOT_MEASURED, ErrorKind, Measurement
+from greenroom.tuning.measurements import NOT_MEASURED, ErrorKind, Measurement, timed
 from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
 
 TRIM_SHARE = 0.2
@@ -76,6 +76,8 @@ class PowerValueStatistics:
     warm: bool
     """Whether the figures are those of warm invocations."""
     cold_starts: int
+    disturbed: int
+    """Invocations whose times are left out, or not to be trusted, since the machine had something else to do."""
     errors: Mapping[ErrorKind, int]
     duration: Mean | None = None
     billed: Mean | None = None
@@ -123,6 +125,7 @@ class PowerValueStatistics:
             "headroomMb": self.headroom_mb,
             "costUsdPerMillion": number(self.cost_usd_per_million, 6),
             "coldStarts": self.cold_starts,
+            "disturbed": self.disturbed,
             "errors": sum(self.errors.values()),
             "errorKinds": dict(self.errors),
         }
@@ -320,30 +323,29 @@ def summarize(
     """The statistics of one power value, from the measurements made at it (others are left out)."""
     at_value = [m for m in measurements if m.memory_mb == memory_mb]
     errors: Counter[ErrorKind] = Counter(m.error for m in at_value if m.error is not None)
-    passed = [m for m in at_value if m.error is None]
-    cold = [m for m in passed if m.cold_start]
-    warm = [m for m in passed if not m.cold_start]
-    timed = warm or cold
+    cold = [m for m in at_value if m.error is None and m.cold_start]
+    counted = timed(at_value)
     inits = [m.init_duration_ms for m in at_value if m.init_duration_ms is not None]
     used = [m.max_memory_used_mb for m in at_value if m.max_memory_used_mb is not None and m.error not in NOT_MEASURED]
     general = PowerValueStatistics(
         memory_mb=memory_mb,
-        n=len(timed),
-        warm=bool(warm),
+        n=len(counted),
+        warm=bool(counted) and not counted[0].cold_start,
         cold_starts=sum(m.cold_start for m in at_value),
+        disturbed=sum(m.disturbed_ms is not None for m in at_value),
         errors=errors,
         init_ms=math.fsum(inits) / len(inits) if inits else None,
         cold_duration_ms=math.fsum(m.duration_ms for m in cold) / len(cold) if cold else None,
         max_memory_used_mb=max(used) if used else None,
     )
-    if not timed:
+    if not counted:
         return general
     durations: dict[str, list[float]] = {}
     billed: dict[str, list[float]] = {}
-    for m in timed:
+    for m in counted:
         durations.setdefault(m.case, []).append(m.duration_ms)
         billed.setdefault(m.case, []).append(m.billed_duration_ms)
-    ordered = sorted(m.duration_ms for m in timed)
+    ordered = sorted(m.duration_ms for m in counted)
     billed_mean = mean_over_cases(billed)
     percentiles = {share: percentile_with_interval(ordered, share) for share in PERCENTILES}
     return replace(

@@ -47,7 +47,14 @@ class Lab:
         self.engine = Engine(folder, **options)
 
     def run(
-        self, source: str, event: Any = None, *, layer: bytes | None = None, arn: str = ARN, **spec: Any
+        self,
+        source: str,
+        event: Any = None,
+        *,
+        layer: bytes | None = None,
+        arn: str = ARN,
+        measured: bool = False,
+        **spec: Any,
     ) -> InvokeResult:
         code = zipped(app=source)
         values: dict[str, Any] = {
@@ -71,6 +78,7 @@ class Lab:
             code=lambda: code,
             layers=lambda: [LayerCode("layer", layer)] if layer else [],
             credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
+            measured=measured,
         )
 
 
@@ -440,6 +448,78 @@ def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
     assert records[2]["message"] == "loud enough"
     assert records[3]["record"]["metrics"]["memorySizeMB"] == 512
     assert records[3]["record"]["status"] == "success"
+
+
+# Quiet measurement. It is the engine's own: Lambda says nothing of its neighbours.
+
+SPIN = """
+import time
+def handler(event, context):
+    begin, end = time.monotonic(), time.process_time() + event
+    while time.process_time() < end: pass
+    return [begin, time.monotonic()]
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell who waits for CPU")
+def test_a_measurement_that_others_disturb_says_so_and_only_that(lab: Lab) -> None:
+    burn = "import os\nwhile True: pass"
+    others = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(2 * (os.cpu_count() or 1))]
+    try:
+        disturbed = lab.run(SPIN, 0.3, memory_mb=1769, measured=True)
+        unasked = lab.run(SPIN, 0.1, memory_mb=1769)
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
+    assert disturbed.disturbed_ms is not None
+    assert disturbed.disturbed_ms > 0.05 * disturbed.duration_ms
+    assert f"Disturbed: {disturbed.disturbed_ms:.2f} ms" in messages(disturbed)[-1]
+    assert "Disturbed" not in messages(unasked)[-1]
+
+
+def test_measured_invocations_do_not_share_cores(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    cores = max(1, int(isolation().cpus) - 1)
+    spans: list[list[float]] = []
+    threads = [
+        threading.Thread(target=lambda: spans.append(answer(lab.run(SPIN, 0.05, memory_mb=1769, measured=True))))
+        for _ in range(cores + 3)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(spans) == len(threads)
+        at_once = [sum(begin <= at < end for begin, end in spans) for at, _ in spans]
+        assert max(at_once) <= cores
+    finally:
+        lab.engine.close()
+
+
+def test_a_measured_invocation_that_finds_no_core_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenroom.engine.pool.CORES_WAIT_S", 0.1)
+    lab = Lab(tmp_path)
+    longer = threading.Thread(target=lambda: lab.run(SPIN, 2.0, memory_mb=10_240, measured=True))
+    try:
+        longer.start()
+        until = time.monotonic() + 10
+        while not lab.engine._busy and time.monotonic() < until:
+            time.sleep(0.01)
+        assert lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
+        longer.join()
+        assert not lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
+    finally:
+        lab.engine.close()
+
+
+@pytest.mark.skipif(isolation().cpus >= 6, reason="this machine has as many CPUs as the largest function")
+def test_a_size_that_the_machine_is_too_small_for_says_so(lab: Lab) -> None:
+    # 10,240 MB deserve 10240 / 1769 = 5.79 vCPU.
+    report = messages(lab.run("def handler(event, context): ...", memory_mb=10_240))[-1]
+    assert f"Differs From Lambda: {isolation().cpus:g} of 5.79 vCPU, the size is not representable here" in report
+    assert "Differs" not in messages(lab.run("def handler(event, context): ...", memory_mb=1769))[-1]
 
 
 # No process is left, however anything ends.

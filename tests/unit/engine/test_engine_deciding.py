@@ -40,14 +40,14 @@ def zipped(**files: str) -> bytes:
 
 
 def test_1769_mb_are_one_cpu_and_the_share_is_proportional() -> None:
-    assert quota_us(1769) == PERIOD_US
-    assert quota_us(3538) == 2 * PERIOD_US
-    assert quota_us(128) == round(PERIOD_US * 128 / 1769)
+    assert quota_us(1769, 2) == PERIOD_US
+    assert quota_us(3538, 2) == 2 * PERIOD_US
+    assert quota_us(128, 2) == round(PERIOD_US * 128 / 1769)
 
 
 @given(st.integers(1, 10_240))
 def test_no_share_is_less_than_the_kernel_takes(memory_mb: int) -> None:
-    assert quota_us(memory_mb) >= MIN_QUOTA_US
+    assert quota_us(memory_mb, 2) >= MIN_QUOTA_US
 
 
 @pytest.mark.parametrize(

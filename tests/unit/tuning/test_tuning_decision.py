@@ -207,3 +207,13 @@ def test_a_difference_that_the_data_can_tell_is_no_tie() -> None:
     near = [Candidate(128, 1.0, 0.0005, 9), Candidate(256, 1.005, 0.0005, 1)]
     assert choose(near).chosen.memory_mb == 128
     assert choose([Candidate(c.memory_mb, c.score, 0.05, c.tie_score) for c in near]).chosen.memory_mb == 256
+
+
+def test_the_sentence_says_what_was_not_as_on_lambda() -> None:
+    rows = [
+        *series(1024, [100] * 6),
+        *series(4096, [90] * 6, differs="2 of 2.32 vCPU, the size is not representable here"),
+    ]
+    decision = analyze(rows, [1024, 4096], "cost", PRICES)
+    assert "Not as on Lambda at 4096 MB: 2 of 2.32 vCPU" in decision.sentence
+    assert [value["differs"] is None for value in decision.to_summary()["powerValues"]] == [True, False]

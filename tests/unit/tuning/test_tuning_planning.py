@@ -108,6 +108,15 @@ def test_what_was_throttled_is_planned_again_and_nothing_else() -> None:
     assert again.batches == (Batch(128, 3, 2), Batch(128, 8, 1))
 
 
+def test_what_the_machine_disturbed_is_measured_again_but_not_for_ever() -> None:
+    state = PlanState(("a",), (128,), 4, 60)
+    measured = measure(plan(state).batches, state.cases)
+    measured[2] = replace(measured[2], disturbed_ms=12.0)
+    again = replace(state, measurements=tuple(measured))
+    assert [plan(replace(again, round_number=number)).batches for number in (1, 2, 3)] == [(Batch(128, 2, 1),)] * 3
+    assert plan(replace(again, round_number=4)).done
+
+
 def test_a_power_value_that_was_too_small_is_never_asked_again() -> None:
     state = PlanState(("a",), (128, 256), 4, 60, (measurement(128, error="out_of_memory"),), 1)
     assert {b.memory_mb for b in plan(state).batches} == {256}

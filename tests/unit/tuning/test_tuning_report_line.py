@@ -140,3 +140,16 @@ def test_both_forms_of_the_same_report_read_the_same(
         text += f"Init Duration: {init:.2f} ms\t"
         metrics["initDurationMs"] = init
     assert parse_report(text) == parse_report(json_line({"requestId": ID, "metrics": metrics})) is not None
+
+
+def test_what_the_engine_adds_to_a_report_is_read_in_both_forms() -> None:
+    text = (
+        "REPORT RequestId: r\tDuration: 50.00 ms\tBilled Duration: 50 ms\tMemory Size: 4096 MB\t"
+        "Disturbed: 12.50 ms\tDiffers From Lambda: 2 of 2.32 vCPU\t"
+    )
+    metrics = {"durationMs": 50.0, "billedDurationMs": 50, "memorySizeMB": 4096, "disturbedMs": 12.5}
+    record = {"requestId": "r", "metrics": metrics, "status": "success", "differsFromLambda": "2 of 2.32 vCPU"}
+    for line in (text, json.dumps({"type": "platform.report", "record": record})):
+        found = parse_report(line, "r")
+        assert found is not None
+        assert (found.disturbed_ms, found.differs) == (12.5, "2 of 2.32 vCPU")

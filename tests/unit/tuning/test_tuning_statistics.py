@@ -142,3 +142,11 @@ def test_zero_durations_are_summarised_without_a_fault() -> None:
     found = summarize(128, series(128, [0.0] * 10), PRICES)
     assert found.duration is not None
     assert found.duration.value == 0
+
+
+def test_disturbed_times_count_only_where_a_case_has_no_others() -> None:
+    quiet, disturbed = series(128, [100, 101]), series(128, [500, 900], disturbed_ms=300.0)
+    found = summarize(128, [*quiet, *disturbed], PRICES)
+    assert (found.n, found.max_ms, found.disturbed) == (2, 101, 2)
+    alone = series(128, [700], case="large", disturbed_ms=300.0)
+    assert summarize(128, [*quiet, *disturbed, *alone], PRICES).max_ms == 700
