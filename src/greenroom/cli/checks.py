@@ -82,7 +82,17 @@ def limits() -> Check:
     from greenroom.engine import isolation
 
     found = isolation()
-    return Check("memory limits", WARNING if found.limits == "watcher" else OK, found.describe())
+    if found.limits != "watcher":
+        return Check("memory limits", OK, found.describe())
+    return Check("memory limits", WARNING, found.describe(), _how_to_get_control_groups())
+
+
+def _how_to_get_control_groups() -> str:
+    if sys.platform != "linux":
+        return "Durations still fall with memory as on Lambda, less exactly; Linux has control groups."
+    if Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("systemd-run"):
+        return "systemd-run --user --scope -p Delegate=yes greenroom up gives Greenroom control groups of its own."
+    return "Run Greenroom as root, or where this user may make control groups."
 
 
 def data_folder(data_dir: Path) -> Iterator[Check]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import shutil
 import tempfile
 import threading
@@ -22,6 +23,10 @@ MAX_ENTRIES = 100_000
 
 # Packages whose presence in a function's own code says: this one brings its own SDK.
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six.py")
+
+
+EXTENSION = re.compile(r"\.cpython-(?P<version>\d+)[^.]*\.so$")
+"""How a compiled module names the Python that it is for: https://peps.python.org/pep-3149/"""
 
 
 class BadCode(ValueError):
@@ -89,6 +94,19 @@ def brings_own_sdk(*folders: Path | None) -> bool:
         if folder is not None
         for prefix in ("", "python")
         for name in SDK_PACKAGES
+    )
+
+
+def built_for_other_python(version: tuple[int, int], *folders: Path | None) -> list[str]:
+    """The compiled modules in the code or its layers that this version of Python does not find when they are imported,
+    by their paths. Those for the stable ABI, and those that don't say, are for any."""
+    right = f"{version[0]}{version[1]}"
+    return sorted(
+        str(file.relative_to(folder))
+        for folder in folders
+        if folder is not None
+        for file in folder.rglob("*.so")
+        if (found := EXTENSION.search(file.name)) and found["version"] != right
     )
 
 

@@ -10,11 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from greenroom.engine import cgroup, interpreters
-from greenroom.engine.code import CodeStore, brings_own_sdk, imports_sdk
+from greenroom.engine.code import CodeStore, brings_own_sdk, built_for_other_python, imports_sdk
 from greenroom.engine.environment import Environment, Outcome
 from greenroom.engine.interpreters import Interpreter
 from greenroom.engine.quiet import Cores
@@ -33,6 +34,17 @@ CORES_WAIT_S = 4.0
 Key = tuple[str, str, str, str]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a function version's environments are made of: its code, what is seen as /opt, whether they are forked from
+    a process that has imported the SDK, and what has to be said of it in the log."""
+
+    task: Path
+    opt: Path | None
+    sdk: bool
+    warnings: tuple[str, ...]
 
 
 class Engine:
@@ -62,7 +74,7 @@ class Engine:
         self._lock = threading.Lock()
         self._idle: dict[Key, list[Environment]] = {}
         self._busy: set[Environment] = set()
-        self._sources: dict[Key, tuple[Path, Path | None, bool]] = {}
+        self._sources: dict[Key, Sources] = {}
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
@@ -156,18 +168,17 @@ class Engine:
         left_s = float(spec.timeout_s)
         if environment is None:
             interpreter = _interpreter(spec)
+            sources = self._sources_of(spec, interpreter, code, layers)
             write(log.init_start(interpreter.runtime))
-            if interpreter.runtime != spec.runtime:
-                write(
-                    log.warning(f"{spec.runtime} is not on this machine: this function runs on {interpreter.runtime}")
-                )
-            environment = self._start(spec, code, layers, credentials)
+            for warning in sources.warnings:
+                write(log.warning(warning))
+            environment = self._start(spec, interpreter, sources, credentials)
             init = environment.wait_until_ready()
             events += environment.take_log()
             if init.ending == "timeout":
                 # Lambda then inits once more, within the function's own time.
                 self._drop(environment)
-                environment = self._start(spec, code, layers, credentials)
+                environment = self._start(spec, interpreter, sources, credentials)
                 again = environment.wait_until_ready(left_s)
                 events += environment.take_log()
                 left_s -= again.duration_ms / 1_000
@@ -232,25 +243,39 @@ class Engine:
             self._busy.discard(environment)
         environment.close()
 
-    def _start(
+    def _sources_of(
         self,
         spec: FunctionSpec,
+        interpreter: Interpreter,
         code: Callable[[], bytes],
         layers: Callable[[], Sequence[LayerCode]],
-        credentials: Callable[[], Mapping[str, str]],
-    ) -> Environment:
+    ) -> Sources:
         sources = self._sources.get(spec.key)
         if sources is None:
             task, opt = self._code.unpack(code()), self._code.layers(layers())
             # A function that brings its own SDK must not find another one imported already.
-            sources = task, opt, imports_sdk(task, opt) and not brings_own_sdk(task, opt)
-            self._sources[spec.key] = sources
-        task, opt, sdk = sources
+            sdk = imports_sdk(task, opt) and not brings_own_sdk(task, opt)
+            warnings = []
+            if interpreter.runtime != spec.runtime:
+                warnings.append(f"{spec.runtime} is not on this machine: this function runs on {interpreter.runtime}")
+            if unusable := built_for_other_python(interpreter.version, task, opt):
+                more = f" and {len(unusable) - 1} more" if len(unusable) > 1 else ""
+                warnings.append(f"compiled for another Python than {interpreter.runtime}: {unusable[0]}{more}")
+            sources = self._sources[spec.key] = Sources(task, opt, sdk, tuple(warnings))
+        return sources
+
+    def _start(
+        self,
+        spec: FunctionSpec,
+        interpreter: Interpreter,
+        sources: Sources,
+        credentials: Callable[[], Mapping[str, str]],
+    ) -> Environment:
         environment = Environment(
             spec,
-            self._zygote(_interpreter(spec), sdk),
-            task=task,
-            opt=opt,
+            self._zygote(interpreter, sources.sdk),
+            task=sources.task,
+            opt=sources.opt,
             jailed=self._jailed,
             control_groups=self._control_groups,
             environment={**_variables(spec), **self._environment, **credentials(), **spec.environment},

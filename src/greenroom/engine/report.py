@@ -43,13 +43,20 @@ class Report:
 
 
 class PlatformLog:
-    """Writes the platform's lines for one function version."""
+    """Writes the platform's lines for one function version; None for those that its system log level leaves out.
+
+    Levels are for the JSON format only. At WARN what went well is left out; this engine has no lines for DEBUG:
+    https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
+    """
 
     def __init__(self, spec: FunctionSpec) -> None:
         self._spec = spec
+        self._only_warnings = spec.log_format == "JSON" and spec.system_log_level == "WARN"
 
-    def init_start(self, runtime_version: str) -> str:
+    def init_start(self, runtime_version: str) -> str | None:
         """The line before a cold start's init phase."""
+        if self._only_warnings:
+            return None
         if self._spec.log_format == "JSON":
             return _record(
                 "platform.initStart",
@@ -63,8 +70,10 @@ class PlatformLog:
             )
         return f"INIT_START Runtime Version: {runtime_version}"
 
-    def start(self, request_id: str) -> str:
+    def start(self, request_id: str) -> str | None:
         """The line before an invocation."""
+        if self._only_warnings:
+            return None
         if self._spec.log_format == "JSON":
             return _record("platform.start", {"requestId": request_id, "version": self._spec.version})
         return f"START RequestId: {request_id} Version: {self._spec.version}"
@@ -73,8 +82,10 @@ class PlatformLog:
         """The line after an invocation; the JSON format has none."""
         return None if self._spec.log_format == "JSON" else f"END RequestId: {request_id}"
 
-    def report(self, request_id: str, report: Report) -> str:
+    def report(self, request_id: str, report: Report) -> str | None:
         """The line with an invocation's figures."""
+        if self._only_warnings and report.status is None:
+            return None
         if self._spec.log_format == "JSON":
             metrics: dict[str, Any] = {
                 "durationMs": round(report.duration_ms, 3),

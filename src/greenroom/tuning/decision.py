@@ -413,7 +413,8 @@ def _fault(measurement: Measurement) -> str:
     if measurement.error == "wrong_answer":
         detail = measurement.difference or measurement.error_message or ""
         return f"{where} gave a wrong answer{': ' + detail if detail else ''}"[:_TEXT_LIMIT]
-    return f"{where} raised {measurement.error_message or 'an exception'}"[:_TEXT_LIMIT]
+    differs = f" (not as on Lambda: {measurement.differs})" if measurement.differs else ""
+    return f"{where} raised {measurement.error_message or 'an exception'}{differs}"[:_TEXT_LIMIT]
 
 
 def _too_small(measurement: Measurement) -> str:

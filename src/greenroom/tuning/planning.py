@@ -170,7 +170,7 @@ def plan(state: PlanState) -> Plan:
 
 
 def _next_fixed(state: PlanState) -> Plan:
-    """At first everything, then at most three times what was throttled, lost or disturbed; nothing that was too small."""
+    """At first everything, then up to three times what was throttled, lost or disturbed; no size that is too small."""
     everything = plan_fixed(state.cases, state.power_values, state.num, state.timeout_s, budget_s=state.budget_s)
     rounds = math.ceil(len(everything) / MAX_BATCHES_A_ROUND) + _RETRY_ROUNDS
     if state.round_number >= rounds:

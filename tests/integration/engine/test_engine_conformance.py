@@ -327,6 +327,20 @@ def test_a_runtime_runs_on_its_own_python_or_says_that_it_does_not(lab: Lab, min
     assert bool(warned) != (answer(result) == [3, minor])
 
 
+def test_compiled_modules_for_another_python_are_named(lab: Lab) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("python/fast/_c.cpython-399-x86_64-linux-gnu.so", b"")
+        archive.writestr("python/fast/_any.abi3.so", b"")
+        archive.writestr("python/fast/__init__.py", "from fast import _c")
+    result = lab.run("import fast\ndef handler(event, context): ...", layer=buffer.getvalue())
+    assert error(result)["errorType"] == "Runtime.ImportModuleError"
+    warned = [message for message in messages(result) if "compiled for another Python" in message]
+    assert warned == [
+        f"[WARNING] compiled for another Python than {RUNTIME}: python/fast/_c.cpython-399-x86_64-linux-gnu.so"
+    ]
+
+
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html and …/chapter-layers.html
 
 
@@ -450,6 +464,13 @@ def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
     assert records[3]["record"]["status"] == "success"
 
 
+def test_system_log_level_warn_leaves_out_what_went_well(lab: Lab) -> None:
+    quiet = {"log_format": "JSON", "system_log_level": "WARN"}
+    assert messages(lab.run("def handler(event, context): ...", **quiet)) == []
+    late = messages(lab.run("import time\ndef handler(event, context): time.sleep(5)", timeout_s=1, **quiet))
+    assert [json.loads(line).get("type") for line in late] == [None, "platform.report"]
+
+
 # Quiet measurement. It is the engine's own: Lambda says nothing of its neighbours.
 
 SPIN = """
@@ -463,8 +484,11 @@ def handler(event, context):
 
 @pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell who waits for CPU")
 def test_a_measurement_that_others_disturb_says_so_and_only_that(lab: Lab) -> None:
-    burn = "import os\nwhile True: pass"
-    others = [subprocess.Popen([sys.executable, "-c", burn]) for _ in range(2 * (os.cpu_count() or 1))]
+    # Each in a session of its own: the kernel shares CPU out among sessions first.
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(4 * (os.cpu_count() or 1))
+    ]
     try:
         disturbed = lab.run(SPIN, 0.3, memory_mb=1769, measured=True)
         unasked = lab.run(SPIN, 0.1, memory_mb=1769)
