@@ -80,6 +80,7 @@ def register(services: Services, key: str) -> Status | None:
             "type": metadata.type,
             "metadata": metadata.model_dump_json(by_alias=True),
             "cases": [case.name for case in report.cases],
+            "caseInputs": {case.name: case.input_sha256 for case in report.cases},
             "packageKey": kept,
             "packageSha256": report.sha256,
             "packageSizeBytes": report.size_bytes,

@@ -30,6 +30,7 @@ def release_view(services: Services, release: Release) -> dict[str, Any]:
             {"memoryMb": each.memory_mb, "done": each.done, "total": each.total, "failed": each.failed}
             for each in progress
         ],
+        "costAtMostUsd": backstage.cost_at_most_usd(services, release) if release.metadata else None,
         "summary": summary,
     }
 

@@ -34,9 +34,9 @@ class StatusChange:
 class Release:
     """One accepted upload of a package.
 
-    `algorithm`, `type`, `metadata`, `cases`, `package_sha256` and `package_size_bytes` are known once the package has
-    been read (REGISTERED); `versions` maps each power value in MB to the Lambda version that was tested at it;
-    `version` and `memory_mb` are what was chosen.
+    `algorithm`, `type`, `metadata`, `cases`, `case_inputs` (the SHA-256 of each case's input), `package_sha256` and
+    `package_size_bytes` are known once the package has been read (REGISTERED); `versions` maps each power value in MB
+    to the Lambda version that was tested at it; `version` and `memory_mb` are what was chosen.
     """
 
     release_id: str
@@ -50,6 +50,7 @@ class Release:
     reason: str | None = None
     metadata: dict[str, Any] | None = None
     cases: tuple[str, ...] = ()
+    case_inputs: dict[str, str] = field(default_factory=dict)
     package_key: str | None = None
     package_sha256: str | None = None
     package_size_bytes: int | None = None

@@ -131,8 +131,8 @@ class Registry:
     def register(self, release_id: str, values: Mapping[str, Any]) -> bool:
         """Take a release whose package was read from UPLOADING to REGISTERED, and its algorithm with it.
 
-        `values` are the release's attributes: algorithm, type, metadata, cases, packageKey, packageSha256,
-        packageSizeBytes. Returns False if it was registered before.
+        `values` are the release's attributes: algorithm, type, metadata, cases, caseInputs, packageKey,
+        packageSha256, packageSizeBytes. Returns False if it was registered before.
         """
         name = values["algorithm"]
         update = _status_update(
@@ -489,6 +489,7 @@ def _release(item: Mapping[str, Any]) -> Release:
         reason=item.get("reason"),
         metadata=json.loads(metadata) if metadata else None,
         cases=tuple(item.get("cases", ())),
+        case_inputs=dict(item.get("caseInputs", {})),
         package_key=item.get("packageKey"),
         package_sha256=item.get("packageSha256"),
         package_size_bytes=_int(item.get("packageSizeBytes")),
