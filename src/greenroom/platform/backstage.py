@@ -65,17 +65,17 @@ def initialize(services: Services, release_id: str, what: int | str) -> str:
         live = services.registry.algorithm(_algorithm_of(release)).live
         if live is None:
             raise Disturbed("there is no live release any more to compare with")
-        _point_alias(services, function, names.LIVE_TEST_ALIAS, live.version)
+        point_alias(services, function, names.LIVE_TEST_ALIAS, live.version)
         return live.version
     memory_mb = int(what)
     client = services.lambda_
-    configuration = _await_update(services, function)
+    configuration = await_update(services, function)
     deployed = configuration.get("Environment", {}).get("Variables", {}).get("GREENROOM_RELEASE")
     if deployed != release_id:
         raise Disturbed(f"$LATEST of {function} holds release {deployed}, not {release_id}")
     if configuration["MemorySize"] != memory_mb:
         client.update_function_configuration(FunctionName=function, MemorySize=memory_mb)
-        configuration = _await_update(services, function)
+        configuration = await_update(services, function)
     # The revision makes sure that what is published is what has just been configured.
     published = client.publish_version(
         FunctionName=function,
@@ -83,8 +83,8 @@ def initialize(services: Services, release_id: str, what: int | str) -> str:
         Description=f"Greenroom release {release_id} at {memory_mb} MB",
     )
     version = published["Version"]
-    _await_active(services, function, version)
-    _point_alias(services, function, names.test_alias(memory_mb), version)
+    await_active(services, function, version)
+    point_alias(services, function, names.test_alias(memory_mb), version)
     services.registry.record_version(release_id, memory_mb, version)
     return version
 
@@ -275,7 +275,7 @@ def promote(services: Services, release_id: str) -> bool:
     release = services.registry.release(release_id)
     name = _algorithm_of(release)
     assert release.version is not None  # noqa: S101 -- analyzed
-    _point_alias(services, services.function_name(name), names.PROD, release.version)
+    point_alias(services, services.function_name(name), names.PROD, release.version)
     return services.registry.algorithm(name).live is None
 
 
@@ -302,7 +302,7 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
     }
     if not promoted:
         if live and aliases.get(names.PROD) != live[0]:
-            _point_alias(services, function, names.PROD, live[0])
+            point_alias(services, function, names.PROD, live[0])
         elif not live and names.PROD in aliases:
             client.delete_alias(FunctionName=function, Name=names.PROD)
     for alias in aliases:
@@ -312,9 +312,9 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
         for configuration in page["Versions"]:
             if configuration["Version"] not in kept:
                 client.delete_function(FunctionName=function, Qualifier=configuration["Version"])
-    if _await_update(services, function)["MemorySize"] != LATEST_MEMORY_MB:
+    if await_update(services, function)["MemorySize"] != LATEST_MEMORY_MB:
         client.update_function_configuration(FunctionName=function, MemorySize=LATEST_MEMORY_MB)
-        _await_update(services, function)
+        await_update(services, function)
 
 
 def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
@@ -474,7 +474,7 @@ def _report_progress(
     services.registry.put_progress(release_id, f"{round_number:03d}#{batch.start:05d}", progress)
 
 
-def _point_alias(services: Services, function: str, alias: str, version: str) -> None:
+def point_alias(services: Services, function: str, alias: str, version: str) -> None:
     client = services.lambda_
     try:
         client.update_alias(FunctionName=function, Name=alias, FunctionVersion=version)
@@ -482,12 +482,12 @@ def _point_alias(services: Services, function: str, alias: str, version: str) ->
         client.create_alias(FunctionName=function, Name=alias, FunctionVersion=version)
 
 
-def _await_update(services: Services, function: str) -> Any:
+def await_update(services: Services, function: str) -> Any:
     """Return the configuration of $LATEST once its last update has succeeded."""
     return _await(services, function, "$LATEST", lambda c: c.get("LastUpdateStatus") or "Successful", "Successful")
 
 
-def _await_active(services: Services, function: str, version: str) -> Any:
+def await_active(services: Services, function: str, version: str) -> Any:
     return _await(services, function, version, lambda c: c.get("State") or "Active", "Active")
 
 

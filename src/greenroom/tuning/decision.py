@@ -25,7 +25,7 @@ from greenroom.tuning.adaptive import Evidence, weigh
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement, timed
 from greenroom.tuning.planning import Search
 from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
-from greenroom.tuning.statistics import PLAIN, Averaging, PowerValueStatistics, summarize
+from greenroom.tuning.statistics import CONFIDENCE, PLAIN, Averaging, PowerValueStatistics, summarize
 from greenroom.tuning.strategies import Constraints, Objective, Strategy
 
 DEFAULT_TOLERANCE = 0.01
@@ -132,6 +132,7 @@ class Decision:
     tied_mb: tuple[int, ...] = ()
     probability_wrong: float | None = None
     expected_loss: float | None = None
+    averaging: Averaging = PLAIN
 
     @property
     def chosen(self) -> PowerValueResult | None:
@@ -154,6 +155,12 @@ class Decision:
             "sentence": self.sentence,
             "powerValues": [result.to_dict() for result in self.power_values],
             "cases": [result.to_dict() for result in self.cases],
+            "statistics": {
+                "trimShare": self.averaging.trim_share,
+                "confidence": CONFIDENCE,
+                "intervals": "order statistics",
+                "relativeError": "Tukey and McLaughlin, pooled over the cases",
+            },
             "testCostUsd": round(self.test_cost_usd, 9),
             "prices": {
                 "region": self.prices.region,
@@ -261,6 +268,7 @@ def analyze(
         tied_mb=choice.tied_mb if choice else (),
         probability_wrong=choice.probability_wrong if choice else None,
         expected_loss=choice.expected_loss if choice else None,
+        averaging=averaging,
     )
 
 

@@ -134,7 +134,7 @@ _PANELS: tuple[tuple[str, Callable[[Point], tuple[float, float, float]]], ...] =
 def terminal_plot(drawn: Chart, width: int = 72, height: int = 9) -> str:
     """The chart as lines of text, none longer than `width` (at least 40): a panel for cost and one for duration.
 
-    ● the choice, ○ another power value, x one that is excluded, │ its interval, · the model's curve.
+    ◆ the choice, ● another power value, x one that is excluded, │ its interval, · the model's curve.
     """
     if not drawn.tried:
         return drawn.caption
@@ -154,7 +154,7 @@ def terminal_plot(drawn: Chart, width: int = 72, height: int = 9) -> str:
             for row in range(high, low + 1):
                 canvas[row][column] = "│"
         for p in drawn.tried:
-            mark = "●" if p.memory_mb == drawn.chosen_mb else "x" if p.memory_mb in drawn.excluded_mb else "○"
+            mark = "◆" if p.memory_mb == drawn.chosen_mb else "x" if p.memory_mb in drawn.excluded_mb else "●"
             canvas[round(down(values(p)[1]))][round(across(p.memory_mb))] = mark
         every = [value for p in points for value in values(p)]
         for edge, value in ((0, max(every)), (height - 1, min(every))):
