@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from packages import package
+from packages import GREET, package
 from stage import Platform
 
 from greenroom.package.archive import MAX_ZIP_BYTES
@@ -86,6 +86,44 @@ def test_what_is_not_there_is_not_found(platform: Platform, path: str) -> None:
     answer = call(platform, "GET", path)
     assert answer.status_code == 404
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("Ada%20Lovelace", "Ada Lovelace"),
+        ("%E7%8E%8B%20Jos%C3%A9", "王 José"),
+        ("%00%0a%1b[31m", "[31m"),
+        ("x" * 500, "x" * 80),
+        ("%ff", "\N{REPLACEMENT CHARACTER}"),
+        ("", None),
+    ],
+)
+def test_the_history_names_who_says_to_have_uploaded(platform: Platform, given: str, shown: str | None) -> None:
+    headers = {"Authorization": f"Bearer {platform.deployment.token}", "X-Greenroom-Author": given}
+    body = {"fileName": "x.zip", "sizeBytes": 10}
+    created = httpx.post(f"{platform.deployment.url}/releases", headers=headers, json=body).raise_for_status().json()
+    release = platform.client.release(created["releaseId"])
+    assert (release.author, release.history[0].by) == (shown, shown)
+
+
+def test_two_releases_are_compared(platform: Platform) -> None:
+    one, other = (platform.push_and_wait(package("compared", num=num)) for num in (3, 4))
+    failed = platform.push_and_wait(package("compared", GREET.replace("hello", "bye"), num=1))
+    assert failed.status == "FAILED"
+
+    def compare(first: str, second: str) -> Any:
+        path = f"/releases/{first}/comparison?with={second}"
+        return call(platform, "GET", path).raise_for_status().json()
+
+    found = compare(other.release_id, one.release_id)
+    assert [each["releaseId"] for each in found["releases"]] == [other.release_id, one.release_id]
+    assert found["comparison"]["duration"]["ratio"] > 0
+    assert found["comparison"]["sentence"].startswith("It is ")
+    assert compare(other.release_id, failed.release_id)["comparison"] is None
+    live = platform.client.algorithm("compared")
+    assert [point["releaseId"] for point in live.to_json()["trend"]] == [one.release_id, other.release_id]
+    assert live.latest_status == "FAILED"
 
 
 def test_an_upload_goes_to_its_own_key_and_nowhere_else(platform: Platform) -> None:

@@ -23,11 +23,12 @@ def utc_now() -> str:
 
 @dataclass(frozen=True)
 class StatusChange:
-    """One step of a release's history."""
+    """One step of a release's history; `by` is who caused it, as they gave their name, where somebody did."""
 
     status: Status
     at: str
     reason: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,11 @@ class Release:
     memory_mb: int | None = None
     cost_usd_per_million: float | None = None
 
+    @property
+    def author(self) -> str | None:
+        """Who uploaded it, by the name they gave; nobody has proved it."""
+        return self.history[0].by if self.history else None
+
 
 @dataclass(frozen=True)
 class LiveVersion:
@@ -68,8 +74,21 @@ class LiveVersion:
 
 
 @dataclass(frozen=True)
+class WentLive:
+    """A point of an algorithm's trend: a release went live, with the figures of its test."""
+
+    release_id: str
+    at: str
+    memory_mb: int | None = None
+    cost_usd_per_million: float | None = None
+
+
+@dataclass(frozen=True)
 class Algorithm:
-    """One algorithm: its live release, and the releases that were live before it, newest first."""
+    """One algorithm: its live release, and the releases that were live before it, newest first.
+
+    `trend` is the last times that a release went live, oldest first, roll backs among them.
+    """
 
     name: str
     type: str
@@ -81,3 +100,4 @@ class Algorithm:
     cost_usd_per_million: float | None = None
     next: tuple[str, ...] = ()
     timeout_s: int = 0
+    trend: tuple[WentLive, ...] = ()

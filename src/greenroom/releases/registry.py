@@ -15,7 +15,7 @@ the status before. This module knows nothing of Lambda, S3 or Step Functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
 from botocore.exceptions import ClientError
 
-from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, utc_now
+from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, WentLive, utc_now
 from greenroom.releases.statuses import IN_FLIGHT, Status, can_change
 
 if TYPE_CHECKING:
@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 
 LIVE_KEPT = 3
 """How many releases that were live are remembered, and their versions kept, beside the live one (DESIGN, section 6)."""
+
+TREND_KEPT = 12
+"""How many points an algorithm's trend has: enough to see a direction, and few enough to read 500 of at once."""
+
+MAX_BATCH_GET = 100
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 MAX_REASON_CHARS = 8_000
 """A reason is for people; DynamoDB's limit of 400 KB an item is for all of the release."""
@@ -56,12 +62,16 @@ class LockHeld(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the test of one power value has come: invocations done, to do in all, and failed."""
+    """How far the test of one power value has come: invocations done, to do in all, and failed.
+
+    `durations_ms` are those of the invocations that passed, in their order.
+    """
 
     memory_mb: int
     done: int
     total: int
     failed: int
+    durations_ms: tuple[float, ...] = ()
 
 
 class Registry:
@@ -73,8 +83,8 @@ class Registry:
 
     # Releases
 
-    def create_release(self, release_id: str, file_name: str) -> Release:
-        """Remember an upload that was allowed. Raises Conflict if the id is taken."""
+    def create_release(self, release_id: str, file_name: str, *, author: str | None = None) -> Release:
+        """Remember an upload that was allowed, and who asked for it. Raises Conflict if the id is taken."""
         now = utc_now()
         item = {
             "pk": f"RELEASE#{release_id}",
@@ -86,7 +96,7 @@ class Registry:
             "updatedAt": now,
             "inFlight": "IN_FLIGHT",
             "versions": {},
-            "history": [{"status": Status.UPLOADING.value, "at": now}],
+            "history": [{"status": Status.UPLOADING.value, "at": now} | ({"by": author} if author else {})],
         }
         try:
             self._client.put_item(
@@ -252,6 +262,7 @@ class Registry:
                     "done": progress.done,
                     "total": progress.total,
                     "failed": progress.failed,
+                    "durationsMs": list(progress.durations_ms),
                 }
             ),
         )
@@ -271,6 +282,7 @@ class Registry:
                     sum_.done + int(item["done"]),
                     sum_.total + int(item["total"]),
                     sum_.failed + int(item["failed"]),
+                    (*sum_.durations_ms, *map(float, item.get("durationsMs", ()))),
                 )
         return summary, [by_memory[memory_mb] for memory_mb in sorted(by_memory)]
 
@@ -284,6 +296,37 @@ class Registry:
         """Return all algorithms by name."""
         return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit)]
 
+    def newest_statuses(self, algorithms: Iterable[Algorithm]) -> dict[str, tuple[Status, str]]:
+        """Return the status of each algorithm's newest release, and since when, by the algorithm's name.
+
+        Where the newest release is live the algorithm says so itself; of the others only these two values are read,
+        100 releases a request.
+        """
+        found: dict[str, tuple[Status, str]] = {}
+        unknown: dict[str, str] = {}
+        for algorithm in algorithms:
+            if algorithm.live and algorithm.live.release_id == algorithm.latest_release_id:
+                found[algorithm.name] = (Status.LIVE, algorithm.updated_at)
+            else:
+                unknown[algorithm.latest_release_id] = algorithm.name
+        keys = [_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}) for release_id in unknown]
+        while keys:
+            answer = self._client.batch_get_item(
+                RequestItems={
+                    self._table: {
+                        "Keys": keys[:MAX_BATCH_GET],
+                        "ConsistentRead": True,
+                        "ProjectionExpression": "releaseId, #status, updatedAt",
+                        "ExpressionAttributeNames": {"#status": "status"},
+                    }
+                }
+            )
+            left: Any = (answer["UnprocessedKeys"].get(self._table) or {"Keys": []})["Keys"]
+            keys = [*left, *keys[MAX_BATCH_GET:]]
+            for item in map(_unpack, answer["Responses"].get(self._table, ())):
+                found[unknown[item["releaseId"]]] = (Status(item["status"]), item["updatedAt"])
+        return found
+
     def go_live(self, release: Release) -> None:
         """Make a tested release the live one: it becomes LIVE, the one before RETIRED, in one transaction.
 
@@ -296,18 +339,22 @@ class Registry:
             return
         self._switch_live(algorithm, release, Status.RETIRED)
 
-    def roll_back(self, name: str, to_release: Release) -> None:
+    def roll_back(self, name: str, to_release: Release, *, author: str | None = None) -> None:
         """Make an earlier release the live one again: it becomes LIVE, the live one ROLLED_BACK, in one transaction.
 
-        Raises Conflict if either has changed meanwhile.
+        `author` is who asked for it. Raises Conflict if either has changed meanwhile.
         """
-        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK)
+        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK, author)
 
-    def _switch_live(self, algorithm: Algorithm, release: Release, old_becomes: Status) -> None:
+    def _switch_live(
+        self, algorithm: Algorithm, release: Release, old_becomes: Status, author: str | None = None
+    ) -> None:
         metadata = release.metadata or {}
         before = [live for live in (algorithm.live, *algorithm.live_before) if live is not None]
         before = [live for live in before if live.release_id != release.release_id][:LIVE_KEPT]
         next_ = metadata.get("next") or []
+        now = utc_now()
+        trend = [*algorithm.trend, WentLive(release.release_id, now, release.memory_mb, release.cost_usd_per_million)]
         values = {
             ":id": release.release_id,
             ":version": release.version,
@@ -317,7 +364,16 @@ class Registry:
             ":type": release.type,
             ":next": [next_] if isinstance(next_, str) else next_,
             ":timeout": metadata.get("timeout", 0),
-            ":now": utc_now(),
+            ":trend": [
+                {
+                    "releaseId": point.release_id,
+                    "at": point.at,
+                    "memoryMb": point.memory_mb,
+                    "costUsdPerMillion": point.cost_usd_per_million,
+                }
+                for point in trend[-TREND_KEPT:]
+            ],
+            ":now": now,
         }
         condition = "attribute_not_exists(liveReleaseId)"
         if algorithm.live:
@@ -330,7 +386,7 @@ class Registry:
                     "UpdateExpression": (
                         "SET liveReleaseId = :id, liveVersion = :version, liveBefore = :before, memoryMb = :memory, "
                         "costUsdPerMillion = :cost, #type = :type, #next = :next, #timeout = :timeout, "
-                        "updatedAt = :now"
+                        "trend = :trend, updatedAt = :now"
                     ),
                     "ConditionExpression": condition,
                     "ExpressionAttributeNames": {"#type": "type", "#next": "next", "#timeout": "timeout"},
@@ -340,7 +396,7 @@ class Registry:
             {
                 "Update": {
                     "TableName": self._table,
-                    **_status_update(release.release_id, Status.LIVE, before=release.status),
+                    **_status_update(release.release_id, Status.LIVE, before=release.status, by=author),
                 }
             },
         ]
@@ -350,6 +406,7 @@ class Registry:
                 old_becomes,
                 before=Status.LIVE,
                 reason=f"{release.release_id} went live" if old_becomes is Status.RETIRED else None,
+                by=author,
             )
             writes.append({"Update": {"TableName": self._table, **change}})
         try:
@@ -435,13 +492,15 @@ def _status_update(
     *,
     before: Status,
     reason: str | None = None,
+    by: str | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     if not can_change(before, after):
         raise Conflict(f"a release that is {before} can't become {after}")
     now = utc_now()
     reason = reason[:MAX_REASON_CHARS] if reason else None
-    change = {"status": after.value, "at": now} | ({"reason": reason} if reason else {})
+    change = {"status": after.value, "at": now}
+    change |= {key: value for key, value in {"reason": reason, "by": by}.items() if value}
     names = {"#status": "status", "#history": "history", "#reason": "reason"}
     bound: dict[str, Any] = {
         ":after": after.value,
@@ -474,7 +533,6 @@ def _status_update(
 
 def _release(item: Mapping[str, Any]) -> Release:
     metadata = item.get("metadata")
-    cost = item.get("costUsdPerMillion")
     return Release(
         release_id=item["releaseId"],
         status=Status(item["status"]),
@@ -482,7 +540,8 @@ def _release(item: Mapping[str, Any]) -> Release:
         updated_at=item["updatedAt"],
         file_name=item["fileName"],
         history=tuple(
-            StatusChange(Status(change["status"]), change["at"], change.get("reason")) for change in item["history"]
+            StatusChange(Status(change["status"]), change["at"], change.get("reason"), change.get("by"))
+            for change in item["history"]
         ),
         algorithm=item.get("algorithm"),
         type=item.get("type"),
@@ -495,13 +554,12 @@ def _release(item: Mapping[str, Any]) -> Release:
         versions={int(mb): version for mb, version in item.get("versions", {}).items()},
         version=item.get("version"),
         memory_mb=_int(item.get("memoryMb")),
-        cost_usd_per_million=float(cost) if cost is not None else None,
+        cost_usd_per_million=_float(item.get("costUsdPerMillion")),
     )
 
 
 def _algorithm(item: Mapping[str, Any]) -> Algorithm:
     live = item.get("liveReleaseId")
-    cost = item.get("costUsdPerMillion")
     return Algorithm(
         name=item["name"],
         type=item["type"],
@@ -510,14 +568,33 @@ def _algorithm(item: Mapping[str, Any]) -> Algorithm:
         live=LiveVersion(live, item["liveVersion"]) if live else None,
         live_before=tuple(LiveVersion(old["releaseId"], old["version"]) for old in item.get("liveBefore", ())),
         memory_mb=_int(item.get("memoryMb")),
-        cost_usd_per_million=float(cost) if cost is not None else None,
+        cost_usd_per_million=_float(item.get("costUsdPerMillion")),
         next=tuple(item.get("next", ())),
         timeout_s=int(item.get("timeout", 0)),
+        trend=tuple(
+            WentLive(
+                point["releaseId"], point["at"], _int(point.get("memoryMb")), _float(point.get("costUsdPerMillion"))
+            )
+            for point in item.get("trend", ())
+        ),
     )
 
 
 def _int(value: Any) -> int | None:
     return None if value is None else int(value)
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _decimal(value: Any) -> Any:
+    """A value with its floats as DynamoDB takes them, as their shortest text."""
+    if isinstance(value, list):
+        return [_decimal(each) for each in value]
+    if isinstance(value, dict):
+        return {key: _decimal(each) for key, each in value.items()}
+    return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def _iso(moment: datetime) -> str:
@@ -529,11 +606,8 @@ _DESERIALIZER = TypeDeserializer()
 
 
 def _pack(item: Mapping[str, Any]) -> dict[str, Any]:
-    # DynamoDB's numbers are decimals: floats go in as their shortest text.
-    return {
-        key: _SERIALIZER.serialize(Decimal(repr(value)) if isinstance(value, float) else value)
-        for key, value in item.items()
-    }
+    # DynamoDB's numbers are decimals.
+    return {key: _SERIALIZER.serialize(_decimal(value)) for key, value in item.items()}
 
 
 def _unpack(item: Mapping[str, Any]) -> dict[str, Any]:
