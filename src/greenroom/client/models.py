@@ -104,6 +104,7 @@ class Release(Answer):
     status: str
     reason: str | None = None
     author: str | None = None
+    changed_by: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     history: list[HistoryEntry] = []

@@ -58,6 +58,7 @@ def release_row(release: Release) -> dict[str, Any]:
         "reason": release.reason,
         "fileName": release.file_name,
         "author": release.author,
+        "changedBy": release.changed_by,
         "createdAt": release.created_at,
         "updatedAt": release.updated_at,
         "packageSha256": release.package_sha256,

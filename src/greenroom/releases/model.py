@@ -37,7 +37,8 @@ class Release:
 
     `algorithm`, `type`, `metadata`, `cases`, `package_sha256` and `package_size_bytes` are known once the package has
     been read (REGISTERED); `versions` maps each power value in MB to the Lambda version that was tested at it;
-    `version` and `memory_mb` are what was chosen.
+    `version` and `memory_mb` are what was chosen. `author` is who uploaded it and `changed_by` who caused its present
+    status, where somebody did; both by the names they gave, which nobody has proved.
     """
 
     release_id: str
@@ -58,11 +59,8 @@ class Release:
     version: str | None = None
     memory_mb: int | None = None
     cost_usd_per_million: float | None = None
-
-    @property
-    def author(self) -> str | None:
-        """Who uploaded it, by the name they gave; nobody has proved it."""
-        return self.history[0].by if self.history else None
+    author: str | None = None
+    changed_by: str | None = None
 
 
 @dataclass(frozen=True)

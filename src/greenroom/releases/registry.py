@@ -15,13 +15,13 @@ the status before. This module knows nothing of Lambda, S3 or Step Functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
 from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, WentLive, utc_now
@@ -35,6 +35,18 @@ LIVE_KEPT = 3
 
 TREND_KEPT = 12
 """How many points an algorithm's trend has: enough to see a direction, and few enough to read 500 of at once."""
+
+RELEASE_ROW = (
+    *("releaseId", "status", "createdAt", "updatedAt", "fileName", "algorithm", "type", "reason", "packageSha256"),
+    *("packageSizeBytes", "version", "memoryMb", "costUsdPerMillion", "author", "changedBy"),
+)
+"""What a list of releases has of each. It is read for 200 at once, and parsing it takes longer than finding it."""
+
+ALGORITHM_ROW = (
+    *("name", "type", "updatedAt", "latestReleaseId", "liveReleaseId", "live"),
+    *("liveVersion", "liveBefore", "memoryMb", "costUsdPerMillion", "next", "timeout"),
+)
+"""All of an algorithm but what only finds it. What a live release brings is one text, `live`, since 500 are read at once."""
 
 MAX_BATCH_GET = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
@@ -86,7 +98,7 @@ class Registry:
     def create_release(self, release_id: str, file_name: str, *, author: str | None = None) -> Release:
         """Remember an upload that was allowed, and who asked for it. Raises Conflict if the id is taken."""
         now = utc_now()
-        item = {
+        item: dict[str, Any] = {
             "pk": f"RELEASE#{release_id}",
             "sk": "META",
             "releaseId": release_id,
@@ -97,6 +109,8 @@ class Registry:
             "inFlight": "IN_FLIGHT",
             "versions": {},
             "history": [{"status": Status.UPLOADING.value, "at": now} | ({"by": author} if author else {})],
+            "author": author,
+            "changedBy": author,
         }
         try:
             self._client.put_item(
@@ -222,7 +236,10 @@ class Registry:
         return int(_unpack(answer["Attributes"])["repeats"])
 
     def releases_of(self, name: str, *, limit: int = 50, before: str | None = None) -> tuple[list[Release], str | None]:
-        """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None."""
+        """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None.
+
+        Left out of each is what is only for its own page: history, metadata, cases and versions.
+        """
         condition = "ownerPk = :owner" + (" AND ownerSk < :before" if before else "")
         values = {":owner": f"ALGORITHM#{name}"} | ({":before": before} if before else {})
         page = self._client.query(
@@ -230,6 +247,7 @@ class Registry:
             IndexName="byOwner",
             KeyConditionExpression=condition,
             ExpressionAttributeValues=_pack(values),
+            **_projection(RELEASE_ROW),
             ScanIndexForward=False,
             Limit=limit,
         )
@@ -294,7 +312,7 @@ class Registry:
 
     def algorithms(self, limit: int = 10_000) -> list[Algorithm]:
         """Return all algorithms by name."""
-        return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit)]
+        return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit, ALGORITHM_ROW)]
 
     def newest_statuses(self, algorithms: Iterable[Algorithm]) -> dict[str, tuple[Status, str]]:
         """Return the status of each algorithm's newest release, and since when, by the algorithm's name.
@@ -355,26 +373,16 @@ class Registry:
         next_ = metadata.get("next") or []
         now = utc_now()
         trend = [*algorithm.trend, WentLive(release.release_id, now, release.memory_mb, release.cost_usd_per_million)]
-        values = {
-            ":id": release.release_id,
-            ":version": release.version,
-            ":before": [{"releaseId": live.release_id, "version": live.version} for live in before],
-            ":memory": release.memory_mb,
-            ":cost": release.cost_usd_per_million,
-            ":type": release.type,
-            ":next": [next_] if isinstance(next_, str) else next_,
-            ":timeout": metadata.get("timeout", 0),
-            ":trend": [
-                {
-                    "releaseId": point.release_id,
-                    "at": point.at,
-                    "memoryMb": point.memory_mb,
-                    "costUsdPerMillion": point.cost_usd_per_million,
-                }
-                for point in trend[-TREND_KEPT:]
-            ],
-            ":now": now,
+        live = {
+            "liveVersion": release.version,
+            "liveBefore": [{"releaseId": old.release_id, "version": old.version} for old in before],
+            "memoryMb": release.memory_mb,
+            "costUsdPerMillion": release.cost_usd_per_million,
+            "next": [next_] if isinstance(next_, str) else next_,
+            "timeout": metadata.get("timeout", 0),
+            "trend": [astuple(point) for point in trend[-TREND_KEPT:]],
         }
+        values = {":id": release.release_id, ":live": json.dumps(live), ":type": release.type, ":now": now}
         condition = "attribute_not_exists(liveReleaseId)"
         if algorithm.live:
             condition, values[":was"] = "liveReleaseId = :was", algorithm.live.release_id
@@ -383,13 +391,9 @@ class Registry:
                 "Update": {
                     "TableName": self._table,
                     "Key": _pack({"pk": f"ALGORITHM#{algorithm.name}", "sk": "META"}),
-                    "UpdateExpression": (
-                        "SET liveReleaseId = :id, liveVersion = :version, liveBefore = :before, memoryMb = :memory, "
-                        "costUsdPerMillion = :cost, #type = :type, #next = :next, #timeout = :timeout, "
-                        "trend = :trend, updatedAt = :now"
-                    ),
+                    "UpdateExpression": ("SET liveReleaseId = :id, live = :live, #type = :type, updatedAt = :now"),
                     "ConditionExpression": condition,
-                    "ExpressionAttributeNames": {"#type": "type", "#next": "next", "#timeout": "timeout"},
+                    "ExpressionAttributeNames": {"#type": "type"},
                     "ExpressionAttributeValues": _pack(values),
                 }
             },
@@ -471,12 +475,15 @@ class Registry:
             raise NotFound(f"there is no {what}")
         return _unpack(item)
 
-    def _query(self, index: str | None, key: str, value: str, limit: int) -> Iterator[dict[str, Any]]:
+    def _query(
+        self, index: str | None, key: str, value: str, limit: int, attributes: Sequence[str] = ()
+    ) -> Iterator[dict[str, Any]]:
         where: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
+        where |= _projection(attributes) if attributes else {}
+        where["ExpressionAttributeNames"] = {"#key": key, **where.get("ExpressionAttributeNames", {})}
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="#key = :value",
-            ExpressionAttributeNames={"#key": key},
             ExpressionAttributeValues=_pack({":value": value}),
             PaginationConfig={"MaxItems": limit},
             **where,
@@ -508,12 +515,14 @@ def _status_update(
         ":now": now,
         ":change": [change],
         ":reason": reason,
+        ":by": by,
     }
     sets = [
         "#status = :after",
         "updatedAt = :now",
         "#history = list_append(#history, :change)",
         "#reason = :reason",
+        "changedBy = :by",
     ]
     for number, (name, value) in enumerate((values or {}).items()):
         names[f"#v{number}"] = name
@@ -531,6 +540,12 @@ def _status_update(
     }
 
 
+def _projection(attributes: Sequence[str]) -> dict[str, Any]:
+    # Some of the names are words of DynamoDB's own.
+    aliases = {f"#a{number}": name for number, name in enumerate(attributes)}
+    return {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
+
+
 def _release(item: Mapping[str, Any]) -> Release:
     metadata = item.get("metadata")
     return Release(
@@ -541,7 +556,7 @@ def _release(item: Mapping[str, Any]) -> Release:
         file_name=item["fileName"],
         history=tuple(
             StatusChange(Status(change["status"]), change["at"], change.get("reason"), change.get("by"))
-            for change in item["history"]
+            for change in item.get("history", ())
         ),
         algorithm=item.get("algorithm"),
         type=item.get("type"),
@@ -555,28 +570,27 @@ def _release(item: Mapping[str, Any]) -> Release:
         version=item.get("version"),
         memory_mb=_int(item.get("memoryMb")),
         cost_usd_per_million=_float(item.get("costUsdPerMillion")),
+        author=item.get("author"),
+        changed_by=item.get("changedBy"),
     )
 
 
 def _algorithm(item: Mapping[str, Any]) -> Algorithm:
-    live = item.get("liveReleaseId")
+    live_id = item.get("liveReleaseId")
+    # A registry of the first version holds these values one by one.
+    live = json.loads(item["live"]) if "live" in item else item
     return Algorithm(
         name=item["name"],
         type=item["type"],
         updated_at=item["updatedAt"],
         latest_release_id=item["latestReleaseId"],
-        live=LiveVersion(live, item["liveVersion"]) if live else None,
-        live_before=tuple(LiveVersion(old["releaseId"], old["version"]) for old in item.get("liveBefore", ())),
-        memory_mb=_int(item.get("memoryMb")),
-        cost_usd_per_million=_float(item.get("costUsdPerMillion")),
-        next=tuple(item.get("next", ())),
-        timeout_s=int(item.get("timeout", 0)),
-        trend=tuple(
-            WentLive(
-                point["releaseId"], point["at"], _int(point.get("memoryMb")), _float(point.get("costUsdPerMillion"))
-            )
-            for point in item.get("trend", ())
-        ),
+        live=LiveVersion(live_id, live["liveVersion"]) if live_id else None,
+        live_before=tuple(LiveVersion(old["releaseId"], old["version"]) for old in live.get("liveBefore", ())),
+        memory_mb=_int(live.get("memoryMb")),
+        cost_usd_per_million=_float(live.get("costUsdPerMillion")),
+        next=tuple(live.get("next", ())),
+        timeout_s=int(live.get("timeout", 0)),
+        trend=tuple(WentLive(*point) for point in live.get("trend", ())),
     )
 
 
@@ -589,11 +603,9 @@ def _float(value: Any) -> float | None:
 
 
 def _decimal(value: Any) -> Any:
-    """A value with its floats as DynamoDB takes them, as their shortest text."""
+    """A float as DynamoDB takes it, as its shortest text; in a list too."""
     if isinstance(value, list):
         return [_decimal(each) for each in value]
-    if isinstance(value, dict):
-        return {key: _decimal(each) for key, each in value.items()}
     return Decimal(repr(value)) if isinstance(value, float) else value
 
 
@@ -602,7 +614,6 @@ def _iso(moment: datetime) -> str:
 
 
 _SERIALIZER = TypeSerializer()
-_DESERIALIZER = TypeDeserializer()
 
 
 def _pack(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -611,7 +622,24 @@ def _pack(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _unpack(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _DESERIALIZER.deserialize(value) for key, value in item.items()}
+    return {key: _value(value) for key, value in item.items()}
+
+
+def _value(typed: Mapping[str, Any]) -> Any:
+    """What boto3's own deserializer gives for the types that are in the registry, in a third of the time."""
+    ((kind, value),) = typed.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return Decimal(value)
+        case "L":
+            return [_value(each) for each in value]
+        case "M":
+            return _unpack(value)
+        case "NULL":
+            return None
+    raise TypeError(f"the registry holds no values of type {kind}")
 
 
 def _condition_failed(error: ClientError) -> bool:
