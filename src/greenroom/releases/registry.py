@@ -46,7 +46,7 @@ ALGORITHM_ROW = (
     *("name", "type", "updatedAt", "latestReleaseId", "liveReleaseId", "live"),
     *("liveVersion", "liveBefore", "memoryMb", "costUsdPerMillion", "next", "timeout"),
 )
-"""All of an algorithm but what only finds it. What a live release brings is one text, `live`, since 500 are read at once."""
+"""All of an algorithm but what only finds it. What a live release brings is one text: 500 are read at once."""
 
 MAX_BATCH_GET = 100
 """https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
