@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import itertools
 import json
+import shutil
 import statistics
 import sys
 import tempfile
@@ -22,6 +23,7 @@ from typing import Any
 
 import boto3
 import httpx
+from playwright.sync_api import Browser, sync_playwright
 
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
@@ -105,27 +107,74 @@ def time_calls(deployment: Deployment, last: str, runs: int) -> dict[str, list[f
     return found
 
 
+USABLE = """new MutationObserver((_, observer) => {
+    if (!document.querySelector("tbody tr a")) return;
+    observer.disconnect();
+    requestAnimationFrame(() => setTimeout(() => { window.usableMs = performance.now(); }));
+}).observe(document, { childList: true, subtree: true });"""
+"""Notes when the first row has been drawn and the page is free to take a click."""
+
+
+def open_page(browser: Browser, deployment: Deployment) -> dict[str, float]:
+    """Sign in by the link in a session of its own: what was loaded, and when the list could be used."""
+    context = browser.new_context()
+    page = context.new_page()
+    wire = context.new_cdp_session(page)
+    wire.send("Network.enable")
+    sizes: list[float] = []
+    wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
+    page.add_init_script(USABLE)
+    page.goto(f"{deployment.url}/#token={deployment.token}", wait_until="commit")
+    page.wait_for_selector("tbody tr a")
+    page.wait_for_function("window.usableMs")
+    usable_ms = page.evaluate("window.usableMs")
+    page.wait_for_load_state("networkidle")
+    context.close()
+    return {"usable, ms": usable_ms, "over the wire, KB": sum(sizes) / 1_000, "requests": len(sizes)}
+
+
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--algorithms", type=int, default=500, help="how many algorithms (default 500)")
     parser.add_argument("--releases", type=int, default=1_000, help="how many releases of the first (default 1,000)")
     parser.add_argument("--runs", type=int, default=20, help="how often each call is made (default 20)")
-    parser.add_argument("--json", action="store_true", help="print all times as JSON")
+    parser.add_argument("--json", action="store_true", help="print all figures as JSON")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedAws.start(Path(folder, "data"), port=0) as aws:
         session = boto3.Session(aws.access_key_id, aws.secret_access_key, region_name=aws.region)
         deployment = deploy_platform(session, endpoint_url=aws.endpoint_url, poll_s=0.1)
         cut_off_stream(session, aws, deployment)
         dynamodb: Any = session.client("dynamodb", endpoint_url=aws.endpoint_url)
-        begin = time.perf_counter()
         last = seed(Registry(dynamodb, f"{deployment.prefix}-registry"), options.algorithms, options.releases)
-        print(f"seeded in {time.perf_counter() - begin:.0f} s", file=sys.stderr)
+        views = [] if (found := chromium()) is None else time_views(found, deployment, options.runs)
         calls = time_calls(deployment, last, options.runs)
+    if options.json:
+        print(json.dumps({"calls": calls, "views": views}, indent=2))
+        return 0
     print(f"{'milliseconds':46}{'median':>10}{'max':>10}   ({options.runs} runs)")
     for name, times in calls.items():
         print(f"{name:46}{statistics.median(times):10.1f}{max(times):10.1f}")
+    if not views:
+        print("The page was not opened: no Chromium is installed.")
+        return 0
+    print(f"\n{'the page, first view':46}{'first':>10}{'median':>10}{'max':>10}")
+    for name in views[0]:
+        values = [view[name] for view in views[1:]]
+        print(f"{name:46}{views[0][name]:10.1f}{statistics.median(values):10.1f}{max(values):10.1f}")
     return 0
+
+
+def chromium() -> str | None:
+    """Where an installed Chromium or Chrome is."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def time_views(executable: str, deployment: Deployment, runs: int) -> list[dict[str, float]]:
+    """Open the page in a new browser session, `runs` times after a first one that meets cold functions."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
+        return [open_page(browser, deployment) for _ in range(runs + 1)]
 
 
 if __name__ == "__main__":

@@ -82,13 +82,16 @@ export function post(form, file, onProgress) {
 
 // Figures, times, sizes.
 
+const formats = {}; // making one takes longer than using it a hundred times
+const format = (kind, style) => (formats[JSON.stringify(style)] ??= new kind(undefined, style));
 export const figure = (value, digits = 3) => (value === null || value === undefined ? "–"
-  : Number(value.toPrecision(digits)).toLocaleString(undefined, { maximumSignificantDigits: Math.max(digits, 5) }));
+  : format(Intl.NumberFormat, { maximumSignificantDigits: Math.max(digits, 5) }).format(Number(value.toPrecision(digits))));
 export const usd = (value) => (value === null || value === undefined ? "–" : `$${figure(value)}`);
 export const bytes = (value) => (value < 1024 ? `${value} B` : value < 1048576 ? `${figure(value / 1024)} KB` : `${figure(value / 1048576)} MB`);
 export const percent = (ratio) => `${ratio >= 1 ? "+" : "−"}${figure(Math.abs(ratio - 1) * 100, 2)} %`;
 export const when = (iso, style = { dateStyle: "medium", timeStyle: "short" }) => (iso
-  ? el("time", { datetime: iso, title: new Date(iso).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" }) }, new Date(iso).toLocaleString(undefined, style)) : "–");
+  ? el("time", { datetime: iso, title: format(Intl.DateTimeFormat, { dateStyle: "full", timeStyle: "long" }).format(new Date(iso)) },
+    format(Intl.DateTimeFormat, style).format(new Date(iso))) : "–");
 export const first = (text) => (text ?? "").split("\n", 1)[0];
 
 // Parts of views.
