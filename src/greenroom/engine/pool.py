@@ -130,6 +130,12 @@ class Engine:
             self._cores.give_back(cores)
             self._slots.release()
 
+    @property
+    def environments(self) -> int:
+        """How many execution environments there are, at work and standing still."""
+        with self._lock:
+            return len(self._busy) + sum(len(idle) for idle in self._idle.values())
+
     def close(self) -> None:
         """End all environments. Invocations that are under way end with them."""
         self._closed.set()
