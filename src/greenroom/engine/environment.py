@@ -155,6 +155,11 @@ class Environment:
         self.idle_since = time.monotonic()
         self._group.freeze(True)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was killed while it stood still, or what it was forked from."""
+        return self._zygote.has_ended(self.pid)
+
     def take_log(self) -> list[LogEvent]:
         """Return the log events that the function has written since the last time."""
         with contextlib.suppress(BlockingIOError):
@@ -173,11 +178,11 @@ class Environment:
         """The most memory the environment has used since it started."""
         if self._group.out_of_memory():
             return self.spec.memory_mb
-        try:
+        # The group does not count what is shared with the prepared process; the process not what it has started.
+        peak = self._group.peak_bytes() // 1024
+        with contextlib.suppress(OSError, StopIteration):  # it may have ended
             status = Path(f"/proc/{self.pid}/status").read_text()
-            peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-        except (OSError, StopIteration):  # it has ended: the group still knows
-            peak = self._group.peak_bytes() // 1024
+            peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")))
         return min(self.spec.memory_mb, -(-peak // 1024))
 
     def close(self) -> None:

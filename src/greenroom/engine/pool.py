@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -51,7 +50,7 @@ class Engine:
     """Runs Lambda functions in execution environments on this machine. All methods may be called by many threads.
 
     Args:
-        data_dir: folder for unpacked code; everything in it can be made again.
+        data_dir: folder for unpacked code, this engine's alone; everything in it can be made again.
         environment: variables that every function gets beside its own, for example `AWS_ENDPOINT_URL`.
         max_concurrency: how many invocations may run at once; more are throttled.
         idle_s: seconds after which an unused environment is ended.
@@ -82,7 +81,8 @@ class Engine:
         self._control_groups = available if control_groups is None else control_groups and available
         cgroup.remove_leftovers()
         self._code = CodeStore(data_dir / "code")
-        self._scratch = Path(tempfile.mkdtemp(prefix="greenroom-engine-"))
+        self._scratch = data_dir / "scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed engine has left
         self._layout = Layout(data_dir / "code", self._scratch, self._jailed)
         threading.Thread(target=self._reap, name="greenroom-reaper", daemon=True).start()
 
@@ -227,13 +227,16 @@ class Engine:
         )
 
     def _take_warm(self, spec: FunctionSpec) -> Environment | None:
-        with self._lock:
-            idle = self._idle.get(spec.key)
-            if not idle:
-                return None
-            environment = idle.pop()
-            self._busy.add(environment)
-            return environment
+        while True:
+            with self._lock:
+                idle = self._idle.get(spec.key)
+                if not idle:
+                    return None
+                environment = idle.pop()
+                self._busy.add(environment)
+            if not environment.has_ended:
+                return environment
+            self._drop(environment)
 
     def _give_back(self, environment: Environment) -> None:
         environment.stand_still()
