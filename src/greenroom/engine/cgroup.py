@@ -53,7 +53,7 @@ class Isolation:
         files = "files in name spaces" if self.namespaces else "files not kept apart"
         if self.limits == "watcher":
             return (
-                "CPU by stopping processes on a 20 ms grid, right to about 3 % on average; memory looked at every 20 ms; "
+                "CPU by stopping processes on a 20 ms grid, right to about 3 % on average; memory by looking as often; "
                 f"{files}; {self.cpus:g} CPUs"
             )
         return f"CPU by {self.limits}, right to about 1 %; memory by the kernel, exact; {files}; {self.cpus:g} CPUs"
