@@ -21,6 +21,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 MAX_ENTRIES = 100_000
 
+UNFINISHED = "unfinished-"
+
 # Packages whose presence in a function's own code says: this one brings its own SDK.
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six.py")
 
@@ -39,6 +41,8 @@ class CodeStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for left_over in folder.glob(f"{UNFINISHED}*"):
+            shutil.rmtree(left_over, ignore_errors=True)
         self._lock = threading.Lock()
 
     def unpack(self, zip_bytes: bytes) -> Path:
@@ -59,7 +63,7 @@ class CodeStore:
         with self._lock:
             if target.is_dir():
                 return target
-            unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self._folder))
+            unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder))
             try:
                 for zip_bytes in zips:
                     _extract(zip_bytes, unfinished)
