@@ -11,10 +11,11 @@ const MEANT = {
   wrong_answer: "gave another answer than expected", exception: "raised an exception", timeout: "ran out of time", out_of_memory: "ran out of memory" };
 const [POLL_MS, POLL_HIDDEN_MS, POLL_OUTAGE_MS] = [400, 3000, 2000];
 
-function whatToDo(failure) {
+function whatToDo(failure, summary) {
   const again = "Then upload it again; what is live has not been touched.";
   if (failure?.error === "wrong_answer") return `Mend the algorithm, or tests/${failure.case}/expected.* if that is what is wrong; greenroom test runs the case on your machine. ${again}`;
   if (failure?.error === "exception") return `The log below has the traceback; greenroom test runs the case on your machine. ${again}`;
+  if (summary?.comparison?.regression) return `Make it as fast and as cheap as what is live, or say in metadata.json how much worse it may be. ${again}`;
   return `If a size is too small, name larger ones as powerValues in metadata.json, or a longer timeout. ${again}`;
 }
 
@@ -26,7 +27,7 @@ function wrong({ status, reason, summary }) {
     ["What", `Case ${failure.case} ${MEANT[failure.error]}.${failure.error === "exception" ? ` ${first(failure.errorMessage)}` : ""}`],
     ["Where", `tests/${failure.case}, at ${failure.memoryMb} MB${/^first difference at (.*)/.test(failure.difference ?? "") ? `, in the answer at ${first(failure.difference).slice(20)}` : ""}`],
     ["What to do", whatToDo(failure)]), difference(failure.difference, { head: false }), logOf(failure));
-  return problem(status === "REJECTED" ? "The package was not accepted" : "What was wrong", reason, summary ? whatToDo() : null);
+  return problem(status === "REJECTED" ? "The package was not accepted" : "What was wrong", reason, summary ? whatToDo(null, summary) : null);
 }
 
 // A unified difference as two columns: what was expected, and what came instead.
@@ -81,7 +82,7 @@ const meanOf = (values) => values.reduce((sum, each) => sum + each, 0) / values.
 function valuesOf(release) {
   const progress = Object.fromEntries(release.progress.map((each) => [each.memoryMb, each]));
   const results = Object.fromEntries((release.summary?.powerValues ?? []).map((each) => [each.memoryMb, each]));
-  const sizes = [...new Set([...(release.metadata?.powerValues ?? []), ...Object.keys(progress), ...Object.keys(results)].map(Number))].sort((one, other) => one - other);
+  const sizes = [...new Set([...[release.metadata?.powerValues ?? []].flat().filter(Number), ...Object.keys(progress), ...Object.keys(results)].map(Number))].sort((one, other) => one - other);
   return sizes.map((memoryMb) => {
     const [under, result] = [progress[memoryMb], results[memoryMb]];
     const dots = under?.durationsMs ?? [];
@@ -153,12 +154,13 @@ function draw(part, release) {
   part.draw(0, [release.algorithm, release.fileName, status], () => el("h1", {}, release.algorithm ? el("a", { href: `#/algorithms/${release.algorithm}` }, release.algorithm) : release.fileName, " ", badge(status)));
   part.draw(1, { bad, status, reason, summary }, () => (bad ? wrong(release) : reason ? el("p", { class: "soft" }, reason) : null));
   part.draw(2, { history: release.history, chosenMb: summary?.chosenMemoryMb, ended }, (data) => card(null, stages(data)));
-  part.draw(3, { summary, values, ended }, () => (values.length && (summary || !ended || values.some((each) => each.done)) ? card("The test",
+  const atMostUsd = release.costAtMostUsd;
+  part.draw(3, { summary, values, ended, atMostUsd }, () => (values.length && (summary || !ended || values.some((each) => each.done)) ? card("The test",
     el("p", { class: "sentence" }, summary ? first(summary.sentence) : release.progress.length ? "Each size is invoked with the test cases; what is measured appears as it comes." : "It begins when the stack is there."),
-    summary?.comparison?.sentence ? el("p", {}, summary.comparison.sentence) : null,
+    summary?.comparison?.sentence && !summary.sentence.includes(summary.comparison.sentence) ? el("p", {}, summary.comparison.sentence) : null,
     plots({ values, prices: summary?.prices, model: summary?.chart?.model ?? [] }),
     measured({ values, chosenMb: summary?.chosenMemoryMb, ended }),
-    el("p", { class: "soft" }, summary ? `The test cost ${usd(summary.testCostUsd)} by the prices of ${summary.prices?.region ?? "its region"}, as of ${summary.prices?.asOf ?? "today"}.` : "\u00a0")) : null));
+    el("p", { class: "soft" }, summary ? `The test cost ${usd(summary.testCostUsd)} by the prices of ${summary.prices?.region ?? "its region"}, as of ${summary.prices?.asOf ?? "today"}.` : atMostUsd ? `The test costs at most ${usd(atMostUsd)}.` : "\u00a0")) : null));
   part.draw(4, { names: release.cases, summary, ended }, cases);
   part.draw(5, [release.releaseId, release.fileName, release.packageSizeBytes, release.version, Boolean(release.metadata)], () => about(release));
 }
