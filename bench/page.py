@@ -5,7 +5,9 @@
 Starts the embedded AWS in a temporary folder, deploys the platform, and fills the registry through its own methods with
 algorithms that are live and some whose newest release failed. The stream that would start the flows is cut off first:
 nothing of the seeded is provisioned. Then the calls are made over HTTP, and the page is opened in Chromium where one is
-installed: bytes over the wire, and milliseconds until a row of the list can be clicked.
+installed: bytes over the wire, and milliseconds until a row of the list can be clicked. Before all that, the page is
+opened on a platform whose functions have not run yet, and releases are pushed and their pages watched: how long after
+each change of status the page shows it.
 """
 
 from __future__ import annotations
@@ -23,8 +25,10 @@ from typing import Any
 
 import boto3
 import httpx
+from bench.flow import package
 from playwright.sync_api import Browser, sync_playwright
 
+from greenroom.client import GreenroomClient
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
 from greenroom.releases import Registry, Status, new_release_id
@@ -32,6 +36,8 @@ from greenroom.releases import Registry, Status, new_release_id
 WAY = (Status.UPLOADING, Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING)
 BUSY = "algorithm-000"
 FAILS_EVERY = 5
+WATCHED = 5
+FLAGS = ["--no-sandbox", "--disable-gpu"]
 
 
 def seed(registry: Registry, algorithms: int, releases: int) -> str:
@@ -108,11 +114,48 @@ def time_calls(deployment: Deployment, last: str, runs: int) -> dict[str, list[f
 
 
 USABLE = """new MutationObserver((_, observer) => {
-    if (!document.querySelector("tbody tr a")) return;
+    if (!document.querySelector("main h1")) return;
     observer.disconnect();
     requestAnimationFrame(() => setTimeout(() => { window.usableMs = performance.now(); }));
 }).observe(document, { childList: true, subtree: true });"""
-"""Notes when the first row has been drawn and the page is free to take a click."""
+"""Notes when the view has been drawn, with all that is in it, and the page is free to take a click."""
+
+
+SHOWN_AT = """new MutationObserver(() => {
+    const status = document.querySelector("h1 .badge")?.textContent;
+    if (status) (window.shownAt ??= {})[status] ??= Date.now();
+}).observe(document, { childList: true, subtree: true });"""
+"""Notes when a release's page has first shown a status, in milliseconds since 1970."""
+
+
+def watch_releases(executable: str, deployment: Deployment, folder: Path, runs: int) -> list[float]:
+    """Push a trivial release `runs` times with its page open; milliseconds from each change of status to its showing.
+
+    A status that is over before the page asks is left out: the page shows it in the history, at once with the next.
+    """
+    late: list[float] = []
+    with GreenroomClient(deployment.url, deployment.token) as client, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        for number in range(runs):
+            path = folder / f"{number}.zip"
+            path.write_bytes(package(number))
+            page = browser.new_page()
+            page.add_init_script(SHOWN_AT)
+            page.goto(f"{deployment.url}/#token={deployment.token}")
+            release_id = client.upload_package(path)
+            page.goto(f"{deployment.url}/#/releases/{release_id}")
+            page.wait_for_selector("h1 .badge.LIVE", timeout=60_000)
+            opened, *shown = page.evaluate("Object.entries(window.shownAt)")
+            at = {entry.status: entry.at.timestamp() * 1_000 for entry in client.release(release_id).history}
+            late += [shown_ms - at[status] for status, shown_ms in shown if status != opened[0]]
+            page.close()
+    return late
+
+
+WHEN_USABLE = """new Promise((resolve) => {
+    const look = () => (window.usableMs ? resolve(window.usableMs) : setTimeout(look, 5));
+    look();
+})"""
 
 
 def open_page(browser: Browser, deployment: Deployment) -> dict[str, float]:
@@ -125,9 +168,8 @@ def open_page(browser: Browser, deployment: Deployment) -> dict[str, float]:
     wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.add_init_script(USABLE)
     page.goto(f"{deployment.url}/#token={deployment.token}", wait_until="commit")
-    page.wait_for_selector("tbody tr a")
-    page.wait_for_function("window.usableMs")
-    usable_ms = page.evaluate("window.usableMs")
+    page.wait_for_selector("main h1")
+    usable_ms = page.evaluate(WHEN_USABLE)
     page.wait_for_load_state("networkidle")
     context.close()
     return {"usable, ms": usable_ms, "over the wire, KB": sum(sizes) / 1_000, "requests": len(sizes)}
@@ -144,13 +186,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder, EmbeddedAws.start(Path(folder, "data"), port=0) as aws:
         session = boto3.Session(aws.access_key_id, aws.secret_access_key, region_name=aws.region)
         deployment = deploy_platform(session, endpoint_url=aws.endpoint_url, poll_s=0.1)
+        executable = chromium()
+        views = time_views(executable, deployment, 1) if executable else []
+        late = watch_releases(executable, deployment, Path(folder), WATCHED) if executable else []
         cut_off_stream(session, aws, deployment)
         dynamodb: Any = session.client("dynamodb", endpoint_url=aws.endpoint_url)
         last = seed(Registry(dynamodb, f"{deployment.prefix}-registry"), options.algorithms, options.releases)
-        views = [] if (found := chromium()) is None else time_views(found, deployment, options.runs)
+        views += time_views(executable, deployment, options.runs) if executable else []
         calls = time_calls(deployment, last, options.runs)
     if options.json:
-        print(json.dumps({"calls": calls, "views": views}, indent=2))
+        print(json.dumps({"calls": calls, "views": views, "shown after, ms": late}, indent=2))
         return 0
     print(f"{'milliseconds':46}{'median':>10}{'max':>10}   ({options.runs} runs)")
     for name, times in calls.items():
@@ -158,10 +203,11 @@ def main() -> int:
     if not views:
         print("The page was not opened: no Chromium is installed.")
         return 0
-    print(f"\n{'the page, first view':46}{'first':>10}{'median':>10}{'max':>10}")
+    print(f"\n{'the page, first view':46}{'cold':>10}{'median':>10}{'max':>10}")
     for name in views[0]:
         values = [view[name] for view in views[1:]]
         print(f"{name:46}{views[0][name]:10.1f}{statistics.median(values):10.1f}{max(values):10.1f}")
+    print(f"{'a change of status is shown after, ms':56}{statistics.median(late):10.1f}{max(late):10.1f}")
     return 0
 
 
@@ -171,10 +217,10 @@ def chromium() -> str | None:
 
 
 def time_views(executable: str, deployment: Deployment, runs: int) -> list[dict[str, float]]:
-    """Open the page in a new browser session, `runs` times after a first one that meets cold functions."""
+    """Open the page `runs` times, each in a browser session of its own."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox", "--disable-gpu"])
-        return [open_page(browser, deployment) for _ in range(runs + 1)]
+        browser = playwright.chromium.launch(executable_path=executable, args=FLAGS)
+        return [open_page(browser, deployment) for _ in range(runs)]
 
 
 if __name__ == "__main__":
