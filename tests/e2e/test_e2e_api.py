@@ -36,6 +36,8 @@ def post(upload: Any, body: bytes, **changed: str) -> httpx.Response:
         ("POST", "/releases"),
         ("GET", "/releases/01JD0000000000000000000000"),
         ("POST", "/algorithms/x/rollback"),
+        ("GET", "/algorithms/x/failures"),
+        ("POST", "/algorithms/x/failures/delete"),
         ("GET", "/no/such/route"),
     ],
 )
@@ -54,6 +56,14 @@ def test_it_describes_itself_without_a_token(platform: Platform) -> None:
     assert "powerValues" in schema["properties"]
 
 
+def test_a_long_answer_is_compressed_for_whoever_takes_it(platform: Platform) -> None:
+    path = f"{platform.deployment.url}/openapi.json"
+    packed = httpx.get(path, headers={"Accept-Encoding": "gzip"})
+    plain = httpx.get(path, headers={"Accept-Encoding": "identity"})
+    assert (packed.headers.get("content-encoding"), plain.headers.get("content-encoding")) == ("gzip", None)
+    assert packed.json() == plain.json()
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -65,6 +75,8 @@ def test_it_describes_itself_without_a_token(platform: Platform) -> None:
         ("/releases", [1]),
         ("/algorithms/x/messages", {"fileName": "x", "sizeBytes": 1, "contentType": "image/png"}),
         ("/algorithms/x/rollback", {"toReleaseId": "../.."}),
+        ("/algorithms/x/failures/redrive", {"failureIds": []}),
+        ("/algorithms/x/failures/delete", {"failureIds": ["../.."]}),
     ],
 )
 def test_a_body_that_is_not_as_described_is_refused_with_the_field(platform: Platform, path: str, body: Any) -> None:
@@ -81,7 +93,16 @@ def test_a_body_that_is_no_json_is_refused_and_not_an_error_of_ours(platform: Pl
     assert "error" in answer.json()
 
 
-@pytest.mark.parametrize("path", ["/algorithms/nobody", "/releases/01JD0000000000000000000000", "/no/such/route"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/algorithms/nobody",
+        "/algorithms/nobody/failures",
+        "/algorithms/nobody/queues",
+        "/releases/01JD0000000000000000000000",
+        "/no/such/route",
+    ],
+)
 def test_what_is_not_there_is_not_found(platform: Platform, path: str) -> None:
     answer = call(platform, "GET", path)
     assert answer.status_code == 404

@@ -1,6 +1,6 @@
 // What rests in dead-letter queues: why, since when, and the document; sent through again, or deleted.
 
-import { api, ask, bytes, button, card, el, first, problem, show, table, tell, when } from "./core.js";
+import { api, ask, bytes, button, card, el, first, main, problem, show, table, tell, when } from "./core.js";
 
 export async function failures(view, name) {
   if (name) await ofAlgorithm(view, name);
@@ -8,6 +8,7 @@ export async function failures(view, name) {
 }
 
 async function overview(view) {
+  show(el("h1", {}, "Failures"), el("p", { class: "soft" }, "Looking into all queues…"));
   const { platform, queues } = await api("GET", "status");
   if (!view.alive()) return;
   const start = `${platform.prefix}-alg-`;
@@ -32,6 +33,7 @@ async function ofAlgorithm(view, name) {
       if (ids || !answer.left || !count) break;
     }
     await ofAlgorithm(view, name);
+    main.focus({ preventScroll: true });
     tell(verb === "redrive" ? `${done} on the way again through ${name}.` : `${done} deleted.`);
   };
   const failed = (action) => action().catch((error) => show(el("h1", {}, "That did not work"), problem("What was wrong", error.message, error.hint)));

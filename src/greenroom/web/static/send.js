@@ -42,7 +42,7 @@ export async function send(view, wanted) {
       check(sent, kind.value === "application/json" ? await sent.text() : null, route, to);
       await deliver(view, results, select.value, sent, kind.value, to);
     } catch (error) {
-      if (error.code === 401) throw error;
+      if (error.code === 401) view.reload();
       told.replaceChildren(problem("It was not sent", error.message, error.hint));
     } finally { go.disabled = false; }
   } }, el("p", {}, el("label", { for: "algorithm" }, "Into "), select), route,
