@@ -26,9 +26,6 @@ from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
 from greenroom.engine.zygote import Zygote
 
-INIT_TIMEOUT_S = 10.0
-"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib"""
-
 MAX_RESPONSE_BYTES = 6_291_556
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, as the service's own message says."""
 
@@ -120,7 +117,7 @@ class Environment:
         self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
         self._channel.sendall(b"!")
 
-    def wait_until_ready(self, timeout_s: float = INIT_TIMEOUT_S) -> Outcome:
+    def wait_until_ready(self, timeout_s: float) -> Outcome:
         """Wait for the end of the init phase, which has all of the CPU. "result" means that it went well."""
         outcome = self._wait(self._begin, timeout_s)
         if outcome.ending == "result":

@@ -207,7 +207,32 @@ def test_an_exception_is_reported_with_type_message_and_trace(lab: Lab) -> None:
 def test_a_function_that_can_not_be_loaded_says_why(lab: Lab, source: str, kind: str) -> None:
     result = lab.run(source)
     assert error(result)["errorType"] == kind
-    assert f"Error Type: {kind}" in messages(result)[-1]
+    assert result.init_duration_ms is None
+    lines = messages(result)
+    # Lambda tries again, in the invocation's own time.
+    (first, again) = (line for line in lines if line.startswith("INIT_REPORT"))
+    assert first.endswith(f"Phase: init\tStatus: error\tError Type: {kind}")
+    assert again.endswith(f"Phase: invoke\tStatus: error\tError Type: {kind}")
+    assert [line.split()[0] for line in lines[-3:]] == ["START", "END", "REPORT"]
+    assert f"Error Type: {kind}" in lines[-1]
+    assert 0 < result.duration_ms < result.billed_duration_ms
+
+
+def test_an_init_that_takes_too_long_is_begun_anew_in_the_functions_own_time(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, init_timeout_s=0.4)
+    try:
+        source = "import time\ntime.sleep(0.5)\ndef handler(event, context): return 1"
+        result = lab.run(source)
+        assert answer(result) == 1
+        assert next(line for line in messages(result) if "INIT_REPORT" in line).endswith("Phase: init\tStatus: timeout")
+        assert result.init_duration_ms is None
+        assert result.duration_ms >= 500
+        assert result.billed_duration_ms >= 900
+        again = lab.run(source.replace("0.5", "30"), timeout_s=1)
+        assert error(again)["errorMessage"].endswith("Task timed out after 1.00 seconds")
+        assert "Status: timeout" in messages(again)[-1]
+    finally:
+        lab.engine.close()
 
 
 def test_a_result_that_is_no_json_is_an_error(lab: Lab) -> None:
@@ -231,6 +256,7 @@ def test_a_runtime_that_ends_is_reported_and_the_next_invocation_is_cold(lab: La
     found = error(result)
     assert found["errorType"] == "Runtime.ExitError"
     assert found["errorMessage"].endswith(f"Error: Runtime exited with error: {how}")
+    assert messages(result)[-3] == f"{found['errorMessage']}\nRuntime.ExitError"
     assert lab.run(source).cold_start
 
 
@@ -656,7 +682,17 @@ def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux can become another user")
 def test_the_list_holds_for_an_ordinary_user_too() -> None:
-    command = [sys.executable, "-m", "bench.ordinary_user", sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.ordinary_user",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
     done = subprocess.run([*command, __file__], cwd=REPOSITORY, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
     assert " passed" in done.stdout
