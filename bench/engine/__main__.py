@@ -3,7 +3,7 @@
     python -m bench.engine [--runs N] [--soak SECONDS] [--json]
 
 * CPU-bound handlers: wall time over CPU time at each size, beside 1769 / MemorySize; with control groups, where this
-  process may make them, and with the watcher. Two threads at 3538 MB.
+  process may make them, and with the watcher, as an ordinary user. Two threads at 3538 MB.
 * 1,000,000 chained SHA-256 hashes at each size, as a ratio to 1769 MB, beside the ratios published for AWS.
 * Warm invocations of an empty handler and cold starts, p50 and p99.
 * Warm invocations through boto3, beside plain ministack of the same version in the same run.
@@ -135,6 +135,24 @@ def cpu_share(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
         expected = 1_769 / memory_mb
         ratio = statistics.median(ratios)
         found[memory_mb] = {"ratio": ratio, "expected": expected, "off": ratio / expected - 1}
+    return found
+
+
+def watcher_share(runs: int) -> dict[str, Any]:
+    """CPU shares where no control groups are used."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(Path(folder), control_groups=False)
+        try:
+            return {f"cpu share, watcher, by user {os.geteuid()}": cpu_share(engine, runs)}
+        finally:
+            engine.close()
+
+
+def as_ordinary_user(runs: int) -> dict[str, Any]:
+    """The same by somebody who is not root."""
+    command = [sys.executable, "-m", "bench.engine", "--watcher", "--json", "--runs", str(runs)]
+    user = [sys.executable, "-m", "bench.ordinary_user", *command]
+    found: dict[str, Any] = json.loads(subprocess.run(user, check=True, stdout=subprocess.PIPE).stdout)
     return found
 
 
@@ -277,8 +295,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30, help="runs of each CPU-bound handler (default 30)")
     parser.add_argument("--soak", type=float, default=60, help="seconds of many at once (default 60)")
+    parser.add_argument("--watcher", action="store_true", help="nothing but the CPU shares that the watcher gives")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    if options.watcher:
+        show(watcher_share(options.runs), options.json)
+        return 0
     found: dict[str, Any] = {"isolation": isolation().describe()}
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Path(folder, "engine"))
@@ -294,11 +316,7 @@ def main() -> int:
             found["cold, imports boto3 (ms)"] = timed_ms(lambda n: invoke(engine, WITH_SDK, 1769, mark=f"s {n}"), 50)
         finally:
             engine.close()
-        watching = Engine(Path(folder, "watching"), control_groups=False)
-        try:
-            found["cpu share, watcher"] = cpu_share(watching, options.runs)
-        finally:
-            watching.close()
+        found |= watcher_share(options.runs) if os.geteuid() else as_ordinary_user(options.runs)
         found[f"{SOAK_THREADS} at once, {SOAK_FUNCTIONS} functions, {options.soak:g} s"] = soak(
             Path(folder, "soak"), options.soak
         )
@@ -308,16 +326,21 @@ def main() -> int:
             keys = aws.access_key_id, aws.secret_access_key
             found["warm, through boto3 (ms)"] = through_boto3(aws.endpoint_url, *keys, 500)
         found["warm, through boto3, plain ministack (ms)"] = plain_ministack(500)
-    if options.json:
+    show(found, options.json)
+    return 0
+
+
+def show(found: dict[str, Any], as_json: bool) -> None:
+    """Print what was measured."""
+    if as_json:
         print(json.dumps(found, indent=2))
-        return 0
-    print(found.pop("isolation"))
+        return
+    print(found.pop("isolation", ""))
     for name, values in found.items():
         print(f"\n{name}")
         for key, value in values.items():
             shown = "  ".join(f"{k} {v:.3f}" for k, v in value.items()) if isinstance(value, dict) else f"{value:.3f}"
             print(f"  {key:>6}  {shown}")
-    return 0
 
 
 if __name__ == "__main__":

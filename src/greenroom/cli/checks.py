@@ -54,6 +54,7 @@ def machine() -> Iterator[Check]:
     yield pip()
     yield ministack()
     yield limits()
+    yield files()
 
 
 def pip() -> Check:
@@ -93,6 +94,22 @@ def _how_to_get_control_groups() -> str:
     if Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("systemd-run"):
         return "systemd-run --user --scope -p Delegate=yes greenroom up gives Greenroom control groups of its own."
     return "Run Greenroom as root, or where this user may make control groups."
+
+
+def files() -> Check:
+    """Whether a function finds nothing here but its own files."""
+    from greenroom.engine import isolation
+
+    if isolation().namespaces:
+        return Check("files", OK, "each function has a root of its own, in name spaces")
+    detail = "functions are not kept apart from this user's files, nor from each other's"
+    if sys.platform != "linux":
+        return Check("files", WARNING, detail, "Run only code that you would run yourself; Linux has name spaces.")
+    hint = (
+        "Let users have name spaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
+        "kernel.apparmor_restrict_unprivileged_userns=0), or run Greenroom as root."
+    )
+    return Check("files", WARNING, detail, hint)
 
 
 def data_folder(data_dir: Path) -> Iterator[Check]:
