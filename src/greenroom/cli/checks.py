@@ -114,7 +114,7 @@ def control_groups_hint(user_id: int, controllers: str | None, runtime_dir: str 
     if missing := {"cpu", "memory"} - set(controllers.split()):
         # Older versions of systemd hand over memory and pids only: Delegate= in their own user@.service.
         return (
-            f"systemd keeps the controller {' and '.join(sorted(missing))} from users here. Root changes that: the lines "
+            f"systemd keeps the controller {' and '.join(sorted(missing))} from users here. Root changes that: lines "
             "[Service] and Delegate=cpu memory pids in /etc/systemd/system/user@.service.d/delegate.conf, then "
             f"systemctl daemon-reload. When this user has logged out and in again: {command}"
         )
