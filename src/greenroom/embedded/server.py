@@ -74,7 +74,7 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from greenroom.embedded import decisions, iam, seam
+    from greenroom.embedded import decisions, iam, seam, streams
     from greenroom.embedded.gateway import Gateway
     from greenroom.engine import Engine
 
@@ -84,6 +84,7 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
         environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
     )
     seam.install(engine)
+    streams.install()
     iam.install()
     if iam_log:
         decisions.record_to(data_dir / "iam-decisions.jsonl")

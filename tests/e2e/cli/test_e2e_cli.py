@@ -165,3 +165,11 @@ def test_after_down_and_up_everything_is_still_there(data, greenroom, environmen
 
     assert greenroom("status").returncode == 0, "the address and the token are still the same"
     assert live_version(environment) == version
+
+
+def test_after_down_and_up_releases_go_live_as_before(greenroom, algorithm, environment):
+    pushed = greenroom("push", algorithm, "--json", "--timeout", "60")
+
+    # Sooner than the sweeper would find out that no change of a status is delivered any more.
+    assert pushed.returncode == 0, pushed.stderr
+    assert json.loads(pushed.stdout)["status"] == "LIVE"
