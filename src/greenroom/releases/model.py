@@ -36,7 +36,7 @@ class Release:
 
     `algorithm`, `type`, `metadata`, `cases`, `package_sha256` and `package_size_bytes` are known once the package has
     been read (REGISTERED); `versions` maps each power value in MB to the Lambda version that was tested at it;
-    `version` and `memory_mb` are what was chosen.
+    `version` and `memory_mb` are what was chosen. `restarts` counts the flows that were started anew for it.
     """
 
     release_id: str
@@ -57,6 +57,7 @@ class Release:
     version: str | None = None
     memory_mb: int | None = None
     cost_usd_per_million: float | None = None
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -169,3 +169,11 @@ def test_findings_are_added_up_by_power_value(registry: Registry) -> None:
 def test_repeats_are_counted(registry: Registry) -> None:
     release_id = registered(registry)
     assert [registry.count_repeat(release_id) for _ in range(3)] == [1, 2, 3]
+
+
+def test_restarts_are_counted_apart_and_known_of_a_release(registry: Registry) -> None:
+    release_id = registered(registry)
+    assert registry.release(release_id).restarts == 0
+    assert [registry.count_restart(release_id) for _ in range(2)] == [1, 2]
+    assert registry.count_repeat(release_id) == 1
+    assert registry.release(release_id).restarts == 2
