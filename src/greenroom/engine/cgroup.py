@@ -300,8 +300,8 @@ def _v2_home() -> Path:
     for group in (V2_ROOT, own.parent if own.name == ENGINE else own):
         home = group / HOME
         with contextlib.suppress(OSError):
-            home.mkdir(exist_ok=True)
             _pass_controllers_on(group)
+            home.mkdir(exist_ok=True)
             (home / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
             return home
     raise PermissionError("this process may not make control groups of version 2")
