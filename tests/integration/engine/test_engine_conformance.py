@@ -465,6 +465,19 @@ def test_a_function_sees_its_code_its_tmp_and_nothing_of_the_machine(lab: Lab) -
 
 
 @jailed
+def test_functions_share_no_memory(lab: Lab) -> None:
+    source = """
+    import ctypes
+    def handler(event, context):
+        return ctypes.CDLL(None).shmget(0x67726565, 4096, event) >= 0
+    """
+    create = 0o1666
+    assert answer(lab.run(source, create)) is True
+    assert answer(lab.run(source, 0)) is True
+    assert answer(lab.run(source + "# another", 0)) is False
+
+
+@jailed
 def test_tmp_has_the_size_that_was_asked_for_and_is_private(lab: Lab) -> None:
     source = """
     import os
