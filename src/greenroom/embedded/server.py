@@ -20,7 +20,9 @@ from typing import Any
 
 from greenroom.embedded.process import ACCOUNT_ID, REGION
 
-SNAPSHOT_EVERY_S = 20.0
+SNAPSHOT_EVERY_S = 5.0
+SNAPSHOT_SHARE = 0.02
+"""Saving takes at most this share of the time: a large state is saved less often."""
 
 
 def main(arguments: list[str]) -> int:
@@ -142,12 +144,13 @@ def _snapshot(stopping: asyncio.Event) -> None:
 
     from greenroom.embedded import gateway
 
-    saved = gateway.changes
+    saved, took_s = gateway.changes, 0.0
     while not stopping.is_set():
-        time.sleep(SNAPSHOT_EVERY_S)
+        time.sleep(max(SNAPSHOT_EVERY_S, took_s / SNAPSHOT_SHARE))
         if gateway.changes != saved:
-            saved = gateway.changes
+            saved, begin = gateway.changes, time.monotonic()
             save_all(app._build_persistence_save_dict())
+            took_s = time.monotonic() - begin
 
 
 def _fail(message: str) -> int:

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -23,6 +24,9 @@ MAX_ENTRIES = 100_000
 
 UNFINISHED = "unfinished-"
 
+KEPT_S = 7 * 24 * 3_600
+"""How long code that no environment has been started from stays unpacked: it can be unpacked again."""
+
 # Packages whose presence in a function's own code says: this one brings its own SDK.
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six.py")
 
@@ -36,13 +40,14 @@ class BadCode(ValueError):
 
 
 class CodeStore:
-    """Unpacked ZIPs below one folder."""
+    """Unpacked ZIPs below one folder; what has not been used for long goes at the next start."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        for left_over in folder.glob(f"{UNFINISHED}*"):
-            shutil.rmtree(left_over, ignore_errors=True)
+        for unpacked in folder.iterdir():
+            if unpacked.name.startswith(UNFINISHED) or unpacked.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(unpacked, ignore_errors=True)
         self._lock = threading.Lock()
 
     def unpack(self, zip_bytes: bytes) -> Path:
@@ -62,6 +67,7 @@ class CodeStore:
         target = self._folder / name
         with self._lock:
             if target.is_dir():
+                os.utime(target)
                 return target
             unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder))
             try:

@@ -38,7 +38,8 @@ class Release:
     `algorithm`, `type`, `metadata`, `cases`, `package_sha256` and `package_size_bytes` are known once the package has
     been read (REGISTERED); `versions` maps each power value in MB to the Lambda version that was tested at it;
     `version` and `memory_mb` are what was chosen. `author` is who uploaded it and `changed_by` who caused its present
-    status, where somebody did; both by the names they gave, which nobody has proved.
+    status, where somebody did; both by the names they gave, which nobody has proved. `restarts` counts the flows that
+    were started anew for it.
     """
 
     release_id: str
@@ -61,6 +62,7 @@ class Release:
     cost_usd_per_million: float | None = None
     author: str | None = None
     changed_by: str | None = None
+    restarts: int = 0
 
 
 @dataclass(frozen=True)

@@ -225,15 +225,22 @@ class Registry:
 
     def count_repeat(self, release_id: str) -> int:
         """Count that the event of a release's upload is repeated, and return how often that has been."""
+        return self._count(release_id, "repeats")
+
+    def count_restart(self, release_id: str) -> int:
+        """Count that a flow that works on a release is started anew, and return how often that has been."""
+        return self._count(release_id, "restarts")
+
+    def _count(self, release_id: str, counter: str) -> int:
         answer = self._client.update_item(
             TableName=self._table,
             Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
-            UpdateExpression="ADD repeats :one",
+            UpdateExpression=f"ADD {counter} :one",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues=_pack({":one": 1}),
             ReturnValues="UPDATED_NEW",
         )
-        return int(_unpack(answer["Attributes"])["repeats"])
+        return int(_unpack(answer["Attributes"])[counter])
 
     def releases_of(self, name: str, *, limit: int = 50, before: str | None = None) -> tuple[list[Release], str | None]:
         """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None.
@@ -572,6 +579,7 @@ def _release(item: Mapping[str, Any]) -> Release:
         cost_usd_per_million=_float(item.get("costUsdPerMillion")),
         author=item.get("author"),
         changed_by=item.get("changedBy"),
+        restarts=_int(item.get("restarts")) or 0,
     )
 
 

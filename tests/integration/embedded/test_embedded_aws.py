@@ -263,13 +263,16 @@ def _stack_status(cloudformation: Any, name: str) -> str:
 def test_the_seam_is_where_this_version_of_ministack_has_it() -> None:
     """Fails loudly when another version of ministack moves what `seam` and `iam` replace."""
     from ministack.core import iam_actions, iam_evaluator
-    from ministack.services import cloudformation, lambda_svc, stepfunctions
+    from ministack.services import cloudformation, dynamodb, lambda_svc, stepfunctions
     from ministack.services.cloudformation import stacks
 
     def parameters(function: Any) -> list[str]:
         return list(inspect.signature(function).parameters)
 
     assert parameters(lambda_svc._execute_function_warm) == ["func", "event", "request_id"]
+    # Positions are kept over a restart, streams are not: `streams` keeps both until ministack does.
+    assert '"dynamodb_stream_positions"' in inspect.getsource(lambda_svc.get_state)
+    assert "_stream_records" not in inspect.getsource(dynamodb.get_state)
     dispatch = inspect.getsource(lambda_svc._execute_function_dispatch)
     assert "_execute_function_warm(func, event, request_id)" in dispatch
     assert 'result.get("log_source")' in dispatch

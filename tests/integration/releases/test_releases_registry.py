@@ -239,3 +239,11 @@ def test_progress_carries_the_durations_of_all_batches(registry: Registry) -> No
     registry.put_progress(release_id, "000#00002", Progress(256, 2, 4, 1, (3.0,)))
     _, (progress,) = registry.findings(release_id)
     assert progress == Progress(256, 4, 6, 1, (1.25, 2.5, 3.0))
+
+
+def test_restarts_are_counted_apart_and_known_of_a_release(registry: Registry) -> None:
+    release_id = registered(registry)
+    assert registry.release(release_id).restarts == 0
+    assert [registry.count_restart(release_id) for _ in range(2)] == [1, 2]
+    assert registry.count_repeat(release_id) == 1
+    assert registry.release(release_id).restarts == 2

@@ -23,6 +23,7 @@ import sys
 from typing import Any
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
 CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
 MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
@@ -89,7 +90,7 @@ def try_name_spaces() -> None:
     pid = os.fork()
     if pid == 0:
         try:
-            call("unshare", CLONE_NEWNS)
+            call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
             call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
         except OSError:
             os._exit(1)
@@ -130,8 +131,8 @@ def enter_root(config: dict[str, Any]) -> None:
 
 
 def enter_environment(request: dict[str, Any]) -> None:
-    """Give a forked environment its own /var/task, /opt, /tmp and /proc, and take away what rights it has."""
-    call("unshare", CLONE_NEWNS)
+    """Give a forked environment its own /var/task, /opt, /tmp, /proc and shared memory, and take away its rights."""
+    call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
     call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
     bind(CODE + "/" + request["task"], "/var/task")
     if request["opt"]:
