@@ -11,6 +11,7 @@ help:
 	@echo "make lint    ruff, mypy --strict, import rules, cfn-lint"
 	@echo "make unit    the tests without I/O"
 	@echo "make format  reformat the sources"
+	@echo "make screenshots  take the page's pictures for the README, in Chromium"
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Greenroom needs Python 3.11 or later: set PYTHON=/path/to/python3.11")'
@@ -39,6 +40,10 @@ chromium:
 	@command -v chromium chromium-browser google-chrome >/dev/null || test "$$(id -u)" != 0 || \
 	  ! command -v apt-get >/dev/null || \
 	  (apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null) || true
+
+.PHONY: screenshots
+screenshots: $(STAMP) chromium
+	$(BIN)/python tests/browser/screenshots.py docs/images
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -1,17 +1,20 @@
 """The Lambda engine: does a memory size mean what it says, and what does an invocation cost beside the handler?
 
-    python -m bench.engine [--json]
+    python -m bench.engine [--runs N] [--soak SECONDS] [--json]
 
-* CPU-bound handlers: wall time over CPU time at each size, beside 1769 / MemorySize.
+* CPU-bound handlers: wall time over CPU time at each size, beside 1769 / MemorySize; with control groups, where this
+  process may make them, and with the watcher, as an ordinary user. Two threads at 3538 MB.
 * 1,000,000 chained SHA-256 hashes at each size, as a ratio to 1769 MB, beside the ratios published for AWS.
 * Warm invocations of an empty handler and cold starts, p50 and p99.
 * Warm invocations through boto3, beside plain ministack of the same version in the same run.
+* 64 concurrent invocations of 8 functions for a while: what was lost or mixed up, and what is left of it.
 """
 
 from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -21,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import zipfile
 from collections.abc import Callable
@@ -37,7 +41,7 @@ from greenroom.engine import Engine, FunctionSpec, isolation
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SIZES_MB = (128, 192, 256, 512, 1024, 1769)
 
-PUBLISHED_MS = {128: 5122.5, 256: 2604.0, 512: 1288.4, 1024: 623.2, 1769: 383.1}
+PUBLISHED_MS = {128: 5122.5, 256: 2604.0, 512: 1288.4, 1024: 623.2, 1769: 383.1, 2048: 358.2}
 """1,000,000 chained SHA-256 hashes on AWS Lambda: Python 3.14, x86_64, warm, November 2025."""
 
 SPIN = """
@@ -56,6 +60,23 @@ def handler(event, context):
     for _ in range(event):
         digest = sha256(digest).digest()
 """
+
+TWO_THREADS = """
+import hashlib, threading, time
+BLOCK = bytes(1 << 20)  # while a block this large is hashed other threads run
+def work(until):
+    while time.process_time() < until:
+        hashlib.sha256(BLOCK)
+def handler(event, context):
+    wall, cpu = time.perf_counter(), time.process_time()
+    threads = [threading.Thread(target=work, args=(cpu + 0.5,)) for _ in range(2)]
+    for thread in threads: thread.start()
+    for thread in threads: thread.join()
+    return (time.process_time() - cpu) / (time.perf_counter() - wall)
+"""
+
+ECHO = "import time\ndef handler(event, context):\n    time.sleep(0.02)\n    return [FUNCTION, event]"
+SOAK_THREADS, SOAK_FUNCTIONS = 64, 8
 
 EMPTY = "def handler(event, context): return None"
 WITH_SDK = "import boto3\ndef handler(event, context): return None"
@@ -117,6 +138,24 @@ def cpu_share(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
     return found
 
 
+def watcher_share(runs: int) -> dict[str, Any]:
+    """CPU shares where no control groups are used."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(Path(folder), control_groups=False)
+        try:
+            return {f"cpu share, watcher, by user {os.geteuid()}": cpu_share(engine, runs)}
+        finally:
+            engine.close()
+
+
+def as_ordinary_user(runs: int) -> dict[str, Any]:
+    """The same by somebody who is not root."""
+    command = [sys.executable, "-m", "bench.engine", "--watcher", "--json", "--runs", str(runs)]
+    user = [sys.executable, "-m", "bench.ordinary_user", *command]
+    found: dict[str, Any] = json.loads(subprocess.run(user, check=True, stdout=subprocess.PIPE).stdout)
+    return found
+
+
 def hash_curve(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
     """Duration of the hash loop at each size over that at 1769 MB, and the same of the published figures."""
     times = {}
@@ -133,6 +172,72 @@ def hash_curve(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
         }
         for memory_mb in times
     }
+
+
+def processes_below(pid: int) -> list[int]:
+    """A process and all that it has started, directly or not."""
+    children: dict[int, list[int]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+            children.setdefault(parent, []).append(int(stat.parent.name))
+    found = [pid]
+    for each in found:
+        found += children.get(each, [])
+    return found
+
+
+def memory_mb(pids: list[int]) -> float:
+    """The memory that processes use, what they share counted once."""
+    lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
+
+
+def soak(folder: Path, seconds: float) -> dict[str, float]:
+    """Many concurrent invocations of several functions: counts, and memory and processes before and after."""
+    engine = Engine(folder, idle_s=1.0)
+    try:
+        invoke(engine, EMPTY, 256)
+        wait_for_idle(engine)
+        before = processes_below(os.getpid())
+        memory_before = memory_mb(before)
+        until = time.monotonic() + seconds
+        answers: list[tuple[int, int]] = []
+
+        def work(thread: int) -> None:
+            function, made, wrong = thread % SOAK_FUNCTIONS, 0, 0
+            while time.monotonic() < until:
+                sent = [thread, made]
+                got = invoke(engine, ECHO.replace("FUNCTION", str(function)), 256, sent)
+                wrong += got.throttled or json.loads(got.payload) != [function, sent]
+                made += 1
+            answers.append((made, wrong))
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(SOAK_THREADS)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        wait_for_idle(engine)
+        after = processes_below(os.getpid())
+        found = {
+            "invocations": sum(made for made, _ in answers),
+            "lost or mixed up": sum(wrong for _, wrong in answers) + SOAK_THREADS - len(answers),
+            "memory before (MB)": memory_before,
+            "memory after (MB)": memory_mb(after),
+            "processes before": len(before),
+            "processes after": len(after),
+        }
+    finally:
+        engine.close()
+    return {**found, "processes when closed": len(processes_below(os.getpid())) - 1}
+
+
+def wait_for_idle(engine: Engine) -> None:
+    """Wait until every environment has been ended, and its process is gone."""
+    while engine.environments:
+        time.sleep(0.1)
+    time.sleep(1)
 
 
 def through_boto3(endpoint_url: str, key: str, secret: str, runs: int) -> dict[str, float]:
@@ -189,13 +294,20 @@ def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30, help="runs of each CPU-bound handler (default 30)")
+    parser.add_argument("--soak", type=float, default=60, help="seconds of many at once (default 60)")
+    parser.add_argument("--watcher", action="store_true", help="nothing but the CPU shares that the watcher gives")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
+    if options.watcher:
+        show(watcher_share(options.runs), options.json)
+        return 0
     found: dict[str, Any] = {"isolation": isolation().describe()}
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Path(folder, "engine"))
         try:
-            found["cpu share"] = cpu_share(engine, options.runs)
+            found[f"cpu share, {isolation().limits}"] = cpu_share(engine, options.runs)
+            cores = [json.loads(invoke(engine, TWO_THREADS, 3538).payload) for _ in range(options.runs)]
+            found["cores that two threads use at 3538 MB"] = {"median": statistics.median(cores)}
             found["hash loop"] = hash_curve(engine, max(1, options.runs // 6))
             invoke(engine, EMPTY, 1769)
             found["warm, engine alone (ms)"] = timed_ms(lambda _: invoke(engine, EMPTY, 1769), 1_000)
@@ -204,22 +316,31 @@ def main() -> int:
             found["cold, imports boto3 (ms)"] = timed_ms(lambda n: invoke(engine, WITH_SDK, 1769, mark=f"s {n}"), 50)
         finally:
             engine.close()
+        found |= watcher_share(options.runs) if os.geteuid() else as_ordinary_user(options.runs)
+        found[f"{SOAK_THREADS} at once, {SOAK_FUNCTIONS} functions, {options.soak:g} s"] = soak(
+            Path(folder, "soak"), options.soak
+        )
         command = [sys.executable, "-c", "import boto3"]
         found["python -c 'import boto3' (ms)"] = timed_ms(lambda _: subprocess.run(command, check=True), 10)
         with EmbeddedAws.start(Path(folder, "aws"), port=0) as aws:
             keys = aws.access_key_id, aws.secret_access_key
             found["warm, through boto3 (ms)"] = through_boto3(aws.endpoint_url, *keys, 500)
         found["warm, through boto3, plain ministack (ms)"] = plain_ministack(500)
-    if options.json:
+    show(found, options.json)
+    return 0
+
+
+def show(found: dict[str, Any], as_json: bool) -> None:
+    """Print what was measured."""
+    if as_json:
         print(json.dumps(found, indent=2))
-        return 0
-    print(found.pop("isolation"))
+        return
+    print(found.pop("isolation", ""))
     for name, values in found.items():
         print(f"\n{name}")
         for key, value in values.items():
             shown = "  ".join(f"{k} {v:.3f}" for k, v in value.items()) if isinstance(value, dict) else f"{value:.3f}"
             print(f"  {key:>6}  {shown}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -25,10 +25,15 @@ FLAGS = [
 ]
 
 
+def installed_chromium() -> str | None:
+    """Where an installed Chromium or Chrome is."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """An installed Chromium or Chrome."""
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    found = installed_chromium()
     if found is None:
         pytest.skip("no Chromium is installed: on Debian, apt-get install chromium")
     with sync_playwright() as playwright:

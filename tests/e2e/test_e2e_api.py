@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from packages import package
+from packages import GREET, package
 from stage import Platform
 
 from greenroom.package.archive import MAX_ZIP_BYTES
@@ -36,6 +36,8 @@ def post(upload: Any, body: bytes, **changed: str) -> httpx.Response:
         ("POST", "/releases"),
         ("GET", "/releases/01JD0000000000000000000000"),
         ("POST", "/algorithms/x/rollback"),
+        ("GET", "/algorithms/x/failures"),
+        ("POST", "/algorithms/x/failures/delete"),
         ("GET", "/no/such/route"),
     ],
 )
@@ -54,6 +56,14 @@ def test_it_describes_itself_without_a_token(platform: Platform) -> None:
     assert "powerValues" in schema["properties"]
 
 
+def test_a_long_answer_is_compressed_for_whoever_takes_it(platform: Platform) -> None:
+    path = f"{platform.deployment.url}/openapi.json"
+    packed = httpx.get(path, headers={"Accept-Encoding": "gzip"})
+    plain = httpx.get(path, headers={"Accept-Encoding": "identity"})
+    assert (packed.headers.get("content-encoding"), plain.headers.get("content-encoding")) == ("gzip", None)
+    assert packed.json() == plain.json()
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -65,6 +75,8 @@ def test_it_describes_itself_without_a_token(platform: Platform) -> None:
         ("/releases", [1]),
         ("/algorithms/x/messages", {"fileName": "x", "sizeBytes": 1, "contentType": "image/png"}),
         ("/algorithms/x/rollback", {"toReleaseId": "../.."}),
+        ("/algorithms/x/failures/redrive", {"failureIds": []}),
+        ("/algorithms/x/failures/delete", {"failureIds": ["../.."]}),
     ],
 )
 def test_a_body_that_is_not_as_described_is_refused_with_the_field(platform: Platform, path: str, body: Any) -> None:
@@ -81,11 +93,58 @@ def test_a_body_that_is_no_json_is_refused_and_not_an_error_of_ours(platform: Pl
     assert "error" in answer.json()
 
 
-@pytest.mark.parametrize("path", ["/algorithms/nobody", "/releases/01JD0000000000000000000000", "/no/such/route"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/algorithms/nobody",
+        "/algorithms/nobody/failures",
+        "/algorithms/nobody/queues",
+        "/releases/01JD0000000000000000000000",
+        "/no/such/route",
+    ],
+)
 def test_what_is_not_there_is_not_found(platform: Platform, path: str) -> None:
     answer = call(platform, "GET", path)
     assert answer.status_code == 404
     assert answer.json()["error"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("Ada%20Lovelace", "Ada Lovelace"),
+        ("%E7%8E%8B%20Jos%C3%A9", "王 José"),
+        ("%00%0a%1b[31m", "[31m"),
+        ("x" * 500, "x" * 80),
+        ("%ff", "\N{REPLACEMENT CHARACTER}"),
+        ("", None),
+    ],
+)
+def test_the_history_names_who_says_to_have_uploaded(platform: Platform, given: str, shown: str | None) -> None:
+    headers = {"Authorization": f"Bearer {platform.deployment.token}", "X-Greenroom-Author": given}
+    body = {"fileName": "x.zip", "sizeBytes": 10}
+    created = httpx.post(f"{platform.deployment.url}/releases", headers=headers, json=body).raise_for_status().json()
+    release = platform.client.release(created["releaseId"])
+    assert (release.author, release.history[0].by) == (shown, shown)
+
+
+def test_two_releases_are_compared(platform: Platform) -> None:
+    one, other = (platform.push_and_wait(package("compared", num=num)) for num in (3, 4))
+    failed = platform.push_and_wait(package("compared", GREET.replace("hello", "bye"), num=1))
+    assert failed.status == "FAILED"
+
+    def compare(first: str, second: str) -> Any:
+        path = f"/releases/{first}/comparison?with={second}"
+        return call(platform, "GET", path).raise_for_status().json()
+
+    found = compare(other.release_id, one.release_id)
+    assert [each["releaseId"] for each in found["releases"]] == [other.release_id, one.release_id]
+    assert found["comparison"]["duration"]["ratio"] > 0
+    assert found["comparison"]["sentence"].startswith("It is ")
+    assert compare(other.release_id, failed.release_id)["comparison"] is None
+    live = platform.client.algorithm("compared")
+    assert [point["releaseId"] for point in live.to_json()["trend"]] == [one.release_id, other.release_id]
+    assert live.latest_status == "FAILED"
 
 
 def test_an_upload_goes_to_its_own_key_and_nowhere_else(platform: Platform) -> None:

@@ -7,8 +7,9 @@ import threading
 import time
 from typing import Any
 
+import httpx
 import pytest
-from packages import GREET, package
+from packages import GREET, package, write
 from stage import Platform, eventually
 
 COUNT = """
@@ -104,11 +105,59 @@ def test_a_document_the_algorithm_cannot_handle_is_reported_and_rests_with_its_r
     assert result.reason and "things" in result.reason
     dead = sqs.get_queue_url(QueueName=f"{route.function('count-out')}-dlq")["QueueUrl"]
     (resting,) = eventually(
-        lambda: sqs.receive_message(QueueUrl=dead, MessageAttributeNames=["All"], WaitTimeSeconds=1).get("Messages")
+        lambda: sqs.receive_message(
+            QueueUrl=dead, MessageAttributeNames=["All"], VisibilityTimeout=0, WaitTimeSeconds=1
+        ).get("Messages")
     )
     assert "things" in resting["MessageAttributes"]["reason"]["StringValue"]
     assert json.loads(resting["Body"])["messageId"] == message.message_id
-    sqs.delete_message(QueueUrl=dead, ReceiptHandle=resting["ReceiptHandle"])
+    assert route.client.delete_failures("count-out").deleted == 1
+    assert _is_empty(route, dead)
+
+
+def test_what_rests_is_looked_at_and_redriven_once_the_algorithm_is_mended(platform: Platform) -> None:
+    broken = COUNT.replace('document["things"]', 'document["thing"]')
+    tests = {"two/input.json": {"thing": [1, 2]}, "two/expected.json": {"things": 2, "payload": [1]}}
+    assert platform.push_and_wait(package("mended", broken, tests=tests, type="out", num=1)).status == "LIVE"
+    sqs = platform.service("sqs")
+    queue = sqs.get_queue_url(QueueName=f"{platform.function('mended')}-input")["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    sent = []
+    for number in range(3):
+        document = write(platform.folder, json.dumps({"things": [number]}).encode(), f"mended-{number}.json")
+        sent.append(platform.client.send("mended", document))
+    for message in sent:
+        assert platform.client.wait_for_message("mended", message.message_id, timeout_s=60).status == "failed"
+    # Somebody else's words, that lie in the queue as they are.
+    dead = sqs.get_queue_url(QueueName=f"{platform.function('mended')}-dlq")["QueueUrl"]
+    claim = {"bucket": "another-bucket", "key": "inbox/x", "sizeBytes": 1, "sha256": None}
+    for body in ("<b>no envelope</b>", json.dumps({"greenroom": 1, "messageId": "../x", "claim": claim})):
+        sqs.send_message(QueueUrl=dead, MessageBody=body)
+
+    for _ in range(2):  # looking takes nothing away
+        resting = platform.client.failures("mended")
+        assert (resting.total, len(resting.failures)) == (5, 5)
+    by_message = {failure.message_id: failure for failure in resting.failures}
+    first = by_message[sent[0].message_id]
+    assert first.reason and "thing" in first.reason
+    assert first.url and httpx.get(first.url).json() == {"things": [0]}
+    foreign = [failure for failure in resting.failures if failure.message_id is None]
+    assert {failure.url for failure in foreign} == {None}
+    assert "<b>no envelope</b>" in {failure.document for failure in foreign}
+
+    assert platform.push_and_wait(package("mended", COUNT, tests=COUNT_TESTS, type="out", num=1)).status == "LIVE"
+    handled = platform.client.redrive("mended", [first.failure_id])
+    assert (handled.redriven, handled.left) == (1, 4)
+    answered = platform.client.wait_for_message("mended", sent[0].message_id, timeout_s=30)
+    assert platform.answer(answered, "mended") == {"things": 1, "payload": [0]}
+    handled = platform.client.delete_failures("mended", [failure.failure_id for failure in foreign])
+    assert (handled.deleted, handled.left) == (2, 2)
+    assert platform.client.redrive("mended").redriven == 2
+    for number in (1, 2):
+        answered = platform.client.wait_for_message("mended", sent[number].message_id, timeout_s=30)
+        assert platform.answer(answered, "mended") == {"things": 1, "payload": [number]}
+    assert platform.client.failures("mended").total == 0
+    assert platform.client.redrive("mended", [first.failure_id]).redriven == 0
 
 
 def test_nothing_can_be_sent_where_nothing_is_live(platform: Platform) -> None:

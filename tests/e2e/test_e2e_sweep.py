@@ -85,7 +85,18 @@ def test_a_release_whose_flow_never_started_is_started(platform: Platform) -> No
     assert platform.ended(release_id).status == "LIVE"
 
 
-def test_a_killed_test_is_cleaned_up_and_failed_and_the_live_version_stays(platform: Platform) -> None:
+def test_a_flow_that_was_killed_is_started_anew_and_goes_on(platform: Platform) -> None:
+    with denied(platform, "report-status", "dynamodb:UpdateItem"):
+        release_id = platform.push(package("goes-on", num=1))
+        eventually(lambda: platform.client.release(release_id).status == "PROVISIONING")
+        eventually(lambda: platform.execution(release_id, "provision")["status"] == "FAILED")
+    assert platform.client.release(release_id).status == "PROVISIONING"
+    assert sweep(platform)[release_id] == "started again"
+    release = platform.ended(release_id)
+    assert release.status == "LIVE", release.reason
+
+
+def test_a_test_that_was_stopped_is_cleaned_up_and_failed_and_the_live_version_stays(platform: Platform) -> None:
     good = platform.push_and_wait(package("killed", num=1))
     assert good.status == "LIVE", good.reason
     release_id = platform.push(package("killed", SLOW, num=20))

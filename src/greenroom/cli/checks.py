@@ -54,6 +54,7 @@ def machine() -> Iterator[Check]:
     yield pip()
     yield ministack()
     yield limits()
+    yield files()
 
 
 def pip() -> Check:
@@ -90,9 +91,50 @@ def limits() -> Check:
 def _how_to_get_control_groups() -> str:
     if sys.platform != "linux":
         return "Durations still fall with memory as on Lambda, less exactly; Linux has control groups."
-    if Path("/sys/fs/cgroup/cgroup.controllers").exists() and shutil.which("systemd-run"):
-        return "systemd-run --user --scope -p Delegate=yes greenroom up gives Greenroom control groups of its own."
-    return "Run Greenroom as root, or where this user may make control groups."
+    user_id = os.getuid()
+    users = Path(f"/sys/fs/cgroup/user.slice/user-{user_id}.slice/user@{user_id}.service/cgroup.controllers")
+    controllers = users.read_text() if shutil.which("systemd-run") and users.exists() else None
+    return control_groups_hint(user_id, controllers, os.environ.get("XDG_RUNTIME_DIR"))
+
+
+def control_groups_hint(user_id: int, controllers: str | None, runtime_dir: str | None) -> str:
+    """What an ordinary user does to have control groups.
+
+    Args:
+        user_id: the user's.
+        controllers: those that systemd has handed over to the user; None where it has not begun to (no login), or
+            is not there.
+        runtime_dir: XDG_RUNTIME_DIR, by which the user's systemd is found; `su` leaves it as it was.
+    """
+    if controllers is None:
+        return "Run Greenroom as root, or where this user has control groups of version 2 (docs/engine.md)."
+    own_dir = f"/run/user/{user_id}"
+    setting = "" if runtime_dir == own_dir else f"XDG_RUNTIME_DIR={own_dir} "
+    command = f"{setting}systemd-run --user --scope -p Delegate=yes greenroom up"
+    if missing := {"cpu", "memory"} - set(controllers.split()):
+        # Older versions of systemd hand over memory and pids only: Delegate= in their own user@.service.
+        return (
+            f"systemd keeps the controller {' and '.join(sorted(missing))} from users here. Root changes that: lines "
+            "[Service] and Delegate=cpu memory pids in /etc/systemd/system/user@.service.d/delegate.conf, then "
+            f"systemctl daemon-reload. When this user has logged out and in again: {command}"
+        )
+    return f"{command} gives Greenroom control groups of its own."
+
+
+def files() -> Check:
+    """Whether a function finds nothing here but its own files."""
+    from greenroom.engine import isolation
+
+    if isolation().namespaces:
+        return Check("files", OK, "each function has a root of its own, in name spaces")
+    detail = "functions are not kept apart from this user's files, nor from each other's"
+    if sys.platform != "linux":
+        return Check("files", WARNING, detail, "Run only code that you would run yourself; Linux has name spaces.")
+    hint = (
+        "Let users have name spaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
+        "kernel.apparmor_restrict_unprivileged_userns=0), or run Greenroom as root."
+    )
+    return Check("files", WARNING, detail, hint)
 
 
 def data_folder(data_dir: Path) -> Iterator[Check]:

@@ -93,7 +93,18 @@ def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> G
         )
     from greenroom.client import GreenroomClient
 
-    return GreenroomClient(url, token, timeout_s=timeout_s)
+    return GreenroomClient(url, token, author=author(), timeout_s=timeout_s)
+
+
+def author() -> str | None:
+    """Who is named in a release's history: GREENROOM_AUTHOR, or the user of this machine."""
+    import getpass
+
+    try:
+        return os.environ.get("GREENROOM_AUTHOR") or getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a user without a name.
+        return None
 
 
 def print_json(document: Any) -> None:

@@ -1,4 +1,4 @@
-"""Commands that act on production: send, rollback."""
+"""Commands that act on production: send, rollback, failures, redrive."""
 
 from __future__ import annotations
 
@@ -42,6 +42,14 @@ def register(app: typer.Typer) -> None:
         rollback,
         "greenroom rollback nsx-in",
         "greenroom rollback nsx-in --to 01KBTJ7Q4X9D0V3N8M5R2S6TYZ --yes",
+    )
+    add_command(app, panel, failures, "greenroom failures nsx-in", "greenroom failures nsx-in --json")
+    add_command(
+        app,
+        panel,
+        redrive,
+        "greenroom redrive nsx-in                    all of them",
+        "greenroom redrive nsx-in --id 5f0c1c1e-9d3b-4a57-8a55-0d9d4c9a1b2e",
     )
 
 
@@ -185,3 +193,54 @@ def rollback(
         return
     taken_back = f"; release {answer.rolled_back_release_id} was taken back" if answer.rolled_back_release_id else ""
     console().print(f"● LIVE  {name} version {answer.version}, release {answer.release_id}{taken_back}", soft_wrap=True)
+
+
+def failures(
+    name: NameArgument,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="How many, oldest first.")] = 20,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the messages that NAME could not handle, with the reason: what rests in its dead-letter queue.
+
+    Looking changes nothing. `greenroom redrive` sends them through again, once the algorithm is mended.
+    """
+    with connect(url, token) as client:
+        answer = client.failures(name, limit=limit)
+    if as_json:
+        print_json(answer.to_json())
+        return
+    from greenroom.cli import render
+
+    console().print(render.failures_table(answer))
+
+
+def redrive(
+    name: NameArgument,
+    failure_id: Annotated[
+        list[str] | None,
+        typer.Option("--id", help="Only this message, by its id in `greenroom failures`; may be given again."),
+    ] = None,
+    url: UrlOption = None,
+    token: TokenOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send the messages that NAME could not handle through it again.
+
+    One that fails again rests again. With --id the exit code is 0 only when every message named was found.
+    """
+    count = 0
+    with connect(url, token) as client:
+        while True:
+            answer = client.redrive(name, failure_id)
+            count += answer.redriven
+            # Without ids one call does a part of a long queue.
+            if failure_id or not answer.left or not answer.redriven:
+                break
+    if as_json:
+        print_json({"redriven": count, "left": answer.left})
+    else:
+        console().print(f"{count} on the way again through {name}, {answer.left} rest", soft_wrap=True)
+    if failure_id and count < len(set(failure_id)):
+        raise typer.Exit(ExitCode.FAILED)

@@ -533,7 +533,7 @@ def algorithms_table(algorithms: Sequence[models.Algorithm]) -> RenderableType:
 def releases_table(releases: Sequence[models.Release]) -> RenderableType:
     if not releases:
         return Text("No release yet. Begin with: greenroom push DIR", style="dim")
-    made = table("release", "status", "version", "memory", "created", "reason", right=("version", "memory"))
+    made = table("release", "status", "version", "memory", "created", "by", "reason", right=("version", "memory"))
     for release in releases:
         reason = first_line(release.reason or "")
         made.add_row(
@@ -542,9 +542,26 @@ def releases_table(releases: Sequence[models.Release]) -> RenderableType:
             or_dash(release.version),
             megabytes(release.memory_mb),
             age(release.created_at),
+            or_dash(release.author),
             Text(reason, style="dim"),
         )
     return made
+
+
+def failures_table(answer: models.Failures) -> RenderableType:
+    """The messages that an algorithm could not handle."""
+    if not answer.failures:
+        return Text("Nothing rests in the dead-letter queue.", style="dim")
+    made = table("id", "since", "size", "reason", right=("size",))
+    for failure in answer.failures:
+        made.add_row(
+            clean(failure.failure_id),
+            age(failure.since),
+            size(failure.size_bytes),
+            Text(clean(first_line(failure.reason or "no reason is known"))),
+        )
+    more = answer.total - len(answer.failures)
+    return Group(made, Text(f"and {more} more", style="dim")) if more > 0 else made
 
 
 def status_page(status: models.Status) -> RenderableType:

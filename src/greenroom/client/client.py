@@ -63,6 +63,7 @@ class GreenroomClient:
     Args:
         url: the API's address, http or https, with any path it has.
         token: the API token.
+        author: who is to be named in a release's history; the platform believes it.
         timeout_s: how long one answer may take, in seconds.
         attempts: how often a request is made that is worth a second try, 1 to 4.
         sleep: waits a number of seconds.
@@ -77,6 +78,7 @@ class GreenroomClient:
         url: str,
         token: str,
         *,
+        author: str | None = None,
         timeout_s: float = 30.0,
         attempts: int = len(RETRY_DELAYS_S) + 1,
         sleep: Callable[[float], None] = time.sleep,
@@ -102,6 +104,9 @@ class GreenroomClient:
         direct: dict[str, httpx.BaseTransport | None] = dict.fromkeys(LOOPBACK_PATTERNS)
         # Only _request adds these: the presigned addresses of S3 must not see the token.
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
+        if author:
+            # A header, since a platform that does not know it passes it over; a header is ASCII.
+            self._headers["X-Greenroom-Author"] = quote(author)
         self._http = httpx.Client(timeout=timeout, mounts=direct)
 
     def close(self) -> None:
@@ -162,6 +167,10 @@ class GreenroomClient:
         """The log lines of a release's versions."""
         return self._get(f"/releases/{quote(release_id, safe='')}/logs", models.Logs, limit=limit).events
 
+    def failures(self, name: str, *, limit: int | None = None) -> models.Failures:
+        """The messages that an algorithm could not handle, oldest first, with the beginning of each document."""
+        return self._get(f"/algorithms/{quote(name, safe='')}/failures", models.Failures, limit=limit)
+
     # ---- doing --------------------------------------------------------------------------------------------------
 
     def upload_package(self, path: Path, on_progress: ProgressCallback | None = None) -> str:
@@ -191,6 +200,17 @@ class GreenroomClient:
         """
         body = {"toReleaseId": to_release_id} if to_release_id else {}
         return self._post(f"/algorithms/{quote(name, safe='')}/rollback", models.Rollback, body)
+
+    def redrive(self, name: str, failure_ids: Sequence[str] | None = None) -> models.Handled:
+        """Puts messages that an algorithm could not handle back into its queue: those named, or as many as one call
+        does. Its `left` says how many rest still."""
+        body = {"failureIds": list(failure_ids)} if failure_ids else {}
+        return self._post(f"/algorithms/{quote(name, safe='')}/failures/redrive", models.Handled, body)
+
+    def delete_failures(self, name: str, failure_ids: Sequence[str] | None = None) -> models.Handled:
+        """Deletes messages that an algorithm could not handle: those named, or as many as one call does."""
+        body = {"failureIds": list(failure_ids)} if failure_ids else {}
+        return self._post(f"/algorithms/{quote(name, safe='')}/failures/delete", models.Handled, body)
 
     def send(
         self,

@@ -40,6 +40,7 @@ class HistoryEntry(Answer):
     status: str
     at: datetime
     reason: str | None = None
+    by: str | None = None
 
 
 class Progress(Answer):
@@ -123,6 +124,8 @@ class Release(Answer):
     type: str | None = None
     status: str
     reason: str | None = None
+    author: str | None = None
+    changed_by: str | None = None
     created_at: datetime | None = None
     updated_at: datetime | None = None
     history: list[HistoryEntry] = []
@@ -263,6 +266,33 @@ class Message(Answer):
     @property
     def ended(self) -> bool:
         return self.status in ("done", "failed")
+
+
+class Failure(Answer):
+    """A message that an algorithm could not handle. `document` may be only its beginning; `url` has a large one."""
+
+    failure_id: str
+    message_id: str | None = None
+    reason: str | None = None
+    since: datetime | None = None
+    content_type: str | None = None
+    size_bytes: int | None = None
+    document: str | None = None
+    cut: bool = False
+    url: str | None = None
+
+
+class Failures(Answer):
+    failures: list[Failure] = []
+    total: int = 0
+
+
+class Handled(Answer):
+    """How many messages were redriven or deleted, and how many rest still."""
+
+    redriven: int = 0
+    deleted: int = 0
+    left: int = 0
 
 
 class PlatformInfo(Answer):

@@ -20,7 +20,9 @@ from typing import Any
 
 from greenroom.embedded.process import ACCOUNT_ID, REGION
 
-SNAPSHOT_EVERY_S = 20.0
+SNAPSHOT_EVERY_S = 5.0
+SNAPSHOT_SHARE = 0.02
+"""Saving takes at most this share of the time: a large state is saved less often."""
 
 
 def main(arguments: list[str]) -> int:
@@ -74,7 +76,7 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from greenroom.embedded import decisions, iam, seam
+    from greenroom.embedded import decisions, iam, seam, streams
     from greenroom.embedded.gateway import Gateway
     from greenroom.engine import Engine
 
@@ -84,6 +86,7 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
         environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
     )
     seam.install(engine)
+    streams.install()
     iam.install()
     if iam_log:
         decisions.record_to(data_dir / "iam-decisions.jsonl")
@@ -141,12 +144,13 @@ def _snapshot(stopping: asyncio.Event) -> None:
 
     from greenroom.embedded import gateway
 
-    saved = gateway.changes
+    saved, took_s = gateway.changes, 0.0
     while not stopping.is_set():
-        time.sleep(SNAPSHOT_EVERY_S)
+        time.sleep(max(SNAPSHOT_EVERY_S, took_s / SNAPSHOT_SHARE))
         if gateway.changes != saved:
-            saved = gateway.changes
+            saved, begin = gateway.changes, time.monotonic()
             save_all(app._build_persistence_save_dict())
+            took_s = time.monotonic() - begin
 
 
 def _fail(message: str) -> int:

@@ -8,8 +8,11 @@ measured on Lambda itself (Zhang et al., "Demystifying CPU throttling on AWS Lam
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from functools import cache
@@ -22,8 +25,19 @@ PERIOD_US = 20_000
 MIN_QUOTA_US = 1_000
 """The least that the kernel accepts: https://docs.kernel.org/scheduler/sched-bwc.html"""
 
+TRY_TIMEOUT_S = 10
+
 V1_ROOT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu", "memory", "freezer")
+
+V2_ROOT = Path("/sys/fs/cgroup")
+V2_CONTROLLERS = "+cpu +memory"
+HOME = "greenroom"
+"""The group whose children are the execution environments' groups."""
+ENGINE = "greenroom-engine"
+"""Version 2: the group beside it that the engine moves to, with all that was in the group above."""
+MOVES = 20
+"""How often processes are moved before it is given up: each time there may be new ones, which the last ones started."""
 
 
 def vcpus(memory_mb: int) -> float:
@@ -49,10 +63,10 @@ class Isolation:
         files = "files in name spaces" if self.namespaces else "files not kept apart"
         if self.limits == "watcher":
             return (
-                f"CPU by stopping processes on a 20 ms grid, memory by looking, {files}, {self.cpus:g} CPUs: "
-                "less exact than control groups, which need root on Linux"
+                "CPU by stopping processes on a 20 ms grid, right to about 3 % on average; memory by looking as often; "
+                f"{files}; {self.cpus:g} CPUs"
             )
-        return f"CPU and memory by {self.limits}, {files}, {self.cpus:g} CPUs"
+        return f"CPU by {self.limits}, right to about 1 %; memory by the kernel, exact; {files}; {self.cpus:g} CPUs"
 
 
 class Group(Protocol):
@@ -90,9 +104,9 @@ class V1Group:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._folders = {controller: V1_ROOT / controller / "greenroom" / name for controller in V1_CONTROLLERS}
+        self._folders = {controller: home / name for controller, home in _v1_homes().items()}
         for folder in self._folders.values():
-            folder.mkdir(parents=True)
+            folder.mkdir()
 
     def _write(self, controller: str, file: str, value: object) -> None:
         (self._folders[controller] / file).write_text(str(value))
@@ -139,7 +153,7 @@ class V2Group:
     def __init__(self, name: str) -> None:
         self.name = name
         self._folder = _v2_home() / name
-        self._folder.mkdir(parents=True)
+        self._folder.mkdir()
 
     def _write(self, file: str, value: object) -> None:
         (self._folder / file).write_text(str(value))
@@ -180,39 +194,41 @@ class V2Group:
 
 def new_group() -> Group:
     """Return a new control group for one environment. Raises OSError where this process may not make any."""
-    return V1Group(uuid4().hex) if isolation().limits == "cgroup v1" else V2Group(uuid4().hex)
+    return V1Group(_new_name()) if isolation().limits == "cgroup v1" else V2Group(_new_name())
+
+
+def _new_name() -> str:
+    """A name that says whose group it is, which `remove_leftovers` of another engine wants to know."""
+    return f"{os.getpid()}-{uuid4().hex}"
 
 
 def freezer_folder() -> str | None:
     """Where the groups of version 1 are frozen and thawed, by their names; None with version 2 or without groups."""
-    if isolation().limits != "cgroup v1":
-        return None
-    folder = V1_ROOT / "freezer" / "greenroom"
-    folder.mkdir(exist_ok=True)
-    return str(folder)
+    return str(_v1_homes()["freezer"]) if isolation().limits == "cgroup v1" else None
 
 
 def remove_leftovers() -> None:
     """Remove the empty groups of engines that were killed."""
-    homes = {
-        "cgroup v1": [V1_ROOT / controller / "greenroom" for controller in V1_CONTROLLERS],
-        "cgroup v2": [Path("/sys/fs/cgroup/greenroom")],
-        "watcher": [],
-    }[isolation().limits]
-    for home in homes:
-        for folder in home.iterdir() if home.is_dir() else ():
-            with contextlib.suppress(OSError):  # a group with processes is somebody's
-                folder.rmdir()
+    limits = isolation().limits
+    homes = [*_v1_homes().values()] if limits == "cgroup v1" else [_v2_home()] if limits == "cgroup v2" else []
+    for folder in (each for home in homes for each in home.iterdir() if each.is_dir()):
+        if Path("/proc", folder.name.partition("-")[0]).exists():
+            continue  # empty only until that engine's next environment is in it
+        with contextlib.suppress(OSError):  # a group with processes is somebody's
+            folder.rmdir()
 
 
 @cache
 def isolation() -> Isolation:
     """Find out, by trying, what this machine allows."""
-    cpus = usable_cpus()
-    namespaces = hasattr(os, "geteuid") and os.geteuid() == 0 and Path("/proc/self/ns/mnt").exists()
-    for limits, kind in (("cgroup v1", V1Group), ("cgroup v2", V2Group)):
+    limits = _limits()
+    return Isolation(limits, _may_have_name_spaces(), usable_cpus(limits))
+
+
+def _limits() -> Literal["cgroup v1", "cgroup v2", "watcher"]:
+    for kind in (V1Group, V2Group):
         try:
-            group = kind(f"probe-{uuid4().hex}")
+            group = kind(_new_name())
         except OSError:
             continue
         try:
@@ -223,23 +239,32 @@ def isolation() -> Isolation:
             continue
         finally:
             group.remove()
-        return Isolation("cgroup v1" if limits == "cgroup v1" else "cgroup v2", namespaces, cpus)
-    return Isolation("watcher", namespaces, cpus)
+        return "cgroup v1" if kind is V1Group else "cgroup v2"
+    return "watcher"
 
 
-def usable_cpus() -> float:
-    """How many CPUs this process, and what it starts, may use: less than the machine has where somebody limits it."""
+def _may_have_name_spaces() -> bool:
+    """Whether functions can have roots and process trees of their own."""
+    if not Path("/proc/self/ns/mnt").exists():
+        return False
+    zygote = Path(__file__).parent / "runtime" / "zygote.py"
+    command = [getattr(sys, "_base_executable", sys.executable), "-I", "-S", str(zygote), "--try"]
+    return subprocess.run(command, capture_output=True, check=False, timeout=TRY_TIMEOUT_S).returncode == 0
+
+
+def usable_cpus(limits: str) -> float:
+    """How many CPUs functions may use: less than the machine has where somebody limits what this process starts."""
     cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     # In a container these are its own limits; on the machine itself there are none.
-    for read in (_v2_limit, _v1_limit):
-        with contextlib.suppress(OSError, ValueError, IndexError):
-            cpus = min(cpus, read())
+    with contextlib.suppress(OSError, ValueError):
+        cpus = min(cpus, _v1_limit())
+    with contextlib.suppress(OSError):
+        group = _v2_home() if limits == "cgroup v2" else _v2_own()
+        for folder in (group, *group.parents):
+            with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+                quota, period = (folder / "cpu.max").read_text().split()
+                cpus = min(cpus, int(quota) / int(period))
     return cpus
-
-
-def _v2_limit() -> float:
-    quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
-    return int(quota) / int(period)
 
 
 def _v1_limit() -> float:
@@ -253,22 +278,62 @@ def _throttled(folder: Path) -> int:
 
 
 @cache
+def _v1_homes() -> dict[str, Path]:
+    """The folder for our groups in the hierarchy of each controller. Raises OSError where there are none."""
+    homes = {controller: V1_ROOT / controller / HOME for controller in V1_CONTROLLERS}
+    for home in homes.values():
+        if not (home.parent / "tasks").exists():  # which a folder of version 2 has not
+            raise FileNotFoundError(f"{home.parent} is no control group hierarchy of version 1")
+    for home in homes.values():
+        home.mkdir(exist_ok=True)
+    return homes
+
+
+@cache
 def _v2_home() -> Path:
-    """A folder of version 2's hierarchy whose children may use the controllers: below the root, or below our own."""
-    root = Path("/sys/fs/cgroup")
-    if not (root / "cgroup.controllers").exists():
-        raise OSError("there is no control group hierarchy of version 2")
-    own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2]
-    for parent in (root, root / own.lstrip("/")):
-        try:
-            home = parent / "greenroom"
+    """A folder of version 2's hierarchy whose children may use the controllers: below the root, or below our own group.
+
+    The second is for a group delegated to this user (https://systemd.io/CGROUP_DELEGATION/) and for containers, whose
+    root is not the machine's. Raises OSError where there is neither.
+    """
+    own = _v2_own()
+    for group in (V2_ROOT, own.parent if own.name == ENGINE else own):
+        home = group / HOME
+        with contextlib.suppress(OSError):
+            _pass_controllers_on(group)
             home.mkdir(exist_ok=True)
-            for folder in (parent, home):
-                (folder / "cgroup.subtree_control").write_text("+cpu +memory")
-        except OSError:
-            continue
-        return home
-    raise OSError("this process may not make control groups")
+            (home / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
+            return home
+    raise PermissionError("this process may not make control groups of version 2")
+
+
+def _v2_own() -> Path:
+    """The group of this process. Raises OSError where version 2 is not what this machine uses."""
+    if not (V2_ROOT / "cgroup.controllers").exists():
+        raise FileNotFoundError("there is no control group hierarchy of version 2")
+    return V2_ROOT / Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
+
+
+def _pass_controllers_on(group: Path) -> None:
+    """Let the children of a group use the controllers.
+
+    A group other than the machine's root may do so only while there are no processes in it itself, so they move to a
+    child of it: https://docs.kernel.org/admin-guide/cgroup-v2.html#no-internal-process-constraint
+    """
+    for _ in range(MOVES):
+        try:
+            (group / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
+        except OSError as error:  # if it has not got the controllers itself, this is another error, and nobody moves
+            if error.errno != errno.EBUSY:
+                raise
+        else:
+            return
+        engine = group / ENGINE
+        engine.mkdir(exist_ok=True)
+        for pid in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(ProcessLookupError):
+                (engine / "cgroup.procs").write_text(pid)
+    raise OSError(errno.EBUSY, f"processes are left in {group}")
 
 
 def _kill_all(procs: Path) -> None:

@@ -9,6 +9,7 @@ import re
 import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -20,6 +21,11 @@ MAX_UNPACKED_BYTES = 262_144_000
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 MAX_ENTRIES = 100_000
+
+UNFINISHED = "unfinished-"
+
+KEPT_S = 7 * 24 * 3_600
+"""How long code that no environment has been started from stays unpacked: it can be unpacked again."""
 
 # Packages whose presence in a function's own code says: this one brings its own SDK.
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six.py")
@@ -34,11 +40,14 @@ class BadCode(ValueError):
 
 
 class CodeStore:
-    """Unpacked ZIPs below one folder."""
+    """Unpacked ZIPs below one folder; what has not been used for long goes at the next start."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         folder.mkdir(parents=True, exist_ok=True)
+        for unpacked in folder.iterdir():
+            if unpacked.name.startswith(UNFINISHED) or unpacked.stat().st_mtime < time.time() - KEPT_S:
+                shutil.rmtree(unpacked, ignore_errors=True)
         self._lock = threading.Lock()
 
     def unpack(self, zip_bytes: bytes) -> Path:
@@ -58,8 +67,9 @@ class CodeStore:
         target = self._folder / name
         with self._lock:
             if target.is_dir():
+                os.utime(target)
                 return target
-            unfinished = Path(tempfile.mkdtemp(prefix="unfinished-", dir=self._folder))
+            unfinished = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=self._folder))
             try:
                 for zip_bytes in zips:
                     _extract(zip_bytes, unfinished)

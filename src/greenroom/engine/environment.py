@@ -26,9 +26,6 @@ from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
 from greenroom.engine.zygote import Zygote
 
-INIT_TIMEOUT_S = 10.0
-"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib"""
-
 MAX_RESPONSE_BYTES = 6_291_556
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, as the service's own message says."""
 
@@ -120,7 +117,7 @@ class Environment:
         self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
         self._channel.sendall(b"!")
 
-    def wait_until_ready(self, timeout_s: float = INIT_TIMEOUT_S) -> Outcome:
+    def wait_until_ready(self, timeout_s: float) -> Outcome:
         """Wait for the end of the init phase, which has all of the CPU. "result" means that it went well."""
         outcome = self._wait(self._begin, timeout_s)
         if outcome.ending == "result":
@@ -155,6 +152,11 @@ class Environment:
         self.idle_since = time.monotonic()
         self._group.freeze(True)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was killed while it stood still, or what it was forked from."""
+        return self._zygote.has_ended(self.pid)
+
     def take_log(self) -> list[LogEvent]:
         """Return the log events that the function has written since the last time."""
         with contextlib.suppress(BlockingIOError):
@@ -173,11 +175,11 @@ class Environment:
         """The most memory the environment has used since it started."""
         if self._group.out_of_memory():
             return self.spec.memory_mb
-        try:
+        # The group does not count what is shared with the prepared process; the process not what it has started.
+        peak = self._group.peak_bytes() // 1024
+        with contextlib.suppress(OSError, StopIteration):  # it may have ended
             status = Path(f"/proc/{self.pid}/status").read_text()
-            peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
-        except (OSError, StopIteration):  # it has ended: the group still knows
-            peak = self._group.peak_bytes() // 1024
+            peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")))
         return min(self.spec.memory_mb, -(-peak // 1024))
 
     def close(self) -> None:

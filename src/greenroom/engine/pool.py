@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,9 @@ from greenroom.engine.report import PlatformLog, Report, billed_ms, timeout_mess
 from greenroom.engine.spec import FunctionSpec, InvokeResult, LayerCode, LogEvent
 from greenroom.engine.zygote import Layout, Zygote
 
+INIT_TIMEOUT_S = 10.0
+"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib"""
+
 IDLE_S = 600.0
 """How long an environment stands still before it is ended. AWS does not say how long it waits."""
 
@@ -30,6 +32,8 @@ REAP_EVERY_S = 5.0
 
 CORES_WAIT_S = 4.0
 """How long a measured invocation waits for cores of its own before it is throttled: its caller tries again."""
+
+NO_REASON = "Runtime exited without providing a reason"
 
 Key = tuple[str, str, str, str]
 
@@ -51,10 +55,11 @@ class Engine:
     """Runs Lambda functions in execution environments on this machine. All methods may be called by many threads.
 
     Args:
-        data_dir: folder for unpacked code; everything in it can be made again.
+        data_dir: folder for unpacked code, this engine's alone; everything in it can be made again.
         environment: variables that every function gets beside its own, for example `AWS_ENDPOINT_URL`.
         max_concurrency: how many invocations may run at once; more are throttled.
         idle_s: seconds after which an unused environment is ended.
+        init_timeout_s: seconds that an init phase may take before it is begun anew, within the function's own time.
         control_groups: limit by the kernel's control groups; by default if this process may make them.
     """
 
@@ -65,10 +70,12 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         max_concurrency: int = 100,
         idle_s: float = IDLE_S,
+        init_timeout_s: float = INIT_TIMEOUT_S,
         control_groups: bool | None = None,
     ) -> None:
         self._environment = dict(environment or {})
         self._idle_s = idle_s
+        self._init_timeout_s = init_timeout_s
         self._slots = threading.BoundedSemaphore(max_concurrency)
         self._cores = Cores(cgroup.isolation().cpus)
         self._lock = threading.Lock()
@@ -82,7 +89,8 @@ class Engine:
         self._control_groups = available if control_groups is None else control_groups and available
         cgroup.remove_leftovers()
         self._code = CodeStore(data_dir / "code")
-        self._scratch = Path(tempfile.mkdtemp(prefix="greenroom-engine-"))
+        self._scratch = data_dir / "scratch"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed engine has left
         self._layout = Layout(data_dir / "code", self._scratch, self._jailed)
         threading.Thread(target=self._reap, name="greenroom-reaper", daemon=True).start()
 
@@ -130,6 +138,12 @@ class Engine:
             self._cores.give_back(cores)
             self._slots.release()
 
+    @property
+    def environments(self) -> int:
+        """How many execution environments there are, at work and standing still."""
+        with self._lock:
+            return len(self._busy) + sum(len(idle) for idle in self._idle.values())
+
     def close(self) -> None:
         """End all environments. Invocations that are under way end with them."""
         self._closed.set()
@@ -165,6 +179,7 @@ class Engine:
 
         environment = self._take_warm(spec)
         init: Outcome | None = None
+        again: Outcome | None = None
         left_s = float(spec.timeout_s)
         if environment is None:
             interpreter = _interpreter(spec)
@@ -173,18 +188,20 @@ class Engine:
             for warning in sources.warnings:
                 write(log.warning(warning))
             environment = self._start(spec, interpreter, sources, credentials)
-            init = environment.wait_until_ready()
+            init = environment.wait_until_ready(self._init_timeout_s)
             events += environment.take_log()
-            if init.ending == "timeout":
+            if init.ending != "result":
                 # Lambda then inits once more, within the function's own time.
+                write(log.init_report("init", init.duration_ms, _status(init), _error_type(init)))
                 self._drop(environment)
                 environment = self._start(spec, interpreter, sources, credentials)
                 again = environment.wait_until_ready(left_s)
                 events += environment.take_log()
                 left_s -= again.duration_ms / 1_000
-                init = Outcome(again.ending, again.payload, init.duration_ms + again.duration_ms, again.error_type)
+                if again.ending != "result":
+                    write(log.init_report("invoke", again.duration_ms, _status(again), _error_type(again)))
         write(log.start(request_id))
-        if init is None or init.ending == "result":
+        if again is None or again.ending == "result":
             header = {
                 "request_id": request_id,
                 "invoked_function_arn": invoked_function_arn,
@@ -193,21 +210,24 @@ class Engine:
                 "trace_id": trace_id,
             }
             outcome = environment.invoke(payload, header, left_s, measured=measured)
+            if again is not None:
+                outcome = replace(outcome, duration_ms=outcome.duration_ms + again.duration_ms)
         else:
-            outcome = init
+            outcome = again
         events += environment.take_log()
         if outcome.ending == "timeout":
             write(log.timed_out(request_id))
+        elif outcome.ending == "exit":
+            write(log.exited(request_id, _how_it_exited(outcome)))
         write(log.end(request_id))
-        result = _result(spec, request_id, outcome, init, environment.max_memory_used_mb())
-        write(log.report(request_id, result[1]))
+        answer, report = _result(spec, request_id, outcome, init, environment.max_memory_used_mb())
+        write(log.report(request_id, report))
         if outcome.ending in ("result", "error"):
             self._give_back(environment)
         else:
             self._drop(environment)
-        report = result[1]
         return InvokeResult(
-            payload=result[0],
+            payload=answer,
             function_error=None if outcome.ending == "result" else "Unhandled",
             log_events=tuple(events),
             log_stream=environment.log_stream,
@@ -221,13 +241,16 @@ class Engine:
         )
 
     def _take_warm(self, spec: FunctionSpec) -> Environment | None:
-        with self._lock:
-            idle = self._idle.get(spec.key)
-            if not idle:
-                return None
-            environment = idle.pop()
-            self._busy.add(environment)
-            return environment
+        while True:
+            with self._lock:
+                idle = self._idle.get(spec.key)
+                if not idle:
+                    return None
+                environment = idle.pop()
+                self._busy.add(environment)
+            if not environment.has_ended:
+                return environment
+            self._drop(environment)
 
     def _give_back(self, environment: Environment) -> None:
         environment.stand_still()
@@ -342,33 +365,42 @@ def _result(
     spec: FunctionSpec, request_id: str, outcome: Outcome, init: Outcome | None, max_memory_used_mb: int
 ) -> tuple[bytes, Report]:
     """The payload that the caller gets, and the figures of REPORT."""
-    init_ms = init.duration_ms if init is not None and init.ending == "result" else None
-    duration_ms = 0.0 if outcome is init and outcome.ending != "timeout" else outcome.duration_ms
-    status: Literal["timeout", "error"] | None = None
-    error_type: str | None = None
-    payload = outcome.payload
+    duration_ms, payload = outcome.duration_ms, outcome.payload
     if outcome.ending == "timeout":
-        status, duration_ms = "timeout", spec.timeout_s * 1_000.0
+        duration_ms = spec.timeout_s * 1_000.0
         payload = _error("Sandbox.Timedout", f"RequestId: {request_id} Error: {timeout_message(spec.timeout_s)}")
     elif outcome.ending == "exit":
-        status, error_type = "error", outcome.error_type
-        how = f"with error: {payload.decode()}" if payload else "without providing a reason"
-        payload = _error(error_type or "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited {how}")
-    elif outcome.ending == "init_error":
-        status = "error"
-        with suppress(ValueError):
-            error_type = str(json.loads(payload).get("errorType"))
+        kind = outcome.error_type or "Runtime.ExitError"
+        payload = _error(kind, f"RequestId: {request_id} Error: {_how_it_exited(outcome)}")
     report = Report(
         duration_ms=duration_ms,
         billed_duration_ms=billed_ms(duration_ms, init.duration_ms if init is not None else None),
         max_memory_used_mb=max_memory_used_mb,
-        init_duration_ms=init_ms,
-        status=status,
-        error_type=error_type,
+        init_duration_ms=init.duration_ms if init is not None and init.ending == "result" else None,
+        status=_status(outcome),
+        error_type=_error_type(outcome),
         disturbed_ms=outcome.disturbed_ms,
         differs="; ".join(_differences(spec, cgroup.isolation().cpus)) or None,
     )
     return payload, report
+
+
+def _status(outcome: Outcome) -> Literal["timeout", "error"] | None:
+    """What REPORT and INIT_REPORT say; nothing of an error that the function itself has reported."""
+    if outcome.ending == "timeout":
+        return "timeout"
+    return "error" if outcome.ending in ("exit", "init_error") else None
+
+
+def _error_type(outcome: Outcome) -> str | None:
+    if outcome.ending == "init_error":
+        with suppress(ValueError):
+            return str(json.loads(outcome.payload).get("errorType"))
+    return outcome.error_type if outcome.ending == "exit" else None
+
+
+def _how_it_exited(outcome: Outcome) -> str:
+    return f"Runtime exited with error: {outcome.payload.decode()}" if outcome.payload else NO_REASON
 
 
 def _differences(spec: FunctionSpec, cpus: float) -> Iterator[str]:

@@ -10,7 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Literal
 
 from greenroom.engine.spec import FunctionSpec
 
@@ -69,6 +69,24 @@ class PlatformLog:
                 },
             )
         return f"INIT_START Runtime Version: {runtime_version}"
+
+    def init_report(
+        self, phase: Literal["init", "invoke"], duration_ms: float, status: str | None, error_type: str | None
+    ) -> str:
+        """The line after an init that failed; of one that went well REPORT tells.
+
+        Phase "invoke" is the second try, in the function's own time:
+        https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+        """
+        if self._spec.log_format == "JSON":
+            body: dict[str, Any] = {"initializationType": "on-demand", "phase": phase, "status": status}
+            if error_type:
+                body["errorType"] = error_type
+            return _record("platform.initReport", {**body, "metrics": {"durationMs": round(duration_ms, 3)}})
+        fields = [f"INIT_REPORT Init Duration: {duration_ms:.2f} ms", f"Phase: {phase}", f"Status: {status}"]
+        if error_type:
+            fields.append(f"Error Type: {error_type}")
+        return "\t".join(fields)
 
     def start(self, request_id: str) -> str | None:
         """The line before an invocation."""
@@ -130,16 +148,17 @@ class PlatformLog:
 
     def timed_out(self, request_id: str) -> str:
         """The line of a time-out."""
-        if self._spec.log_format == "JSON":
-            return json.dumps(
-                {
-                    "timestamp": _now(),
-                    "level": "ERROR",
-                    "requestId": request_id,
-                    "message": timeout_message(self._spec.timeout_s),
-                }
-            )
-        return f"{_now()} {request_id} {timeout_message(self._spec.timeout_s)}"
+        message = timeout_message(self._spec.timeout_s)
+        return self._error(request_id, message) or f"{_now()} {request_id} {message}"
+
+    def exited(self, request_id: str, how: str) -> str:
+        """The line of a runtime that has ended."""
+        return self._error(request_id, how) or f"RequestId: {request_id} Error: {how}\nRuntime.ExitError"
+
+    def _error(self, request_id: str, message: str) -> str | None:
+        if self._spec.log_format != "JSON":
+            return None
+        return json.dumps({"timestamp": _now(), "level": "ERROR", "requestId": request_id, "message": message})
 
 
 def timeout_message(timeout_s: int) -> str:

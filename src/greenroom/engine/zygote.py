@@ -112,6 +112,11 @@ class Zygote:
                 raise ZygoteFailed("the prepared process is gone")
             return self._replies.pop(0)
 
+    def has_ended(self, pid: int) -> bool:
+        """Whether an environment can no longer be used."""
+        with self._exited:
+            return pid in self._exits or self._dead
+
     def exit_code(self, pid: int, timeout_s: float) -> int | None:
         """Return how an environment ended, negative for a signal; None if it has not."""
         with self._exited:

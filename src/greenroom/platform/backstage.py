@@ -48,6 +48,8 @@ LATEST_MEMORY_MB = 128
 MAX_MEASUREMENTS_BYTES = 64 * 1024 * 1024
 MAX_ANSWER_BYTES = 4_096
 PROGRESS_EVERY_S = 0.3
+MAX_DURATIONS_SHOWN = 200
+"""How many durations of a batch are shown while it is measured; all of them are written down with it."""
 
 LIVE_PAIRS = 10
 """How often an adaptive test measures the release and the live one in turn, at most; a fixed one does so `num` times
@@ -470,7 +472,8 @@ def _report_progress(
 ) -> None:
     done = [row for row in rows if row.counts]
     failed = sum(row.error is not None for row in done)
-    progress = Progress(batch.memory_mb, len(done), total, failed)
+    durations_ms = tuple(row.duration_ms for row in done if row.error is None)[-MAX_DURATIONS_SHOWN:]
+    progress = Progress(batch.memory_mb, len(done), total, failed, durations_ms)
     services.registry.put_progress(release_id, f"{round_number:03d}#{batch.start:05d}", progress)
 
 

@@ -31,15 +31,7 @@ def on_status(services: Services, release_id: str, status: Status) -> None:
     A state machine's execution is named after the release and the status, so that a second call starts nothing.
     """
     if status in STARTS:
-        states = services.states
-        try:
-            states.start_execution(
-                stateMachineArn=services.settings[STARTS[status]],
-                name=execution_name(release_id, status),
-                input=json.dumps({"releaseId": release_id}),
-            )
-        except states.exceptions.ExecutionAlreadyExists:
-            return
+        start(services, release_id, status)
     elif status in TOLD:
         message = {"releaseId": release_id, "status": status.value}
         services.sns.publish(
@@ -50,9 +42,22 @@ def on_status(services: Services, release_id: str, status: Status) -> None:
         )
 
 
-def execution_name(release_id: str, status: Status) -> str:
-    """Name of the execution that a release's status starts."""
-    return f"{release_id}-{status.value.lower()}"
+def start(services: Services, release_id: str, status: Status, restarts: int = 0) -> None:
+    """Start the state machine for a release's status; nothing if that has been done."""
+    states = services.states
+    try:
+        states.start_execution(
+            stateMachineArn=services.settings[STARTS[status]],
+            name=execution_name(release_id, status, restarts),
+            input=json.dumps({"releaseId": release_id}),
+        )
+    except states.exceptions.ExecutionAlreadyExists:
+        return
+
+
+def execution_name(release_id: str, status: Status, restarts: int = 0) -> str:
+    """Name of the execution that a release's status starts, or of one of those that were started anew."""
+    return f"{release_id}-{status.value.lower()}" + (f"-{restarts}" if restarts else "")
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,10 @@ class AllowedUpload:
     max_size_bytes: int = MAX_ZIP_BYTES
 
 
-def allow_upload(services: Services, file_name: str) -> AllowedUpload:
+def allow_upload(services: Services, file_name: str, *, author: str | None = None) -> AllowedUpload:
     """Create a release and a presigned POST for its package: this key, this type, at most this size, and no other."""
     release_id = new_release_id()
-    services.registry.create_release(release_id, file_name)
+    services.registry.create_release(release_id, file_name, author=author)
     form = services.s3.generate_presigned_post(
         Bucket=services.packages_bucket,
         Key=storage.upload_key(release_id),

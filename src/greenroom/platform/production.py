@@ -170,8 +170,10 @@ def _failure(services: Services, message_id: str, name: str) -> str | None:
     return str(failure.get("reason")) if failure.get("final") else None
 
 
-def roll_back(services: Services, name: str, to_release_id: str | None) -> tuple[str, str, str]:
-    """Make an earlier release the live one again; the last one that was live, or `to_release_id`.
+def roll_back(
+    services: Services, name: str, to_release_id: str | None, *, author: str | None = None
+) -> tuple[str, str, str]:
+    """Make an earlier release the live one again; the last one that was live, or `to_release_id`, for `author`.
 
     Returns the ids of the release that is live now and of the one that was, and the version. A test that is under way
     goes on, and may go live after this. Raises NotFound, NotPossible, or Conflict where somebody else was faster.
@@ -196,7 +198,7 @@ def roll_back(services: Services, name: str, to_release_id: str | None) -> tuple
     except client.exceptions.ResourceNotFoundException as error:
         raise NotPossible(f"version {version} of release {target} is no longer kept") from error
     try:
-        services.registry.roll_back(name, release)
+        services.registry.roll_back(name, release, author=author)
     except Conflict:
         # Somebody else was faster: alias prod follows the registry.
         if live := services.registry.algorithm(name).live:

@@ -16,10 +16,13 @@ from greenroom.platform.services import Services
 from greenroom.releases import IN_FLIGHT, Conflict, NotFound, Release, Status
 
 PATIENCE_S = 120
-"""How long a release may stay as it is before anybody looks whether it is stuck."""
+"""How long an event may be under way before it is taken for lost."""
 
 MAX_REPEATS = 3
-"""How often a lost upload event is sent again."""
+"""How often a lost upload event is sent again, and a flow that was killed is started anew."""
+
+KILLED = frozenset({"FAILED", "TIMED_OUT"})
+"""How an execution ends that somebody has killed; who aborts one means it."""
 
 STARTED_BY = {
     Status.REGISTERED: Status.REGISTERED,
@@ -37,8 +40,6 @@ def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
     now = now or datetime.now(UTC)
     done: dict[str, str] = {}
     for release in services.registry.in_flight():
-        if (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S:
-            continue
         try:
             what = _sweep_release(services, release, now)
         except Exception:
@@ -51,18 +52,24 @@ def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
 
 
 def _sweep_release(services: Services, release: Release, now: datetime) -> str | None:
+    patient = (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S
     if release.status is Status.UPLOADING:
-        return _sweep_upload(services, release, now)
+        return None if patient else _sweep_upload(services, release, now)
     _free_lock(services, release)
     execution = _execution_state(services, release)
-    if execution == "RUNNING":
+    if execution == "RUNNING" or (execution is None and patient):
         return None
-    if execution is None and release.status in flow.STARTS:
-        flow.on_status(services, release.release_id, release.status)
+    started_by = STARTED_BY[release.status]
+    if execution is None and release.status is started_by:
+        flow.start(services, release.release_id, started_by)
         return "started again"
     # A flow reports before it ends: whoever is still in the same status now has been left alone.
     if services.registry.release(release.release_id).status is not release.status:
         return None
+    if execution in KILLED and release.restarts < MAX_REPEATS:
+        restarts = services.registry.count_restart(release.release_id)
+        flow.start(services, release.release_id, started_by, restarts)
+        return "started again"
     if release.status is Status.TESTING:
         backstage.clean(services, release.release_id, promoted=False)
     reason = f"The flow that worked on it ended ({execution or 'unknown'}) without a word. Upload it again."
@@ -91,14 +98,16 @@ def _sweep_upload(services: Services, release: Release, now: datetime) -> str | 
 
 
 def _execution_state(services: Services, release: Release) -> str | None:
+    """How the newest execution that works on the release in its status stands; None if there is none."""
     started_by = STARTED_BY[release.status]
-    machine = services.settings[flow.STARTS[started_by]]
-    name = flow.execution_name(release.release_id, started_by)
-    arn = f"{machine.replace(':stateMachine:', ':execution:')}:{name}"
-    try:
-        return services.states.describe_execution(executionArn=arn)["status"]
-    except services.states.exceptions.ExecutionDoesNotExist:
-        return None
+    executions = services.settings[flow.STARTS[started_by]].replace(":stateMachine:", ":execution:")
+    for restarts in range(release.restarts, -1, -1):
+        arn = f"{executions}:{flow.execution_name(release.release_id, started_by, restarts)}"
+        try:
+            return services.states.describe_execution(executionArn=arn)["status"]
+        except services.states.exceptions.ExecutionDoesNotExist:
+            continue
+    return None
 
 
 def _free_lock(services: Services, release: Release) -> None:

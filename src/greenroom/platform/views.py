@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
 from botocore.exceptions import ClientError
 
+from greenroom.package.metadata import Metadata
 from greenroom.platform import backstage, names
+from greenroom.platform.failures import Failure
 from greenroom.platform.services import Services
-from greenroom.releases import Algorithm, Release
+from greenroom.releases import Algorithm, Release, Status
+from greenroom.tuning import compare, prices_for
 
 MAX_LOG_EVENTS = 10_000
+MAX_CONNECTIONS = 10
+"""As many as a boto3 client keeps open."""
 
 
 def release_view(services: Services, release: Release) -> dict[str, Any]:
@@ -20,14 +27,21 @@ def release_view(services: Services, release: Release) -> dict[str, Any]:
     return {
         **release_row(release),
         "history": [
-            {"status": change.status.value, "at": change.at} | ({"reason": change.reason} if change.reason else {})
+            {"status": change.status.value, "at": change.at}
+            | {key: value for key, value in {"reason": change.reason, "by": change.by}.items() if value}
             for change in release.history
         ],
         "metadata": release.metadata,
         "cases": list(release.cases),
         "versions": {str(memory_mb): version for memory_mb, version in sorted(release.versions.items())},
         "progress": [
-            {"memoryMb": each.memory_mb, "done": each.done, "total": each.total, "failed": each.failed}
+            {
+                "memoryMb": each.memory_mb,
+                "done": each.done,
+                "total": each.total,
+                "failed": each.failed,
+                "durationsMs": list(each.durations_ms),
+            }
             for each in progress
         ],
         "costAtMostUsd": backstage.cost_at_most_usd(services, release) if release.metadata else None,
@@ -44,6 +58,8 @@ def release_row(release: Release) -> dict[str, Any]:
         "status": release.status.value,
         "reason": release.reason,
         "fileName": release.file_name,
+        "author": release.author,
+        "changedBy": release.changed_by,
         "createdAt": release.created_at,
         "updatedAt": release.updated_at,
         "packageSha256": release.package_sha256,
@@ -52,6 +68,26 @@ def release_row(release: Release) -> dict[str, Any]:
         "memoryMb": release.memory_mb,
         "costUsdPerMillion": release.cost_usd_per_million,
     }
+
+
+def comparison_view(services: Services, release: Release, other: Release) -> dict[str, Any]:
+    """Two releases beside each other, each at the power value chosen for it.
+
+    `comparison` is null where one of them was not measured to its end, or they have no test case in common.
+    """
+    found = None
+    if release.memory_mb and other.memory_mb:
+        metadata = Metadata.model_validate(release.metadata)
+        sides = [
+            [row for row in backstage.measurements(services, each.release_id) if row.memory_mb == each.memory_mb]
+            for each in (release, other)
+        ]
+        found = compare(sides[0], sides[1], prices_for(services.settings.region, metadata.architecture))
+    comparison = None
+    if found:
+        duration, cost = found.duration.words("slower", "faster"), found.cost.words("dearer", "cheaper")
+        comparison = {**found.to_dict(), "sentence": f"It is {duration} and {cost}."}
+    return {"releases": [release_row(release), release_row(other)], "comparison": comparison}
 
 
 def measurements_view(services: Services, release_id: str, memory_mb: int | None, limit: int) -> dict[str, Any]:
@@ -97,9 +133,13 @@ def logs_view(services: Services, release: Release, limit: int) -> dict[str, Any
     return {"events": lines[-limit:]}
 
 
-def algorithm_view(services: Services, algorithm: Algorithm) -> dict[str, Any]:
-    """One algorithm with the status of its newest release."""
-    latest = services.registry.release(algorithm.latest_release_id)
+def algorithm_views(services: Services, algorithms: Sequence[Algorithm]) -> list[dict[str, Any]]:
+    """Algorithms with the status of the newest release of each."""
+    newest = services.registry.newest_statuses(algorithms)
+    return [_algorithm_view(each, *newest[each.name]) for each in algorithms]
+
+
+def _algorithm_view(algorithm: Algorithm, status: Status, since: str) -> dict[str, Any]:
     return {
         "name": algorithm.name,
         "type": algorithm.type,
@@ -108,10 +148,44 @@ def algorithm_view(services: Services, algorithm: Algorithm) -> dict[str, Any]:
         "liveBefore": [{"releaseId": old.release_id, "version": old.version} for old in algorithm.live_before],
         "memoryMb": algorithm.memory_mb,
         "costUsdPerMillion": algorithm.cost_usd_per_million,
-        "latestReleaseId": latest.release_id,
-        "latestStatus": latest.status.value,
-        "updatedAt": latest.updated_at,
+        "latestReleaseId": algorithm.latest_release_id,
+        "latestStatus": status.value,
+        "updatedAt": since,
         "next": list(algorithm.next),
+        "trend": [
+            {
+                "releaseId": point.release_id,
+                "at": point.at,
+                "memoryMb": point.memory_mb,
+                "costUsdPerMillion": point.cost_usd_per_million,
+            }
+            for point in algorithm.trend
+        ],
+    }
+
+
+def queues_view(services: Services, name: str) -> dict[str, Any]:
+    """What waits in an algorithm's input queue and rests in its dead-letter queue; null where there is none yet."""
+    prefix = services.settings.prefix
+    return {
+        "input": _queue_view(services, names.input_queue(prefix, name)),
+        "deadLetters": _queue_view(services, names.dead_letter_queue(prefix, name)),
+    }
+
+
+def failure_view(failure: Failure) -> dict[str, Any]:
+    """One message that rests in a dead-letter queue."""
+    return {
+        "failureId": failure.failure_id,
+        "messageId": failure.message_id,
+        "reason": failure.reason,
+        "since": _iso(failure.since_ms),
+        "contentType": failure.content_type,
+        "sizeBytes": failure.size_bytes,
+        "document": failure.document,
+        "cut": failure.cut,
+        "url": failure.url,
+        "to": failure.to,
     }
 
 
@@ -119,10 +193,12 @@ def status_view(services: Services) -> dict[str, Any]:
     """The platform at a glance: releases in flight, and what waits and rests in the queues."""
     settings = services.settings
     algorithms = services.registry.algorithms()
-    queues = [_queue_view(services, settings["INGEST_DLQ"])]
+    queue_names = [settings["INGEST_DLQ"]]
     for algorithm in algorithms:
-        queues.append(_queue_view(services, names.input_queue(settings.prefix, algorithm.name)))
-        queues.append(_queue_view(services, names.dead_letter_queue(settings.prefix, algorithm.name)))
+        queue_names.append(names.input_queue(settings.prefix, algorithm.name))
+        queue_names.append(names.dead_letter_queue(settings.prefix, algorithm.name))
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as threads:
+        queues = threads.map(lambda name: _queue_view(services, name), queue_names)
     present = [queue for queue in queues if queue is not None]
     return {
         "platform": {

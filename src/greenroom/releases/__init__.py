@@ -6,7 +6,7 @@ handler that is called twice changes nothing twice. What a status sets in motion
 `platform`.
 """
 
-from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, new_release_id, utc_now
+from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, WentLive, new_release_id, utc_now
 from greenroom.releases.registry import LIVE_KEPT, Conflict, LockHeld, NotFound, Progress, Registry
 from greenroom.releases.statuses import ENDED, IN_FLIGHT, TRANSITIONS, Status, can_change
 
@@ -25,6 +25,7 @@ __all__ = [
     "Release",
     "Status",
     "StatusChange",
+    "WentLive",
     "can_change",
     "new_release_id",
     "utc_now",

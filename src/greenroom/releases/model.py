@@ -23,11 +23,12 @@ def utc_now() -> str:
 
 @dataclass(frozen=True)
 class StatusChange:
-    """One step of a release's history."""
+    """One step of a release's history; `by` is who caused it, as they gave their name, where somebody did."""
 
     status: Status
     at: str
     reason: str | None = None
+    by: str | None = None
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,9 @@ class Release:
 
     `algorithm`, `type`, `metadata`, `cases`, `case_inputs` (the SHA-256 of each case's input), `package_sha256` and
     `package_size_bytes` are known once the package has been read (REGISTERED); `versions` maps each power value in MB
-    to the Lambda version that was tested at it; `version` and `memory_mb` are what was chosen.
+    to the Lambda version that was tested at it; `version` and `memory_mb` are what was chosen. `author` is who uploaded
+    it and `changed_by` who caused its present status, where somebody did; both by the names they gave, which nobody has
+    proved. `restarts` counts the flows that were started anew for it.
     """
 
     release_id: str
@@ -58,6 +61,9 @@ class Release:
     version: str | None = None
     memory_mb: int | None = None
     cost_usd_per_million: float | None = None
+    author: str | None = None
+    changed_by: str | None = None
+    restarts: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,8 +75,21 @@ class LiveVersion:
 
 
 @dataclass(frozen=True)
+class WentLive:
+    """A point of an algorithm's trend: a release went live, with the figures of its test."""
+
+    release_id: str
+    at: str
+    memory_mb: int | None = None
+    cost_usd_per_million: float | None = None
+
+
+@dataclass(frozen=True)
 class Algorithm:
-    """One algorithm: its live release, and the releases that were live before it, newest first."""
+    """One algorithm: its live release, and the releases that were live before it, newest first.
+
+    `trend` is the last times that a release went live, oldest first, roll backs among them.
+    """
 
     name: str
     type: str
@@ -82,3 +101,4 @@ class Algorithm:
     cost_usd_per_million: float | None = None
     next: tuple[str, ...] = ()
     timeout_s: int = 0
+    trend: tuple[WentLive, ...] = ()

@@ -15,16 +15,16 @@ the status before. This module knows nothing of Lambda, S3 or Step Functions.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from boto3.dynamodb.types import TypeDeserializer, TypeSerializer
+from boto3.dynamodb.types import TypeSerializer
 from botocore.exceptions import ClientError
 
-from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, utc_now
+from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, WentLive, utc_now
 from greenroom.releases.statuses import IN_FLIGHT, Status, can_change
 
 if TYPE_CHECKING:
@@ -32,6 +32,24 @@ if TYPE_CHECKING:
 
 LIVE_KEPT = 3
 """How many releases that were live are remembered, and their versions kept, beside the live one (DESIGN, section 6)."""
+
+TREND_KEPT = 12
+"""How many points an algorithm's trend has: enough to see a direction, and few enough to read 500 of at once."""
+
+RELEASE_ROW = (
+    *("releaseId", "status", "createdAt", "updatedAt", "fileName", "algorithm", "type", "reason", "packageSha256"),
+    *("packageSizeBytes", "version", "memoryMb", "costUsdPerMillion", "author", "changedBy"),
+)
+"""What a list of releases has of each. It is read for 200 at once, and parsing it takes longer than finding it."""
+
+ALGORITHM_ROW = (
+    *("name", "type", "updatedAt", "latestReleaseId", "liveReleaseId", "live"),
+    *("liveVersion", "liveBefore", "memoryMb", "costUsdPerMillion", "next", "timeout"),
+)
+"""All of an algorithm but what only finds it. What a live release brings is one text: 500 are read at once."""
+
+MAX_BATCH_GET = 100
+"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
 
 MAX_REASON_CHARS = 8_000
 """A reason is for people; DynamoDB's limit of 400 KB an item is for all of the release."""
@@ -56,12 +74,16 @@ class LockHeld(RuntimeError):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the test of one power value has come: invocations done, to do in all, and failed."""
+    """How far the test of one power value has come: invocations done, to do in all, and failed.
+
+    `durations_ms` are those of the invocations that passed, in their order.
+    """
 
     memory_mb: int
     done: int
     total: int
     failed: int
+    durations_ms: tuple[float, ...] = ()
 
 
 class Registry:
@@ -73,10 +95,10 @@ class Registry:
 
     # Releases
 
-    def create_release(self, release_id: str, file_name: str) -> Release:
-        """Remember an upload that was allowed. Raises Conflict if the id is taken."""
+    def create_release(self, release_id: str, file_name: str, *, author: str | None = None) -> Release:
+        """Remember an upload that was allowed, and who asked for it. Raises Conflict if the id is taken."""
         now = utc_now()
-        item = {
+        item: dict[str, Any] = {
             "pk": f"RELEASE#{release_id}",
             "sk": "META",
             "releaseId": release_id,
@@ -86,7 +108,9 @@ class Registry:
             "updatedAt": now,
             "inFlight": "IN_FLIGHT",
             "versions": {},
-            "history": [{"status": Status.UPLOADING.value, "at": now}],
+            "history": [{"status": Status.UPLOADING.value, "at": now} | ({"by": author} if author else {})],
+            "author": author,
+            "changedBy": author,
         }
         try:
             self._client.put_item(
@@ -201,18 +225,28 @@ class Registry:
 
     def count_repeat(self, release_id: str) -> int:
         """Count that the event of a release's upload is repeated, and return how often that has been."""
+        return self._count(release_id, "repeats")
+
+    def count_restart(self, release_id: str) -> int:
+        """Count that a flow that works on a release is started anew, and return how often that has been."""
+        return self._count(release_id, "restarts")
+
+    def _count(self, release_id: str, counter: str) -> int:
         answer = self._client.update_item(
             TableName=self._table,
             Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
-            UpdateExpression="ADD repeats :one",
+            UpdateExpression=f"ADD {counter} :one",
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues=_pack({":one": 1}),
             ReturnValues="UPDATED_NEW",
         )
-        return int(_unpack(answer["Attributes"])["repeats"])
+        return int(_unpack(answer["Attributes"])[counter])
 
     def releases_of(self, name: str, *, limit: int = 50, before: str | None = None) -> tuple[list[Release], str | None]:
-        """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None."""
+        """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None.
+
+        Left out of each is what is only for its own page: history, metadata, cases and versions.
+        """
         condition = "ownerPk = :owner" + (" AND ownerSk < :before" if before else "")
         values = {":owner": f"ALGORITHM#{name}"} | ({":before": before} if before else {})
         page = self._client.query(
@@ -220,6 +254,7 @@ class Registry:
             IndexName="byOwner",
             KeyConditionExpression=condition,
             ExpressionAttributeValues=_pack(values),
+            **_projection(RELEASE_ROW),
             ScanIndexForward=False,
             Limit=limit,
         )
@@ -252,6 +287,7 @@ class Registry:
                     "done": progress.done,
                     "total": progress.total,
                     "failed": progress.failed,
+                    "durationsMs": list(progress.durations_ms),
                 }
             ),
         )
@@ -271,6 +307,7 @@ class Registry:
                     sum_.done + int(item["done"]),
                     sum_.total + int(item["total"]),
                     sum_.failed + int(item["failed"]),
+                    (*sum_.durations_ms, *map(float, item.get("durationsMs", ()))),
                 )
         return summary, [by_memory[memory_mb] for memory_mb in sorted(by_memory)]
 
@@ -282,7 +319,38 @@ class Registry:
 
     def algorithms(self, limit: int = 10_000) -> list[Algorithm]:
         """Return all algorithms by name."""
-        return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit)]
+        return [_algorithm(item) for item in self._query("byOwner", "ownerPk", "ALGORITHMS", limit, ALGORITHM_ROW)]
+
+    def newest_statuses(self, algorithms: Iterable[Algorithm]) -> dict[str, tuple[Status, str]]:
+        """Return the status of each algorithm's newest release, and since when, by the algorithm's name.
+
+        Where the newest release is live the algorithm says so itself; of the others only these two values are read,
+        100 releases a request.
+        """
+        found: dict[str, tuple[Status, str]] = {}
+        unknown: dict[str, str] = {}
+        for algorithm in algorithms:
+            if algorithm.live and algorithm.live.release_id == algorithm.latest_release_id:
+                found[algorithm.name] = (Status.LIVE, algorithm.updated_at)
+            else:
+                unknown[algorithm.latest_release_id] = algorithm.name
+        keys = [_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}) for release_id in unknown]
+        while keys:
+            answer = self._client.batch_get_item(
+                RequestItems={
+                    self._table: {
+                        "Keys": keys[:MAX_BATCH_GET],
+                        "ConsistentRead": True,
+                        "ProjectionExpression": "releaseId, #status, updatedAt",
+                        "ExpressionAttributeNames": {"#status": "status"},
+                    }
+                }
+            )
+            left: Any = (answer["UnprocessedKeys"].get(self._table) or {"Keys": []})["Keys"]
+            keys = [*left, *keys[MAX_BATCH_GET:]]
+            for item in map(_unpack, answer["Responses"].get(self._table, ())):
+                found[unknown[item["releaseId"]]] = (Status(item["status"]), item["updatedAt"])
+        return found
 
     def go_live(self, release: Release) -> None:
         """Make a tested release the live one: it becomes LIVE, the one before RETIRED, in one transaction.
@@ -296,29 +364,32 @@ class Registry:
             return
         self._switch_live(algorithm, release, Status.RETIRED)
 
-    def roll_back(self, name: str, to_release: Release) -> None:
+    def roll_back(self, name: str, to_release: Release, *, author: str | None = None) -> None:
         """Make an earlier release the live one again: it becomes LIVE, the live one ROLLED_BACK, in one transaction.
 
-        Raises Conflict if either has changed meanwhile.
+        `author` is who asked for it. Raises Conflict if either has changed meanwhile.
         """
-        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK)
+        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK, author)
 
-    def _switch_live(self, algorithm: Algorithm, release: Release, old_becomes: Status) -> None:
+    def _switch_live(
+        self, algorithm: Algorithm, release: Release, old_becomes: Status, author: str | None = None
+    ) -> None:
         metadata = release.metadata or {}
         before = [live for live in (algorithm.live, *algorithm.live_before) if live is not None]
         before = [live for live in before if live.release_id != release.release_id][:LIVE_KEPT]
         next_ = metadata.get("next") or []
-        values = {
-            ":id": release.release_id,
-            ":version": release.version,
-            ":before": [{"releaseId": live.release_id, "version": live.version} for live in before],
-            ":memory": release.memory_mb,
-            ":cost": release.cost_usd_per_million,
-            ":type": release.type,
-            ":next": [next_] if isinstance(next_, str) else next_,
-            ":timeout": metadata.get("timeout", 0),
-            ":now": utc_now(),
+        now = utc_now()
+        trend = [*algorithm.trend, WentLive(release.release_id, now, release.memory_mb, release.cost_usd_per_million)]
+        live = {
+            "liveVersion": release.version,
+            "liveBefore": [{"releaseId": old.release_id, "version": old.version} for old in before],
+            "memoryMb": release.memory_mb,
+            "costUsdPerMillion": release.cost_usd_per_million,
+            "next": [next_] if isinstance(next_, str) else next_,
+            "timeout": metadata.get("timeout", 0),
+            "trend": [astuple(point) for point in trend[-TREND_KEPT:]],
         }
+        values = {":id": release.release_id, ":live": json.dumps(live), ":type": release.type, ":now": now}
         condition = "attribute_not_exists(liveReleaseId)"
         if algorithm.live:
             condition, values[":was"] = "liveReleaseId = :was", algorithm.live.release_id
@@ -327,20 +398,16 @@ class Registry:
                 "Update": {
                     "TableName": self._table,
                     "Key": _pack({"pk": f"ALGORITHM#{algorithm.name}", "sk": "META"}),
-                    "UpdateExpression": (
-                        "SET liveReleaseId = :id, liveVersion = :version, liveBefore = :before, memoryMb = :memory, "
-                        "costUsdPerMillion = :cost, #type = :type, #next = :next, #timeout = :timeout, "
-                        "updatedAt = :now"
-                    ),
+                    "UpdateExpression": ("SET liveReleaseId = :id, live = :live, #type = :type, updatedAt = :now"),
                     "ConditionExpression": condition,
-                    "ExpressionAttributeNames": {"#type": "type", "#next": "next", "#timeout": "timeout"},
+                    "ExpressionAttributeNames": {"#type": "type"},
                     "ExpressionAttributeValues": _pack(values),
                 }
             },
             {
                 "Update": {
                     "TableName": self._table,
-                    **_status_update(release.release_id, Status.LIVE, before=release.status),
+                    **_status_update(release.release_id, Status.LIVE, before=release.status, by=author),
                 }
             },
         ]
@@ -350,6 +417,7 @@ class Registry:
                 old_becomes,
                 before=Status.LIVE,
                 reason=f"{release.release_id} went live" if old_becomes is Status.RETIRED else None,
+                by=author,
             )
             writes.append({"Update": {"TableName": self._table, **change}})
         try:
@@ -414,12 +482,15 @@ class Registry:
             raise NotFound(f"there is no {what}")
         return _unpack(item)
 
-    def _query(self, index: str | None, key: str, value: str, limit: int) -> Iterator[dict[str, Any]]:
+    def _query(
+        self, index: str | None, key: str, value: str, limit: int, attributes: Sequence[str] = ()
+    ) -> Iterator[dict[str, Any]]:
         where: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
+        where |= _projection(attributes) if attributes else {}
+        where["ExpressionAttributeNames"] = {"#key": key, **where.get("ExpressionAttributeNames", {})}
         pages = self._client.get_paginator("query").paginate(
             TableName=self._table,
             KeyConditionExpression="#key = :value",
-            ExpressionAttributeNames={"#key": key},
             ExpressionAttributeValues=_pack({":value": value}),
             PaginationConfig={"MaxItems": limit},
             **where,
@@ -435,13 +506,15 @@ def _status_update(
     *,
     before: Status,
     reason: str | None = None,
+    by: str | None = None,
     values: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     if not can_change(before, after):
         raise Conflict(f"a release that is {before} can't become {after}")
     now = utc_now()
     reason = reason[:MAX_REASON_CHARS] if reason else None
-    change = {"status": after.value, "at": now} | ({"reason": reason} if reason else {})
+    change = {"status": after.value, "at": now}
+    change |= {key: value for key, value in {"reason": reason, "by": by}.items() if value}
     names = {"#status": "status", "#history": "history", "#reason": "reason"}
     bound: dict[str, Any] = {
         ":after": after.value,
@@ -449,12 +522,14 @@ def _status_update(
         ":now": now,
         ":change": [change],
         ":reason": reason,
+        ":by": by,
     }
     sets = [
         "#status = :after",
         "updatedAt = :now",
         "#history = list_append(#history, :change)",
         "#reason = :reason",
+        "changedBy = :by",
     ]
     for number, (name, value) in enumerate((values or {}).items()):
         names[f"#v{number}"] = name
@@ -472,9 +547,14 @@ def _status_update(
     }
 
 
+def _projection(attributes: Sequence[str]) -> dict[str, Any]:
+    # Some of the names are words of DynamoDB's own.
+    aliases = {f"#a{number}": name for number, name in enumerate(attributes)}
+    return {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
+
+
 def _release(item: Mapping[str, Any]) -> Release:
     metadata = item.get("metadata")
-    cost = item.get("costUsdPerMillion")
     return Release(
         release_id=item["releaseId"],
         status=Status(item["status"]),
@@ -482,7 +562,8 @@ def _release(item: Mapping[str, Any]) -> Release:
         updated_at=item["updatedAt"],
         file_name=item["fileName"],
         history=tuple(
-            StatusChange(Status(change["status"]), change["at"], change.get("reason")) for change in item["history"]
+            StatusChange(Status(change["status"]), change["at"], change.get("reason"), change.get("by"))
+            for change in item.get("history", ())
         ),
         algorithm=item.get("algorithm"),
         type=item.get("type"),
@@ -496,24 +577,29 @@ def _release(item: Mapping[str, Any]) -> Release:
         versions={int(mb): version for mb, version in item.get("versions", {}).items()},
         version=item.get("version"),
         memory_mb=_int(item.get("memoryMb")),
-        cost_usd_per_million=float(cost) if cost is not None else None,
+        cost_usd_per_million=_float(item.get("costUsdPerMillion")),
+        author=item.get("author"),
+        changed_by=item.get("changedBy"),
+        restarts=_int(item.get("restarts")) or 0,
     )
 
 
 def _algorithm(item: Mapping[str, Any]) -> Algorithm:
-    live = item.get("liveReleaseId")
-    cost = item.get("costUsdPerMillion")
+    live_id = item.get("liveReleaseId")
+    # A registry of the first version holds these values one by one.
+    live = json.loads(item["live"]) if "live" in item else item
     return Algorithm(
         name=item["name"],
         type=item["type"],
         updated_at=item["updatedAt"],
         latest_release_id=item["latestReleaseId"],
-        live=LiveVersion(live, item["liveVersion"]) if live else None,
-        live_before=tuple(LiveVersion(old["releaseId"], old["version"]) for old in item.get("liveBefore", ())),
-        memory_mb=_int(item.get("memoryMb")),
-        cost_usd_per_million=float(cost) if cost is not None else None,
-        next=tuple(item.get("next", ())),
-        timeout_s=int(item.get("timeout", 0)),
+        live=LiveVersion(live_id, live["liveVersion"]) if live_id else None,
+        live_before=tuple(LiveVersion(old["releaseId"], old["version"]) for old in live.get("liveBefore", ())),
+        memory_mb=_int(live.get("memoryMb")),
+        cost_usd_per_million=_float(live.get("costUsdPerMillion")),
+        next=tuple(live.get("next", ())),
+        timeout_s=int(live.get("timeout", 0)),
+        trend=tuple(WentLive(*point) for point in live.get("trend", ())),
     )
 
 
@@ -521,24 +607,48 @@ def _int(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def _decimal(value: Any) -> Any:
+    """A float as DynamoDB takes it, as its shortest text; in a list too."""
+    if isinstance(value, list):
+        return [_decimal(each) for each in value]
+    return Decimal(repr(value)) if isinstance(value, float) else value
+
+
 def _iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 _SERIALIZER = TypeSerializer()
-_DESERIALIZER = TypeDeserializer()
 
 
 def _pack(item: Mapping[str, Any]) -> dict[str, Any]:
-    # DynamoDB's numbers are decimals: floats go in as their shortest text.
-    return {
-        key: _SERIALIZER.serialize(Decimal(repr(value)) if isinstance(value, float) else value)
-        for key, value in item.items()
-    }
+    # DynamoDB's numbers are decimals.
+    return {key: _SERIALIZER.serialize(_decimal(value)) for key, value in item.items()}
 
 
 def _unpack(item: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _DESERIALIZER.deserialize(value) for key, value in item.items()}
+    return {key: _value(value) for key, value in item.items()}
+
+
+def _value(typed: Mapping[str, Any]) -> Any:
+    """What boto3's own deserializer gives for the types that are in the registry, in a third of the time."""
+    ((kind, value),) = typed.items()
+    match kind:
+        case "S" | "BOOL":
+            return value
+        case "N":
+            return Decimal(value)
+        case "L":
+            return [_value(each) for each in value]
+        case "M":
+            return _unpack(value)
+        case "NULL":
+            return None
+    raise TypeError(f"the registry holds no values of type {kind}")
 
 
 def _condition_failed(error: ClientError) -> bool:

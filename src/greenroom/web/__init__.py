@@ -11,10 +11,16 @@ from functools import cache
 from importlib import resources
 
 CONTENT_TYPES = {
-    "index.html": "text/html; charset=utf-8",
-    "app.js": "text/javascript; charset=utf-8",
-    "style.css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
 }
+
+FIRST_VIEW = ("index.html", "style.css", "app.js", "core.js", "algorithms.js", "plot.js")
+"""What is loaded before anything is shown."""
+
+FILES = (*FIRST_VIEW, "algorithm.js", "release.js", "upload.js", "zip.js", "send.js", "failures.js")
+"""All of the page; the views beyond the first are loaded when they are asked for."""
 
 
 @dataclass(frozen=True)
@@ -28,9 +34,11 @@ class Asset:
 @cache
 def asset(name: str) -> Asset | None:
     """Return the file `name` of the page, or None if it has none."""
-    if name not in CONTENT_TYPES:
+    if name not in FILES:
         return None
-    return Asset(CONTENT_TYPES[name], resources.files("greenroom.web").joinpath("static", name).read_text())
+    return Asset(
+        CONTENT_TYPES[name[name.rindex(".") :]], resources.files("greenroom.web").joinpath("static", name).read_text()
+    )
 
 
 def headers(region: str) -> dict[str, str]:

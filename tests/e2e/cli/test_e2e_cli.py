@@ -11,9 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
+
+if TYPE_CHECKING:
+    from mypy_boto3_lambda import LambdaClient
 
 GREENROOM = [sys.executable, "-m", "greenroom.cli.main"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -63,15 +67,19 @@ def algorithm(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def live_version(environment: dict[str, str]) -> str:
     """Where the alias prod points, as boto3 sees it with what `greenroom env` prints."""
-    client = boto3.client(
+    version: str = client(environment).get_alias(FunctionName="greenroom-alg-hosts-in", Name="prod")["FunctionVersion"]
+    return version
+
+
+def client(environment: dict[str, str]) -> LambdaClient:
+    """Lambda, for whoever has what `greenroom env` prints."""
+    return boto3.client(
         "lambda",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
         region_name=environment["AWS_REGION"],
         aws_access_key_id=environment["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
     )
-    version: str = client.get_alias(FunctionName="greenroom-alg-hosts-in", Name="prod")["FunctionVersion"]
-    return version
 
 
 def test_a_second_up_on_the_same_folder_is_refused(data):
@@ -165,3 +173,38 @@ def test_after_down_and_up_everything_is_still_there(data, greenroom, environmen
 
     assert greenroom("status").returncode == 0, "the address and the token are still the same"
     assert live_version(environment) == version
+
+
+def test_after_down_and_up_releases_go_live_as_before(greenroom, algorithm, environment):
+    pushed = greenroom("push", algorithm, "--json", "--timeout", "60")
+
+    # Sooner than the sweeper would find out that no change of a status is delivered any more.
+    assert pushed.returncode == 0, pushed.stderr
+    assert json.loads(pushed.stdout)["status"] == "LIVE"
+
+
+def test_a_test_that_down_interrupts_goes_on_after_up(data, greenroom, algorithm, environment):
+    metadata = algorithm / "metadata.json"
+    metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "num": 300}))
+    pushed = greenroom("push", algorithm, "--no-wait", "--json")
+    release_id = json.loads(pushed.stdout)["releaseId"]
+    assert until(greenroom, release_id, lambda release: bool(release["progress"]))["status"] == "TESTING"
+    assert call("down", "--data", data, env=bare_environment()).returncode == 0
+    port = environment["AWS_ENDPOINT_URL"].rpartition(":")[2]
+    assert call("up", "--data", data, "--port", port, "--detach", env=bare_environment()).returncode == 0
+    assert json.loads(greenroom("show", release_id, "--json").stdout)["status"] == "TESTING"
+
+    # The sweeper looks every minute; here it is asked to look now.
+    client(environment).invoke(FunctionName="greenroom-sweep", Payload=b"{}")
+
+    release = until(greenroom, release_id, lambda release: release["status"] != "TESTING")
+    assert release["status"] == "LIVE", release["reason"]
+
+
+def until(greenroom, release_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """The release, as soon as it is so."""
+    for _ in range(300):
+        release: dict[str, Any] = json.loads(greenroom("show", release_id, "--json").stdout)
+        if reached(release):
+            return release
+    raise AssertionError(f"still {release}")

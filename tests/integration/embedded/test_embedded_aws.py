@@ -12,12 +12,14 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from greenroom.embedded import EmbeddedAws, StartFailed
@@ -33,7 +35,8 @@ def aws(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedAws]:
 
 def client(aws: EmbeddedAws, service: str, key: str | None = None, secret: str | None = None) -> Any:
     session = boto3.Session(key or aws.access_key_id, secret or aws.secret_access_key, region_name=aws.region)
-    return session.client(service, endpoint_url=aws.endpoint_url)  # type: ignore[call-overload]
+    once = Config(retries={"total_max_attempts": 1})
+    return session.client(service, endpoint_url=aws.endpoint_url, config=once)  # type: ignore[call-overload]
 
 
 def zipped(source: str) -> bytes:
@@ -160,6 +163,36 @@ def test_invoke_answers_as_lambda_does(aws: EmbeddedAws) -> None:
     assert json.load(answer["Payload"])["errorType"] == "ValueError"
 
 
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
+
+
+def test_reserved_concurrency_is_a_functions_most_and_all_of_its_throttle(aws: EmbeddedAws) -> None:
+    role = make_role(aws, "reserved", {**LOGS, "Resource": "*"})
+    make_function(aws, "reserved", "import time\ndef handler(event, context): time.sleep(event)", role, Timeout=20)
+    lambda_ = client(aws, "lambda")
+    lambda_.get_waiter("function_active_v2").wait(FunctionName="reserved")
+
+    def invoke(seconds: float) -> int:
+        answer = client(aws, "lambda").invoke(FunctionName="reserved", Payload=json.dumps(seconds))
+        return int(answer["StatusCode"])
+
+    lambda_.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=1)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(invoke, 3)
+        time.sleep(1)
+        with pytest.raises(lambda_.exceptions.TooManyRequestsException) as refused:
+            lambda_.invoke(FunctionName="reserved", Payload="0")
+        assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429
+        assert refused.value.response["Reason"] == "ReservedFunctionConcurrentInvocationLimitExceeded"
+        assert first.result() == 200
+    assert invoke(0) == 200
+    lambda_.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=0)
+    with pytest.raises(lambda_.exceptions.TooManyRequestsException):
+        lambda_.invoke(FunctionName="reserved", Payload="0")
+    lambda_.delete_function_concurrency(FunctionName="reserved")
+    assert invoke(0) == 200
+
+
 def test_a_function_has_the_rights_of_its_role_and_no_others(aws: EmbeddedAws) -> None:
     source = """
 import boto3
@@ -230,13 +263,16 @@ def _stack_status(cloudformation: Any, name: str) -> str:
 def test_the_seam_is_where_this_version_of_ministack_has_it() -> None:
     """Fails loudly when another version of ministack moves what `seam` and `iam` replace."""
     from ministack.core import iam_actions, iam_evaluator
-    from ministack.services import cloudformation, lambda_svc, stepfunctions
+    from ministack.services import cloudformation, dynamodb, lambda_svc, stepfunctions
     from ministack.services.cloudformation import stacks
 
     def parameters(function: Any) -> list[str]:
         return list(inspect.signature(function).parameters)
 
     assert parameters(lambda_svc._execute_function_warm) == ["func", "event", "request_id"]
+    # Positions are kept over a restart, streams are not: `streams` keeps both until ministack does.
+    assert '"dynamodb_stream_positions"' in inspect.getsource(lambda_svc.get_state)
+    assert "_stream_records" not in inspect.getsource(dynamodb.get_state)
     dispatch = inspect.getsource(lambda_svc._execute_function_dispatch)
     assert "_execute_function_warm(func, event, request_id)" in dispatch
     assert 'result.get("log_source")' in dispatch

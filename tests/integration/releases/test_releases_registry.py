@@ -15,6 +15,7 @@ from cfnlint.decode import cfn_yaml
 
 from greenroom.embedded import EmbeddedAws
 from greenroom.releases import Conflict, LockHeld, NotFound, Progress, Registry, Status, new_release_id
+from greenroom.releases.registry import TREND_KEPT
 
 
 @pytest.fixture(scope="module")
@@ -169,3 +170,80 @@ def test_findings_are_added_up_by_power_value(registry: Registry) -> None:
 def test_repeats_are_counted(registry: Registry) -> None:
     release_id = registered(registry)
     assert [registry.count_repeat(release_id) for _ in range(3)] == [1, 2, 3]
+
+
+def test_a_history_says_who_uploaded_and_who_rolled_back(registry: Registry) -> None:
+    first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
+    for release_id in (first, second):
+        registry.go_live(registry.release(release_id))
+    named = new_release_id()
+    registry.create_release(named, "nsx.zip", author="Ada")
+    registry.roll_back("nsx-in", registry.release(first), author="Grace")
+    assert (registry.release(named).author, registry.release(named).history[0].by) == ("Ada", "Ada")
+    for release_id in (first, second):
+        release = registry.release(release_id)
+        assert (release.author, release.changed_by, release.history[-1].by) == (None, "Grace", "Grace")
+
+
+def test_a_trend_has_the_last_times_that_something_went_live(registry: Registry) -> None:
+    first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
+    for release_id in (first, second):
+        registry.go_live(registry.release(release_id))
+    for number in range(TREND_KEPT):
+        registry.roll_back("nsx-in", registry.release(first if number % 2 == 0 else second))
+    (algorithm,) = registry.algorithms()
+    assert [point.release_id for point in algorithm.trend] == [first, second] * (TREND_KEPT // 2)
+    assert {(point.memory_mb, point.cost_usd_per_million) for point in algorithm.trend} == {(256, 1.25)}
+
+
+def test_the_newest_releases_statuses_are_read_for_many_algorithms_at_once(registry: Registry) -> None:
+    registry.go_live(registry.release(ready_to_go_live(registry, "1")))
+    for number in range(120):  # more than one request of 100
+        release_id = registered(registry, f"other-{number:03d}")
+        if number % 2:
+            registry.change_status(release_id, Status.FAILED, before=Status.REGISTERED, reason="it failed")
+    found = registry.newest_statuses(registry.algorithms())
+    assert len(found) == 121
+    assert found["nsx-in"][0] is Status.LIVE
+    assert {found[f"other-{number:03d}"][0] for number in range(0, 120, 2)} == {Status.REGISTERED}
+    assert {found[f"other-{number:03d}"][0] for number in range(1, 120, 2)} == {Status.FAILED}
+
+
+def test_an_algorithm_is_read_as_the_first_version_wrote_it(registry: Registry, dynamodb: Any) -> None:
+    release_id = registered(registry)
+    dynamodb.update_item(
+        TableName=registry._table,
+        Key={"pk": {"S": "ALGORITHM#nsx-in"}, "sk": {"S": "META"}},
+        UpdateExpression=(
+            "SET liveReleaseId = :id, liveVersion = :v, liveBefore = :b, memoryMb = :m, costUsdPerMillion = :c, #n = :n"
+        ),
+        ExpressionAttributeNames={"#n": "next"},
+        ExpressionAttributeValues={
+            ":id": {"S": release_id},
+            ":v": {"S": "7"},
+            ":b": {"L": [{"M": {"releaseId": {"S": "x"}, "version": {"S": "6"}}}]},
+            ":m": {"N": "512"},
+            ":c": {"N": "1.5"},
+            ":n": {"L": [{"S": "asa"}]},
+        },
+    )
+    for algorithm in (registry.algorithm("nsx-in"), *registry.algorithms()):
+        assert algorithm.live and (algorithm.live.release_id, algorithm.live.version) == (release_id, "7")
+        assert [before.version for before in algorithm.live_before] == ["6"]
+        assert (algorithm.memory_mb, algorithm.cost_usd_per_million, algorithm.next) == (512, 1.5, ("asa",))
+
+
+def test_progress_carries_the_durations_of_all_batches(registry: Registry) -> None:
+    release_id = registered(registry)
+    registry.put_progress(release_id, "000#00000", Progress(256, 2, 2, 0, (1.25, 2.5)))
+    registry.put_progress(release_id, "000#00002", Progress(256, 2, 4, 1, (3.0,)))
+    _, (progress,) = registry.findings(release_id)
+    assert progress == Progress(256, 4, 6, 1, (1.25, 2.5, 3.0))
+
+
+def test_restarts_are_counted_apart_and_known_of_a_release(registry: Registry) -> None:
+    release_id = registered(registry)
+    assert registry.release(release_id).restarts == 0
+    assert [registry.count_restart(release_id) for _ in range(2)] == [1, 2]
+    assert registry.count_repeat(release_id) == 1
+    assert registry.release(release_id).restarts == 2

@@ -274,3 +274,47 @@ def test_completion_is_silent_when_the_platform_is_away(monkeypatch):
     monkeypatch.setenv("GREENROOM_TOKEN", TOKEN)
 
     assert complete_algorithm("n") == []
+
+
+FAILURES = {
+    "failures": [{"failureId": "5f0c", "reason": "KeyError: 'things'\nmore", "sizeBytes": 2048, "since": None}],
+    "total": 3,
+}
+
+
+def test_what_rests_is_listed_with_its_reason(api, greenroom):
+    api.on("GET", "/algorithms/nsx-in/failures", Answer(body=FAILURES))
+
+    ended = greenroom("failures", "nsx-in")
+
+    assert ended.code == 0 and "5f0c" in ended.out and "KeyError: 'things'" in ended.out and "2.0 KB" in ended.out
+    assert "more" not in ended.out.splitlines()[1] and "and 2 more" in ended.out
+    assert json.loads(greenroom("failures", "nsx-in", "--json").out) == FAILURES
+
+
+def test_all_that_rests_is_redriven_call_by_call(api, greenroom):
+    answers = iter([{"redriven": 200, "left": 50}, {"redriven": 50, "left": 0}])
+    api.on("POST", "/algorithms/nsx-in/failures/redrive", lambda _: Answer(body=next(answers)))
+
+    ended = greenroom("redrive", "nsx-in", "--json")
+
+    assert ended.code == 0 and json.loads(ended.out) == {"redriven": 250, "left": 0}
+
+
+@pytest.mark.parametrize(("redriven", "code"), [(2, 0), (1, 1)])
+def test_messages_that_are_named_have_to_be_found(api, greenroom, redriven, code):
+    api.on("POST", "/algorithms/nsx-in/failures/redrive", Answer(body={"redriven": redriven, "left": 7}))
+
+    ended = greenroom("redrive", "nsx-in", "--id", "a", "--id", "b")
+
+    assert ended.code == code and f"{redriven} on the way again through nsx-in, 7 rest" in ended.out
+    (seen,) = api.to("POST", "/algorithms/nsx-in/failures/redrive")
+    assert seen.json == {"failureIds": ["a", "b"]}
+
+
+def test_who_acts_is_named_as_the_environment_says(api, greenroom, monkeypatch):
+    monkeypatch.setenv("GREENROOM_AUTHOR", "王 José")
+    api.on("GET", "/algorithms", Answer(body={"algorithms": []}))
+
+    assert greenroom("algorithms").code == 0
+    assert api.seen[0].headers["x-greenroom-author"] == "%E7%8E%8B%20Jos%C3%A9"

@@ -166,6 +166,18 @@ def test_doctor_fails_when_the_platform_refuses_the_token(api, greenroom, tmp_pa
     assert ended.code == 1 and "token was refused" in ended.out
 
 
+def test_doctor_tells_an_ordinary_user_how_to_have_control_groups():
+    own = "/run/user/1000"
+    command = "systemd-run --user --scope -p Delegate=yes greenroom up"
+
+    assert checks.control_groups_hint(1000, "cpu memory pids", own).startswith(command)
+    assert checks.control_groups_hint(1000, "cpu memory pids", None).startswith(f"XDG_RUNTIME_DIR={own} {command}")
+    assert checks.control_groups_hint(1000, "cpu memory pids", "/run/user/0").startswith(f"XDG_RUNTIME_DIR={own} ")
+    kept = checks.control_groups_hint(1000, "memory pids", own)
+    assert "keeps the controller cpu from users" in kept and "Delegate=cpu memory pids" in kept and command in kept
+    assert "systemd-run" not in checks.control_groups_hint(1000, None, own)
+
+
 def test_doctor_sees_a_port_that_is_taken():
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not checks.port_is_free(server.getsockname()[1])

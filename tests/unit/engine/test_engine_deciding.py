@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -90,6 +91,18 @@ def test_broken_code_leaves_nothing_behind(tmp_path: Path) -> None:
     with pytest.raises(BadCode):
         CodeStore(tmp_path).unpack(b"no zip")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_at_a_start_half_written_code_goes_and_what_has_not_been_used_for_long(tmp_path: Path) -> None:
+    store = CodeStore(tmp_path)
+    old, used_zip = store.unpack(zipped(app="1")), zipped(app="2")
+    used = store.unpack(used_zip)
+    (tmp_path / "unfinished-x").mkdir()
+    for folder in (old, used):
+        os.utime(folder, (0, 0))
+    assert store.unpack(used_zip) == used
+    CodeStore(tmp_path)
+    assert list(tmp_path.iterdir()) == [used]
 
 
 def test_the_prepared_sdk_is_for_code_that_names_it_and_brings_none(tmp_path: Path) -> None:

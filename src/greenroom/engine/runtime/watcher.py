@@ -3,7 +3,7 @@
 Time is cut into periods of 20 ms. A process that has used its share of CPU in one is stopped until the next; what it
 used too much is taken from its later shares, so that the average is right. Where the CPU time of another process can't
 be read (macOS), running is taken for using. Memory is looked at once a period: a process over its ceiling is killed,
-a little later than the kernel would.
+a little later than the kernel would. Processes that a function starts count as its own, as far as the kernel tells.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Watched:
     used_s: float = 0.0
     period_end: float = 0.0
     look_at: float = 0.0
-    peak_bytes: int = 0
+    members: tuple[int, ...] = ()
     out_of_memory: bool = False
 
 
@@ -43,7 +43,7 @@ class Watcher:
 
     def add(self, pid: int, limit_bytes: int) -> None:
         """Watch an environment's memory; its CPU is not limited yet."""
-        self._watched[pid] = Watched(limit_bytes=limit_bytes)
+        self._watched[pid] = Watched(limit_bytes=limit_bytes, members=(pid,))
 
     def limit_cpu(self, pid: int, share_us: int | None) -> None:
         """Limit an environment's CPU time in each period, or take the limit away."""
@@ -78,7 +78,7 @@ class Watcher:
                 self._look_at_memory(pid, watched)
                 self._begin(pid, watched, now)
             elif watched.share_s is not None and not watched.stopped and now >= watched.look_at:
-                left = watched.credit_s - (self._cpu_s(pid, now) - watched.used_s)
+                left = watched.credit_s - (self._cpu_s(watched.members, now) - watched.used_s)
                 if left <= LATE_S:
                     self._signal(pid, signal.SIGSTOP)
                     watched.stopped = True
@@ -91,12 +91,14 @@ class Watcher:
 
     def _begin(self, pid: int, watched: Watched, now: float) -> None:
         """Begin a period: the share is credited, what was used too much stays owed."""
-        cpu_s = self._cpu_s(pid, now)
+        watched.members = self._members(pid)
+        cpu_s = self._cpu_s(watched.members, now)
         watched.period_end = now + PERIOD_S
         if watched.share_s is None:
             watched.look_at = watched.period_end
         else:
-            spent = cpu_s - watched.used_s if watched.used_s else 0.0
+            # What a process used that has ended is not seen any more.
+            spent = max(0.0, cpu_s - watched.used_s) if watched.used_s else 0.0
             # Unused time is not saved up, as with the kernel's bandwidth control.
             watched.credit_s = min(0.0, watched.credit_s - spent) + watched.share_s
             watched.look_at = now + max(0.0, watched.credit_s)
@@ -106,24 +108,46 @@ class Watcher:
             self._signal(pid, signal.SIGCONT)
 
     def _look_at_memory(self, pid: int, watched: Watched) -> None:
-        try:
-            with open(f"/proc/{pid}/statm") as file:
-                used = int(file.read().split()[1]) * PAGE_BYTES
-        except (OSError, ValueError, IndexError):
-            return
-        watched.peak_bytes = max(watched.peak_bytes, used)
+        used = self._memory_bytes(watched.members)
         if watched.limit_bytes and used > watched.limit_bytes:
             watched.out_of_memory = True
             self._signal(pid, signal.SIGKILL)
 
     @staticmethod
-    def _cpu_s(pid: int, now: float) -> float:
-        """CPU time that a process has used, all its threads together; where it can't be read, the time that passes."""
-        try:
-            # The clock of another process: clock_getcpuclockid(3), which Linux computes just so.
-            return time.clock_gettime((~pid << 3) | 2)
-        except OSError:
-            return now
+    def _members(pid: int) -> tuple[int, ...]:
+        """A process and those that it has started, directly or not; itself alone where the kernel doesn't tell."""
+        found = [pid]
+        for each in found:
+            with contextlib.suppress(OSError), open(f"/proc/{each}/task/{each}/children") as file:
+                found += map(int, file.read().split())
+        return tuple(found)
+
+    @staticmethod
+    def _memory_bytes(pids: tuple[int, ...]) -> int:
+        """Memory that processes use; of several, what they share counts once. 0 where it can't be read."""
+        used = 0
+        for pid in pids:
+            with contextlib.suppress(OSError, ValueError, IndexError):
+                if len(pids) == 1:
+                    with open(f"/proc/{pid}/statm") as file:
+                        used += int(file.read().split()[1]) * PAGE_BYTES
+                else:
+                    with open(f"/proc/{pid}/smaps_rollup") as file:
+                        used += sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:"))
+        return used
+
+    @staticmethod
+    def _cpu_s(pids: tuple[int, ...], now: float) -> float:
+        """CPU time that processes have used, with all their threads; where it can't be read, the time that passes."""
+        used = 0.0
+        for pid in pids:
+            try:
+                # The clock of another process: clock_getcpuclockid(3), which Linux computes just so.
+                used += time.clock_gettime((~pid << 3) | 2)
+            except OSError:
+                if pid == pids[0]:
+                    return now
+        return used
 
     @staticmethod
     def _signal(pid: int, number: signal.Signals) -> None:

@@ -1,10 +1,12 @@
 """The prepared process: has imported AWS's runtime client, and forks an execution environment for each that is asked.
 
     python -I -S zygote.py SOCKET_FD
+    python -I -S zygote.py --try           only find out whether this user may have name spaces
 
-On Linux as root it first moves into a root of its own, which holds the system, this Python and Lambda's runtime
-packages under /var/runtime, and nothing else of the machine. It lives as long as the engine holds its socket: when that
-closes, however the engine ended, everything forked from here is killed.
+On Linux it first moves into a root of its own, which holds the system, this Python and Lambda's runtime packages under
+/var/runtime, and nothing else of the machine: as root, or as an ordinary user in a user name space, where the machine
+lets users have any (https://man7.org/linux/man-pages/man7/user_namespaces.7.html). It lives as long as the engine holds
+its socket: when that closes, however the engine ended, everything forked from here is killed.
 """
 
 from __future__ import annotations
@@ -21,10 +23,14 @@ import sys
 from typing import Any
 
 CLONE_NEWNS = 0x00020000
+CLONE_NEWIPC = 0x08000000
+CLONE_NEWUSER = 0x10000000
 CLONE_NEWPID = 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 1, 2, 4, 32, 4096, 16384, 1 << 18
+MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
+MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
 MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+CAPABILITIES = struct.pack("=Ii", 0x20080522, 0)  # version 3, this process: capset(2)
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 NOBODY = 65534
 CODE = "/.greenroom-code"
@@ -52,13 +58,50 @@ def bind(source: str, target: str, *, read_only: bool = True) -> None:
         open(target, "w").close()
     call("mount", source, target, None, MS_BIND | MS_REC, None)
     if read_only:
-        call("mount", None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, None)
+        # In a user name space the flags that a mount has can't be taken from it.
+        kept = os.statvfs(target).f_flag & (MS_NODEV | MS_NOEXEC)
+        call("mount", None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | kept, None)
+
+
+def is_ordinary_user() -> bool:
+    """Whether this process has root's rights in a user name space only; there too it keeps its own user id."""
+    return os.geteuid() != 0
+
+
+def enter_name_spaces() -> None:
+    """Give this process mounts of its own; an ordinary user needs a user name space for that."""
+    if is_ordinary_user():
+        uid, gid = os.geteuid(), os.getegid()
+        call("unshare", CLONE_NEWUSER | CLONE_NEWNS)
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+        call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    else:
+        call("unshare", CLONE_NEWNS)
+    call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)
+
+
+def try_name_spaces() -> None:
+    """Do what a machine may refuse to an ordinary user. Raises OSError."""
+    enter_name_spaces()
+    call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID, None)
+    call("unshare", CLONE_NEWPID)
+    pid = os.fork()
+    if pid == 0:
+        try:
+            call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
+            call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
+        except OSError:
+            os._exit(1)
+        os._exit(0)
+    if os.waitpid(pid, 0)[1] != 0:
+        raise OSError("a process tree's own /proc can't be mounted")
 
 
 def enter_root(config: dict[str, Any]) -> None:
     """Move this process into a root that holds only what functions may see, and the code store, which they may not."""
-    call("unshare", CLONE_NEWNS)
-    call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)
+    enter_name_spaces()
     root = config["root"]
     call("mount", "tmpfs", root, "tmpfs", MS_NOSUID, "mode=755,size=16m")
     for path in SYSTEM:
@@ -77,19 +120,19 @@ def enter_root(config: dict[str, Any]) -> None:
     for name, path in config["runtime_packages"].items():
         bind(path, f"{root}/var/runtime/{name}")
     bind(config["code_folder"], root + CODE)
-    for name in ("proc", "tmp", "var/task", "opt", ".old"):
+    bind("/proc", root + "/proc", read_only=False)
+    for name in ("tmp", "var/task", "opt", ".old"):
         os.makedirs(f"{root}/{name}", exist_ok=True)
     if libc.syscall(PIVOT_ROOT[os.uname().machine], root.encode(), f"{root}/.old".encode()) != 0:
         raise OSError(ctypes.get_errno(), "pivot_root")
     os.chdir("/")
     call("umount2", "/.old", MNT_DETACH)
     os.rmdir("/.old")
-    call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
 
 
 def enter_environment(request: dict[str, Any]) -> None:
-    """Give a forked environment its own /var/task, /opt, /tmp and /proc, and take root's rights away."""
-    call("unshare", CLONE_NEWNS)
+    """Give a forked environment its own /var/task, /opt, /tmp, /proc and shared memory, and take away its rights."""
+    call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
     call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
     bind(CODE + "/" + request["task"], "/var/task")
     if request["opt"]:
@@ -98,31 +141,67 @@ def enter_environment(request: dict[str, Any]) -> None:
     call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
     call("umount2", CODE, MNT_DETACH)
     call("mount", None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, None)
-    os.setgroups([])
-    os.setgid(NOBODY)
-    os.setuid(NOBODY)
+    if is_ordinary_user():
+        call("capset", ctypes.create_string_buffer(CAPABILITIES), bytes(24))
+    else:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
     call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def fork_into_own_tree() -> int:
+    """Fork into a process tree of its own: 0 there, the new process's id here. Raises OSError."""
+    return fork_by_another() if is_ordinary_user() else fork_and_come_back()
+
+
+def fork_and_come_back() -> int:
+    """As root: this process's next child is the first of a new tree, those after it are again of the tree it is in."""
+    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+    call("unshare", CLONE_NEWPID)
+    pid = os.fork()
+    if pid:
+        call("setns", own, CLONE_NEWPID)
+    os.close(own)
+    return pid
+
+
+def fork_by_another() -> int:
+    """As an ordinary user, who may not come back: another process forks, ends, and leaves its child to this one."""
+    reader, writer = os.pipe()
+    another = os.fork()
+    if another == 0:
+        try:
+            call("unshare", CLONE_NEWPID)
+            pid = os.fork()
+        except BaseException:
+            os._exit(1)
+        if pid:
+            os.write(writer, struct.pack("=i", pid))
+            os._exit(0)
+        os.close(reader)
+        os.close(writer)
+        return 0
+    os.close(writer)
+    os.waitpid(another, 0)
+    told = os.read(reader, 4)
+    os.close(reader)
+    if not told:
+        raise OSError("a process tree of its own could not be made")
+    (pid,) = struct.unpack("=i", told)
+    return int(pid)
 
 
 def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bool, unwanted: list[int]) -> int:
     """Fork an execution environment and return its process id."""
-    own_pids = -1
-    if jailed:
-        own_pids = os.open("/proc/self/ns/pid", os.O_RDONLY)
-        call("unshare", CLONE_NEWPID)
-    pid = os.fork()
+    pid = fork_into_own_tree() if jailed else os.fork()
     if pid:
-        if jailed:
-            call("setns", own_pids, CLONE_NEWPID)
-            os.close(own_pids)
         return pid
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in unwanted if own_pids < 0 else [*unwanted, own_pids]:
+        for descriptor in unwanted:
             os.close(descriptor)
-        if sys.platform == "linux":
-            call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         os.setsid()
         os.read(control, 1)  # the engine has put us into our control group
         os.dup2(log, 1)
@@ -130,6 +209,9 @@ def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bo
         os.close(log)
         if jailed:
             enter_environment(request)
+        if sys.platform == "linux":
+            # Here, since a change of user takes it back.
+            call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         import environment
 
         environment.run(request, control)
@@ -244,4 +326,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try_name_spaces() if sys.argv[1] == "--try" else main()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
 import hashlib
 import hmac
 import json
@@ -9,6 +11,7 @@ import re
 from dataclasses import asdict
 from http import HTTPStatus
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.event_handler.exceptions import ServiceError
@@ -21,11 +24,11 @@ from pydantic.alias_generators import to_camel
 from greenroom import web
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.metadata import metadata_json_schema
-from greenroom.platform import ingest, production, tunings_api, views
+from greenroom.platform import failures, ingest, production, tunings_api, views
 from greenroom.platform.services import services
 from greenroom.releases import Conflict, NotFound
 
-PAGE = {"/": "index.html", "/app.js": "app.js", "/style.css": "style.css"}
+PAGE = {"/": "index.html"} | {f"/{name}": name for name in web.FILES if name != "index.html"}
 """The page's files, by the paths they are served at."""
 
 OPEN = frozenset({"/openapi.json", "/schema/metadata.json", *PAGE})
@@ -33,9 +36,14 @@ OPEN = frozenset({"/openapi.json", "/schema/metadata.json", *PAGE})
 
 ULID_PATTERN = "^[0-9A-HJKMNP-TV-Z]{26}$"
 NAME_PATTERN = "^[a-z][a-z0-9-]{0,63}$"
+FAILURE_ID_PATTERN = "^[A-Za-z0-9-]{1,100}$"
+MAX_AUTHOR_CHARS = 80
+COMPRESSED_FROM_CHARS = 4_096
+"""Where the caller takes gzip; for less the packets are as many."""
 
 ReleaseId = Annotated[str, Path(pattern=ULID_PATTERN, description="A release's id, a ULID")]
 MessageId = Annotated[str, Path(pattern=ULID_PATTERN, description="A message's id, a ULID")]
+FailureId = Annotated[str, Path(pattern=FAILURE_ID_PATTERN, description="The SQS id of a message that rests")]
 Name = Annotated[str, Path(pattern=NAME_PATTERN, description="An algorithm's name")]
 Names = Annotated[list[Annotated[str, Field(pattern=NAME_PATTERN)]], Field(min_length=1, max_length=32)]
 ContentType = Literal["application/json", "text/plain"]
@@ -73,6 +81,21 @@ class RollBack(_Model):
     """Which release to go back to; the one that was live before if none is said."""
 
     to_release_id: Annotated[str, Field(pattern=ULID_PATTERN)] | None = None
+
+
+class Chosen(_Model):
+    """Which of the messages that rest; all of them if none is named."""
+
+    failure_ids: (
+        Annotated[list[Annotated[str, Field(pattern=FAILURE_ID_PATTERN)]], Field(min_length=1, max_length=100)] | None
+    ) = None
+
+
+def _author() -> str | None:
+    """Who says to be asking: the header X-Greenroom-Author, percent-encoded UTF-8. The token proves nobody's name."""
+    given = unquote(app.current_event.headers.get("x-greenroom-author") or "", errors="replace")
+    name = "".join(char for char in given if char.isprintable()).strip()
+    return name[:MAX_AUTHOR_CHARS] or None
 
 
 def _json(body: Any, status: HTTPStatus = HTTPStatus.OK) -> Response[str]:
@@ -135,35 +158,22 @@ def _no_route(_: Exception) -> Response[str]:
     return _error(HTTPStatus.NOT_FOUND, "no_such_route", "there is no such route", "GET /openapi.json lists them.")
 
 
-def _serve(path: str) -> Response[str]:
-    found = web.asset(PAGE[path])
+def get_file() -> Response[str]:
+    """A file of the page."""
+    found = web.asset(PAGE[app.current_event.path])
     assert found is not None  # noqa: S101 -- PAGE names files that are there
     headers = web.headers(services().settings.region)
     return Response(status_code=HTTPStatus.OK, content_type=found.content_type, body=found.body, headers=headers)
 
 
-@app.get("/", include_in_schema=False)
-def get_page() -> Response[str]:
-    """The page."""
-    return _serve("/")
-
-
-@app.get("/app.js", include_in_schema=False)
-def get_script() -> Response[str]:
-    """The page's script."""
-    return _serve("/app.js")
-
-
-@app.get("/style.css", include_in_schema=False)
-def get_style() -> Response[str]:
-    """The page's style."""
-    return _serve("/style.css")
+for _path in PAGE:
+    app.get(_path, include_in_schema=False)(get_file)
 
 
 @app.post("/releases")
 def create_release(body: Annotated[NewRelease, Body()]) -> Response[str]:
     """Allow the upload of a package: answers the release's id and a form to post the ZIP with."""
-    allowed = ingest.allow_upload(services(), body.file_name)
+    allowed = ingest.allow_upload(services(), body.file_name, author=_author())
     upload = {"url": allowed.url, "fields": allowed.fields}
     answer = {"releaseId": allowed.release_id, "upload": upload, "maxSizeBytes": allowed.max_size_bytes}
     return _json(answer, HTTPStatus.CREATED)
@@ -173,6 +183,15 @@ def create_release(body: Annotated[NewRelease, Body()]) -> Response[str]:
 def get_release(release_id: ReleaseId) -> Response[str]:
     """A release with its history and what its test has found so far."""
     return _json(views.release_view(services(), services().registry.release(release_id)))
+
+
+@app.get("/releases/<release_id>/comparison")
+def get_comparison(
+    release_id: ReleaseId, other_id: Annotated[str, Query(alias="with", pattern=ULID_PATTERN)]
+) -> Response[str]:
+    """A release beside another one of the same algorithm, or of any: which is faster, which cheaper, and how sure."""
+    release, other = services().registry.release(release_id), services().registry.release(other_id)
+    return _json(views.comparison_view(services(), release, other))
 
 
 @app.get("/releases/<release_id>/measurements")
@@ -199,13 +218,51 @@ def get_logs(release_id: ReleaseId, limit: Annotated[int, Query(ge=1, le=5_000)]
 def list_algorithms() -> Response[str]:
     """All algorithms."""
     found = services().registry.algorithms()
-    return _json({"algorithms": [views.algorithm_view(services(), algorithm) for algorithm in found]})
+    return _json({"algorithms": views.algorithm_views(services(), found)})
 
 
 @app.get("/algorithms/<name>")
 def get_algorithm(name: Name) -> Response[str]:
     """One algorithm."""
-    return _json(views.algorithm_view(services(), services().registry.algorithm(name)))
+    (found,) = views.algorithm_views(services(), [services().registry.algorithm(name)])
+    return _json(found)
+
+
+@app.get("/algorithms/<name>/queues")
+def get_queues(name: Name) -> Response[str]:
+    """How much waits for an algorithm, and how much it could not handle."""
+    services().registry.algorithm(name)
+    return _json(views.queues_view(services(), name))
+
+
+@app.get("/algorithms/<name>/failures")
+def list_failures(name: Name, limit: Annotated[int, Query(ge=1, le=100)] = 100) -> Response[str]:
+    """The messages an algorithm could not handle, oldest first, with the reason and the beginning of the document."""
+    found, total = failures.look(services(), name, limit)
+    return _json({"failures": [views.failure_view(failure) for failure in found], "total": total})
+
+
+@app.get("/algorithms/<name>/failures/<failure_id>")
+def get_failure(name: Name, failure_id: FailureId) -> Response[str]:
+    """One message an algorithm could not handle, with all of its document."""
+    found, _ = failures.look(services(), name, 1, failure_id)
+    if not found:
+        raise NotFound(f"no message {failure_id} rests in the dead-letter queue of {name}")
+    return _json(views.failure_view(found[0]))
+
+
+@app.post("/algorithms/<name>/failures/redrive")
+def redrive_failures(name: Name, body: Annotated[Chosen, Body()]) -> Response[str]:
+    """Put messages that rest back into the algorithm's input queue."""
+    done = failures.redrive(services(), name, body.failure_ids)
+    return _json({"redriven": done.handled, "left": done.left})
+
+
+@app.post("/algorithms/<name>/failures/delete")
+def delete_failures(name: Name, body: Annotated[Chosen, Body()]) -> Response[str]:
+    """Delete messages that rest."""
+    done = failures.delete(services(), name, body.failure_ids)
+    return _json({"deleted": done.handled, "left": done.left})
 
 
 @app.get("/algorithms/<name>/releases")
@@ -223,7 +280,7 @@ def list_releases(
 @app.post("/algorithms/<name>/rollback")
 def roll_back(name: Name, body: Annotated[RollBack, Body()]) -> Response[str]:
     """Make an earlier release the live one again."""
-    live, rolled_back, version = production.roll_back(services(), name, body.to_release_id)
+    live, rolled_back, version = production.roll_back(services(), name, body.to_release_id, author=_author())
     return _json({"releaseId": live, "rolledBackReleaseId": rolled_back, "version": version})
 
 
@@ -288,7 +345,19 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     if request.path not in OPEN and not _is_token(request.headers.get("authorization") or ""):
         return _UNAUTHORIZED
     answer: dict[str, Any] = app.resolve(event, context)
-    return answer
+    takes_gzip = "gzip" in (request.headers.get("accept-encoding") or "")
+    return _compressed(answer) if takes_gzip and len(answer["body"]) > COMPRESSED_FROM_CHARS else answer
+
+
+def _compressed(answer: dict[str, Any]) -> dict[str, Any]:
+    # Powertools would compress as hard as it can: that takes ten times as long, and a list is hardly smaller by it.
+    body = base64.b64encode(gzip.compress(answer["body"].encode(), 1)).decode()
+    return {
+        **answer,
+        "headers": {**answer["headers"], "Content-Encoding": "gzip"},
+        "body": body,
+        "isBase64Encoded": True,
+    }
 
 
 def _is_token(authorization: str) -> bool:

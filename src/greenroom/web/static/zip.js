@@ -1,0 +1,30 @@
+// What can be said of a package before it is uploaded, in the words that the platform would use: its size, whether it
+// is a ZIP, whether metadata.json is at its top. All else is checked where it can't be talked round.
+
+export const MAX_ZIP_BYTES = 52428800; // as greenroom.package.archive has it
+const MAX_COMMENT_BYTES = 65535;
+const END_BYTES = 22;
+const ENTRY_BYTES = 46;
+
+const grouped = (value) => value.toLocaleString("en-US");
+
+// What was wrong with a file, or null. The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.
+export async function wrongWith(file) {
+  if (file.size > MAX_ZIP_BYTES) return `ZIP: has ${grouped(file.size)} bytes; at most ${grouped(MAX_ZIP_BYTES)} are allowed. Leave out what the algorithm does not need.`;
+  const tail = new DataView(await file.slice(Math.max(0, file.size - END_BYTES - MAX_COMMENT_BYTES)).arrayBuffer());
+  let end = tail.byteLength - END_BYTES;
+  while (end >= 0 && tail.getUint32(end, true) !== 0x06054b50) end--;
+  if (end < 0) return "ZIP: is not a ZIP, or not all of one. Build it with `greenroom pack`.";
+  const [count, length, offset] = [tail.getUint16(end + 10, true), tail.getUint32(end + 12, true), tail.getUint32(end + 16, true)];
+  const directory = new DataView(await file.slice(offset, offset + length).arrayBuffer());
+  const names = [];
+  for (let entry = 0, at = 0; entry < count && at + ENTRY_BYTES <= directory.byteLength; entry++) {
+    const [name, extra, remark] = [28, 30, 32].map((field) => directory.getUint16(at + field, true));
+    if (at + ENTRY_BYTES + name > directory.byteLength) break;
+    names.push(new TextDecoder().decode(new Uint8Array(directory.buffer, at + ENTRY_BYTES, name)));
+    at += ENTRY_BYTES + name + extra + remark;
+  }
+  if (names.includes("metadata.json")) return null;
+  const deeper = names.filter((name) => name.endsWith("/metadata.json")).sort()[0];
+  return `metadata.json: is not at the top of the ZIP${deeper ? `; there is one at ${deeper}: zip what is in the folder, not the folder` : ""}. \`greenroom init\` makes one.`;
+}
