@@ -121,7 +121,7 @@ def test_a_constraint_excludes_and_one_that_excludes_all_fails_the_release(platf
 
 
 def test_a_release_is_compared_with_the_live_one_on_the_cases_both_have(platform: Platform) -> None:
-    first = platform.push_and_wait(waits("compared", 0.06, powerValues=[256], num=6))
+    first = platform.push_and_wait(waits("beside-live", 0.06, powerValues=[256], num=6))
     assert first.status == "LIVE", first.reason
     assert first.to_json()["summary"]["comparison"] is None
     tests = {
@@ -130,7 +130,7 @@ def test_a_release_is_compared_with_the_live_one_on_the_cases_both_have(platform
         "bo/input.json": {"name": "Bob"},
     }
     faster = platform.push_and_wait(
-        package("compared", WAIT.format(seconds=0.03), tests=tests, powerValues=[256], num=6, maxRegression=0.05)
+        package("beside-live", WAIT.format(seconds=0.03), tests=tests, powerValues=[256], num=6, maxRegression=0.05)
     )
     assert faster.status == "LIVE", faster.reason
     found = faster.to_json()["summary"]["comparison"]
@@ -141,11 +141,11 @@ def test_a_release_is_compared_with_the_live_one_on_the_cases_both_have(platform
     assert "faster" in found["sentence"] and "cheaper" in found["sentence"]
     assert faster.summary is not None and found["sentence"] in (faster.summary.sentence or "")
     # The live version was tested, not used: no message was taken, nothing was written, the alias is gone.
-    assert platform.aliases("compared") == {"prod": faster.version}
+    assert platform.aliases("beside-live") == {"prod": faster.version}
 
     other = {"xu/input.json": {"name": "Xu"}}
     nothing = platform.push_and_wait(
-        package("compared", WAIT.format(seconds=0.01), tests=other, powerValues=[256], num=2, maxRegression=0)
+        package("beside-live", WAIT.format(seconds=0.01), tests=other, powerValues=[256], num=2, maxRegression=0)
     )
     assert nothing.status == "LIVE", nothing.reason
     assert nothing.summary is not None and nothing.summary.sentence is not None

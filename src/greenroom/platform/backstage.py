@@ -18,7 +18,7 @@ from greenroom.package.metadata import Metadata, TestSettings
 from greenroom.platform import measuring, names, storage, transitions
 from greenroom.platform.measuring import Disturbed
 from greenroom.platform.services import Services
-from greenroom.releases import LIVE_KEPT, Progress, Release
+from greenroom.releases import LIVE_KEPT, NotFound, Progress, Release
 from greenroom.tuning import (
     Batch,
     Comparison,
@@ -138,9 +138,18 @@ def plan_state(
     services: Services, release: Release, made: Sequence[Measurement] = (), round_number: int = 0
 ) -> PlanState:
     """All that the plan of a release's test depends on."""
-    metadata = _metadata(release)
+    return _plan_state(services, _metadata(release), release.cases, made, round_number)
+
+
+def _plan_state(
+    services: Services,
+    metadata: Metadata,
+    cases: tuple[str, ...],
+    made: Sequence[Measurement] = (),
+    round_number: int = 0,
+) -> PlanState:
     return PlanState(
-        cases=release.cases,
+        cases=cases,
         power_values=metadata.listed_mb,
         num=metadata.num,
         timeout_s=metadata.timeout,
@@ -166,17 +175,24 @@ def constraints_of(settings: TestSettings) -> Constraints:
     )
 
 
-def cost_at_most_usd(services: Services, release: Release) -> float:
-    """What a release's test can cost at most, in US dollars: its invocations, those of the live release beside it, and
+def cost_at_most_usd(
+    services: Services, metadata: Metadata, cases: tuple[str, ...], case_inputs: Mapping[str, str]
+) -> float:
+    """What a package's test can cost at most, in US dollars: its invocations, those of the live release beside it, and
     the state transitions. Known before it starts."""
-    state = plan_state(services, release)
+    state = _plan_state(services, metadata, cases)
     bound = upper_bound_usd(state, transitions.at_most(state))
-    beside = _beside_live(services, release)
+    try:
+        beside = _beside_live(services, metadata.name, cases, case_inputs)
+    except NotFound:
+        return bound
     if beside and beside.cases:
-        num = _pairs(_metadata(release))
+        pairs = max(_pairs(metadata), len(beside.cases)) + 1
         for memory_mb, timeout_s in ((max(state.sizes_mb), state.timeout_s), (beside.memory_mb, beside.timeout_s)):
-            side = replace(state, cases=("",) * len(beside.cases), power_values=(memory_mb,), timeout_s=timeout_s)
-            bound += upper_bound_usd(replace(side, search="fixed", num=num + 1), num + 1)
+            side = replace(
+                state, cases=("",), power_values=(memory_mb,), timeout_s=timeout_s, search="fixed", num=pairs
+            )
+            bound += upper_bound_usd(side, pairs)
     return bound
 
 
@@ -195,7 +211,7 @@ def execute(services: Services, release_id: str, round_number: int, batch: Batch
     if any(storage.keys(services.s3, bucket, key)):
         return
     release = services.registry.release(release_id)
-    beside = _beside_live(services, release) if batch.beside_live else None
+    beside = _live_beside(services, release) if batch.beside_live else None
     timeout_s = max(_metadata(release).timeout, beside.timeout_s if beside else 0)
     invoker = services.invoker(longest_wait_s(timeout_s))
     rows: list[Measurement] = []
@@ -349,13 +365,16 @@ def _decide(services: Services, release: Release, made: Sequence[Measurement]) -
     )
 
 
-def _beside_live(services: Services, release: Release) -> BesideLive | None:
-    algorithm = services.registry.algorithm(_algorithm_of(release))
+def _beside_live(
+    services: Services, name: str, cases: Sequence[str], case_inputs: Mapping[str, str]
+) -> BesideLive | None:
+    """The live release of an algorithm, and which of these cases it has too. Raises NotFound."""
+    algorithm = services.registry.algorithm(name)
     if algorithm.live is None:
         return None
     live = services.registry.release(algorithm.live.release_id)
     theirs = {digest: case for case, digest in live.case_inputs.items()}
-    mine = ((case, release.case_inputs.get(case, "")) for case in release.cases)
+    mine = ((case, case_inputs.get(case, "")) for case in cases)
     return BesideLive(
         release_id=live.release_id,
         version=algorithm.live.version,
@@ -365,13 +384,18 @@ def _beside_live(services: Services, release: Release) -> BesideLive | None:
     )
 
 
+def _live_beside(services: Services, release: Release) -> BesideLive | None:
+    found = _beside_live(services, _algorithm_of(release), release.cases, release.case_inputs)
+    return None if found and found.release_id == release.release_id else found
+
+
 def _pairs(metadata: Metadata) -> int:
     return metadata.num if metadata.search == "fixed" else min(metadata.num, LIVE_PAIRS)
 
 
 def _batches_beside_live(services: Services, release: Release, made: Sequence[Measurement]) -> list[Batch]:
     """The release at the size it would go live with, and the live one, in turn; once, and only if it would go live."""
-    beside = _beside_live(services, release)
+    beside = _live_beside(services, release)
     prefix = storage.beside_live_prefix(release.release_id)
     if beside is None or not beside.cases or any(storage.keys(services.s3, services.packages_bucket, prefix)):
         return []
@@ -408,7 +432,7 @@ def _compare(
 ) -> tuple[dict[str, Any] | None, Comparison | None]:
     """The comparison with the live release as the summary holds it, and the comparison itself; None where nothing is
     live, or the release fails anyhow."""
-    beside = _beside_live(services, release)
+    beside = _live_beside(services, release)
     if beside is None or not decision.passed or decision.chosen_version is None:
         return None, None
     sides = [[row for row in both if row.version == version] for version in (decision.chosen_version, beside.version)]

@@ -44,7 +44,7 @@ def release_view(services: Services, release: Release) -> dict[str, Any]:
             }
             for each in progress
         ],
-        "costAtMostUsd": backstage.cost_at_most_usd(services, release) if release.metadata else None,
+        "costAtMostUsd": release.cost_at_most_usd,
         "summary": summary,
     }
 
