@@ -392,6 +392,11 @@ def verdict(release: models.Release) -> RenderableType:
     return Group(head, Padding(Group(*parts), (0, 0, 0, 2)))
 
 
+def cost_at_most(cost_usd: float) -> str:
+    """The bound that is known before a test starts."""
+    return f"the test costs at most {usd(cost_usd)} at the prices of AWS, should every invocation take its full timeout"
+
+
 def test_cost(summary: models.Summary, at_most_usd: float | None) -> Text:
     """What a test cost, and of what."""
     parts = []
@@ -475,7 +480,7 @@ def release_page(release: models.Release) -> RenderableType:
         Text(),
     ]
     if not release.ended and release.cost_at_most_usd is not None:
-        parts += [Text(f"The test costs at most {usd(release.cost_at_most_usd)} at the prices of AWS.", "dim"), Text()]
+        parts += [Text(cost_at_most(release.cost_at_most_usd), "dim"), Text()]
     if release.progress and not release.ended:
         parts += [heading("Progress"), progress(release.progress), Text()]
     parts.append(outcome(release))

@@ -423,7 +423,8 @@ def _measure_beside_live(
         asked=theirs if is_live else mine,
         memory_mb=beside.memory_mb if is_live else memory_mb,
         index=index,
-        version=beside.version if is_live else release.versions.get(memory_mb),
+        # Should somebody roll back meanwhile, the alias still leads to what was live: what is compared is told by version.
+        version=None if is_live else release.versions.get(memory_mb),
     )
 
 
