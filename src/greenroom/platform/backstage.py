@@ -423,7 +423,7 @@ def _measure_beside_live(
         asked=theirs if is_live else mine,
         memory_mb=beside.memory_mb if is_live else memory_mb,
         index=index,
-        # Should somebody roll back meanwhile, the alias still leads to what was live: what is compared is told by version.
+        # Should somebody roll back meanwhile, the alias still leads to what was live: the version in the row tells.
         version=None if is_live else release.versions.get(memory_mb),
     )
 
