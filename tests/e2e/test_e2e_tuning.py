@@ -40,8 +40,8 @@ def test_an_adaptive_release_goes_live_after_fewer_invocations_than_a_fixed_one(
     adaptive = platform.push_and_wait(waits("search-adaptive", 0.05, powerValues=sizes, num=10, search="adaptive"))
     assert (fixed.status, adaptive.status) == ("LIVE", "LIVE"), adaptive.reason
     made = [len(platform.client.measurements(release.release_id)) for release in (fixed, adaptive)]
-    assert made[0] == 50
-    assert made[1] <= 25
+    assert made[0] >= 50
+    assert made[1] <= made[0] / 2
     # Waiting costs least at the smallest size, and only the sizes that were looked at got a version.
     assert adaptive.memory_mb == 128
     document = adaptive.to_json()
