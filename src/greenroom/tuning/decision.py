@@ -32,7 +32,10 @@ DEFAULT_TOLERANCE = 0.01
 _TOLD_APART = 0.95
 # After few invocations nearly everything looks tied: a tie must then also be unlikely to cost more than is tolerated.
 _TIE_RISK = 0.25
+# What the log-odds of being right are shifted by and multiplied with: after an adaptive search, and after a fixed one.
 _CALIBRATION = (-0.1, 0.85)
+_CALIBRATION_FIXED = (0.35, 0.6)
+_LEAST_WRONG = 1e-4
 _TEXT_LIMIT = 4096
 
 PowerValueStatus = Literal["ok", "excluded", "failed"]
@@ -288,7 +291,7 @@ def choose(candidates: Sequence[Candidate], tolerance: float = DEFAULT_TOLERANCE
         best=best,
         runner_up=min(others, key=lambda c: (c.score, c.memory_mb), default=None),
         tied_mb=tuple(sorted(c.memory_mb for c in tied if c is not chosen)),
-        probability_wrong=probability_wrong(chosen, others, tolerance),
+        probability_wrong=_calibrated_fixed(probability_wrong(chosen, others, tolerance)) if others else 0.0,
     )
 
 
@@ -338,8 +341,17 @@ def _calibrated(wrong: int, draws: int) -> float:
     The model is a little too sure of itself, like any: its log-odds are drawn towards even, by constants fitted to
     published and synthetic curves that hold when any family is left out (docs/tuning.md).
     """
-    log_odds = math.log((draws - wrong + 0.5) / (wrong + 0.5))
-    return 1 / (1 + math.exp(_CALIBRATION[0] + _CALIBRATION[1] * log_odds))
+    return _drawn(math.log((draws - wrong + 0.5) / (wrong + 0.5)), _CALIBRATION)
+
+
+def _calibrated_fixed(probability: float) -> float:
+    """The same for a fixed search, whose probability of being wrong takes the sizes as independent."""
+    wrong = min(max(probability, _LEAST_WRONG), 1 - _LEAST_WRONG)
+    return _drawn(math.log((1 - wrong) / wrong), _CALIBRATION_FIXED)
+
+
+def _drawn(log_odds: float, calibration: tuple[float, float]) -> float:
+    return 1 / (1 + math.exp(calibration[0] + calibration[1] * log_odds))
 
 
 def _is_tied_in_draws(scores: Sequence[Sequence[float]], place: int, best: int, tolerance: float) -> bool:
