@@ -136,6 +136,16 @@ def test_the_platform_can_be_looked_at(greenroom):
     assert "REPORT RequestId" in logs.stdout
 
 
+def test_what_was_measured_is_drawn_and_told_in_full(greenroom, tmp_path):
+    live = json.loads(greenroom("releases", "hosts-in", "--json").stdout)["releases"][-1]["releaseId"]
+    shown = greenroom("show", live, "--plot", tmp_path / "hosts.svg")
+    refused = greenroom("show", live, "--plot", tmp_path / "no-such-folder" / "hosts.svg")
+
+    assert (tmp_path / "hosts.svg").read_text().startswith("<svg")
+    assert "◆ chosen" in shown.stdout and "order statistics" in shown.stdout and "for Lambda" in shown.stdout
+    assert refused.returncode == 2 and "No such file" in refused.stderr
+
+
 def test_a_document_goes_through_production(greenroom, tmp_path):
     (tmp_path / "hosts.json").write_text('{"hosts": [{"name": "b"}, {"name": "a"}]}')
 
