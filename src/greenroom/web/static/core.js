@@ -90,7 +90,8 @@ export const figure = (value, digits = 3) => (value === null || value === undefi
 export const usd = (value) => (value === null || value === undefined ? "–" : `$${figure(value)}`);
 export const bytes = (value) => (value < 1024 ? `${value} B`
   : value < 1048576 ? `${figure(value / 1024)} KB` : `${figure(value / 1048576)} MB`);
-export const percent = (ratio) => `${ratio >= 1 ? "+" : "−"}${figure(Math.abs(ratio - 1) * 100, 2)} %`;
+export const percent = (ratio) => (ratio === 1 ? "the same"
+  : `${ratio > 1 ? "+" : "−"}${figure(Math.abs(ratio - 1) * 100, 2)} %`);
 export const when = (iso, style = { dateStyle: "medium", timeStyle: "short" }) => (iso
   ? el("time", { datetime: iso, title: format(Intl.DateTimeFormat, { dateStyle: "full", timeStyle: "long" }).format(new Date(iso)) },
     format(Intl.DateTimeFormat, style).format(new Date(iso))) : "–");
