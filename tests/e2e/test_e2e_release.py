@@ -10,7 +10,7 @@ import pytest
 from packages import GREET, package
 from stage import Platform, assumed, eventually
 
-from greenroom.platform import backstage
+from greenroom.platform import measuring
 from greenroom.platform.services import Services, Settings
 
 
@@ -256,7 +256,7 @@ def test_a_report_line_that_the_log_tail_lacks_is_found_in_the_log(
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         settings = Settings(platform.deployment.prefix, platform.aws.region, platform.aws.account_id, {})
-        report = backstage._report_from_logs(
+        report = measuring.report_from_logs(
             Services(settings), platform.function("found-in-log"), measured.request_id or "", platform.began(release)
         )
     assert report.duration_ms == measured.duration_ms

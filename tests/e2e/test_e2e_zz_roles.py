@@ -13,7 +13,13 @@ from stage import Platform
 
 from greenroom.embedded import decisions
 
-ASKING = {"test_e2e_release.py", "test_e2e_production.py", "test_e2e_faults.py", "test_e2e_sweep.py"}
+ASKING = {
+    "test_e2e_release.py",
+    "test_e2e_production.py",
+    "test_e2e_faults.py",
+    "test_e2e_sweep.py",
+    "test_e2e_tune_any.py",
+}
 
 
 def test_every_statement_of_every_role_is_needed(platform: Platform, request: pytest.FixtureRequest) -> None:

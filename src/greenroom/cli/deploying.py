@@ -24,6 +24,7 @@ def register(app: typer.Typer) -> None:
         deploy,
         "greenroom deploy --region eu-central-1",
         "greenroom deploy --profile platform --prefix green-test",
+        "greenroom deploy --tunable 'shop-*' --tunable checkout",
         "AWS_ENDPOINT_URL=http://127.0.0.1:4566 greenroom deploy      on an emulator",
     )
 
@@ -35,6 +36,17 @@ def deploy(
     region: Annotated[str | None, typer.Option(help="AWS region; by default that of the environment.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
     architecture: Annotated[Architecture, typer.Option(help="Of the platform's own functions.")] = Architecture.X86_64,
+    tunable: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="A function that `greenroom tune` may tune; * stands for any characters. May be given several times.",
+        ),
+    ] = None,
+    tunable_payloads: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BUCKET/KEY", help="Objects that a tuning's payloadS3 may name; * likewise."),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the platform on AWS, or update it there: the same code that `greenroom up` deploys on this machine.
@@ -55,6 +67,8 @@ def deploy(
                 prefix=prefix,
                 endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
                 architecture=architecture.value,
+                tunable=tunable,
+                tunable_payloads=tunable_payloads,
                 on_progress=tell,
             )
     except (BotoCoreError, ClientError, BuildError, DeployError) as error:

@@ -91,6 +91,8 @@ class TerminalView:
             parts.append(self._upload_bar(*self._sent))
         if self._release is not None:
             parts.append(self._stages(self._release))
+            if self._release.cost_at_most_usd is not None and not self._release.ended:
+                parts.append(Text(f"  {render.cost_at_most(self._release.cost_at_most_usd)}", style="dim"))
             if self._release.progress:
                 parts.append(self._progress(self._release.progress))
         return Group(*parts)
@@ -149,6 +151,7 @@ class LineView:
         self._release_id = ""
         self._statuses_told = 0
         self._done: dict[int, int] = {}
+        self._cost_told = False
 
     def __enter__(self) -> Self:
         return self
@@ -172,6 +175,9 @@ class LineView:
         self._statuses_told = max(self._statuses_told, len(statuses))
         ends = [status for status in new if status in models.ENDED_STATUSES]
         self._tell([status for status in new if status not in ends])
+        if release.cost_at_most_usd is not None and not self._cost_told:
+            self._cost_told = True
+            self._line(render.cost_at_most(release.cost_at_most_usd))
         for value in sorted(release.progress, key=lambda value: value.memory_mb):
             # Four lines a power value are enough to see that it moves.
             quarter = 4 * value.done // value.total if value.total else 0

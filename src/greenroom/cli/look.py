@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -20,7 +21,7 @@ from greenroom.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from greenroom.client import GreenroomClient
+    from greenroom.client import GreenroomClient, models
 
 # A ULID: 26 characters of Crockford's base 32, the first at most 7.
 RELEASE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
@@ -50,6 +51,7 @@ def register(app: typer.Typer) -> None:
         "greenroom show nsx-in                       its latest release",
         "greenroom show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ   any release",
         "greenroom show nsx-in --json | jq .summary.chosenMemoryMb",
+        "greenroom show nsx-in --plot nsx-in.svg",
     )
     add_command(app, panel, logs, "greenroom logs nsx-in", "greenroom logs nsx-in --limit 1000 | grep REPORT")
 
@@ -116,6 +118,9 @@ def show(
     measurements: Annotated[
         bool, typer.Option("--measurements", help="List every single invocation of the test instead.")
     ] = False,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw what was measured and chosen into a file, too.")
+    ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -133,10 +138,26 @@ def show(
                 console().print(render.measurements_table(measured))
             return
         answer = client.release(release_id)
+    if plot is not None:
+        write_plot(plot, answer.summary)
     if as_json:
         print_json(answer.to_json())
         return
     console().print(render.release_page(answer))
+
+
+def write_plot(path: Path, summary: models.Summary | None) -> None:
+    """Writes the SVG of what a test found. Raises GreenroomError where there is nothing to draw."""
+    from greenroom.client import GreenroomError
+    from greenroom.tuning import Chart, svg_plot
+
+    if summary is None or summary.chart is None:
+        raise GreenroomError("there is nothing to draw yet", where=str(path), hint="Wait until something is measured.")
+    try:
+        drawn = svg_plot(Chart.from_dict(summary.chart))
+    except ValueError as error:
+        raise GreenroomError(f"the platform's chart can't be drawn: {error}", where=str(path)) from None
+    path.write_text(drawn + "\n", encoding="utf-8")
 
 
 def logs(

@@ -7,7 +7,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from greenroom.cli import demo, deploying, develop, local, look, operate, push
+from greenroom.cli import demo, deploying, develop, local, look, operate, push, tune
 from greenroom.cli.common import ExitCode, UsageProblem, print_error
 
 HELP = """A Lambda function waits here, and is tested in production beside the live version, before it goes on stage.
@@ -37,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (local, demo, develop, push, look, operate, deploying):
+for group in (local, demo, develop, push, look, operate, tune, deploying):
     group.register(app)
 
 

@@ -11,13 +11,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from rich import box
-from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from greenroom.cli.plot import Chart
+from greenroom.cli.plot import Plot
 from greenroom.client import models
 
 if TYPE_CHECKING:
@@ -211,21 +210,74 @@ def typical_ms(value: models.PowerValueResult) -> float | None:
     return value.mean_ms if value.trimmed_mean_ms is None else value.trimmed_mean_ms
 
 
-def charts(summary: models.Summary) -> RenderableType | None:
-    """Duration and cost against memory, side by side; None with fewer than two points."""
-    good = [value for value in summary.power_values if value.status == "ok"]
-    durations = [(value.memory_mb, ms) for value in good if (ms := typical_ms(value)) is not None]
-    costs = [(value.memory_mb, value.cost_usd_per_million) for value in good if value.cost_usd_per_million is not None]
-    if len(durations) < 2 or len(costs) < 2:
+def statistics(summary: models.Summary) -> RenderableType | None:
+    """All that is known of each power value: percentiles with their intervals, cold starts, memory, errors by kind."""
+    values = sorted(summary.power_values, key=lambda value: value.memory_mb)
+    if not any(value.n or value.error_kinds for value in values):
         return None
-    chosen = summary.chosen_memory_mb
-    return Columns(
-        [
-            Chart("duration (trimmed mean)", durations, milliseconds, marked_mb=chosen, style="cyan"),
-            Chart("cost per million invocations", costs, usd, marked_mb=chosen, style="magenta"),
-        ],
-        padding=(0, 3),
+    numbers = ("memory", "n", "p50, ms", "p90, ms", "p95, ms", "p99, ms")
+    percentiles = table(*numbers, right=numbers)
+    for value in values:
+        found = (with_interval(value.percentiles.get(name)) for name in ("p50", "p90", "p95", "p99"))
+        percentiles.add_row(f"{value.memory_mb} MB", f"{value.n}{'' if value.warm or not value.n else ' cold'}", *found)
+    figures = (
+        "memory",
+        "\nmean",
+        "trimmed\nmean",
+        "cold\nstarts",
+        "\ninit",
+        "cold\nduration",
+        "memory\nused",
+        "\nheadroom",
     )
+    rest = table(*figures, right=figures)
+    notes = []
+    for value in values:
+        share = f" ({value.headroom_mb / value.memory_mb:.0%})" if value.headroom_mb is not None else ""
+        error = f" ±{1.96 * value.relative_error:.1%}" if value.relative_error else ""
+        rest.add_row(
+            f"{value.memory_mb} MB",
+            milliseconds(value.mean_ms),
+            milliseconds(value.trimmed_mean_ms) + error,
+            str(value.cold_starts),
+            milliseconds(value.init_ms),
+            milliseconds(value.cold_duration_ms),
+            megabytes(value.max_memory_used_mb),
+            (f"{value.headroom_mb:.0f}" if value.headroom_mb is not None else NOTHING) + share,
+        )
+        if value.error_kinds:
+            kinds = ", ".join(f"{count} {clean(kind)}" for kind, count in value.error_kinds.items())
+            notes.append(Text(f"{value.memory_mb} MB: {kinds}", style="red"))
+        if value.disturbed:
+            notes.append(Text(f"{value.memory_mb} MB: {value.disturbed} disturbed by the machine", style="dim"))
+    method = summary.statistics or {}
+    note = (
+        f"Durations of warm invocations. Means: within each test case, trimmed by {method.get('trimShare', 0.2):.0%} "
+        f"at each end, then over the cases. Percentiles: with {method.get('confidence', 0.95):.0%} intervals from "
+        "order statistics; - where n can't support one."
+    )
+    return Group(percentiles, Text(), rest, *notes, Text(), Text(note, style="dim"))
+
+
+def with_interval(percentile: models.Percentile | None) -> str:
+    """A percentile with the ends of its interval, in milliseconds."""
+    if percentile is None:
+        return NOTHING
+    middle, low, high = (
+        f"{ms:.3g}" if ms < 1000 else f"{ms:,.0f}" for ms in (percentile.ms, percentile.low_ms, percentile.high_ms)
+    )
+    return f"{middle} [{low}-{high}]"
+
+
+def charts(summary: models.Summary) -> RenderableType | None:
+    """Cost and duration against memory; None where there is nothing to draw."""
+    from greenroom.tuning import Chart
+
+    try:
+        drawn = Chart.from_dict(summary.chart or {})
+    except ValueError:
+        return None
+    return Plot(drawn) if len(drawn.tried) > 1 else None
 
 
 def cases(summary: models.Summary) -> RenderableType | None:
@@ -333,9 +385,64 @@ def verdict(release: models.Release) -> RenderableType:
         parts.append(Text(told, "red" if release.status in BAD_ENDS else ""))
     if summary and summary.sentence and release.status not in BAD_ENDS:
         parts.append(Text(clean(summary.sentence)))
+    if summary and summary.comparison and release.status in BAD_ENDS:
+        parts.append(Text(clean(str(summary.comparison.get("sentence") or ""))))
     if summary and summary.test_cost_usd is not None:
-        parts.append(Text(f"The test itself: {usd(summary.test_cost_usd)} at the prices of AWS.", "dim"))
+        parts.append(test_cost(summary, release.cost_at_most_usd))
     return Group(head, Padding(Group(*parts), (0, 0, 0, 2)))
+
+
+def cost_at_most(cost_usd: float) -> str:
+    """The bound that is known before a test starts."""
+    return f"the test costs at most {usd(cost_usd)} at the prices of AWS, should every invocation take its full timeout"
+
+
+def test_cost(summary: models.Summary, at_most_usd: float | None) -> Text:
+    """What a test cost, and of what."""
+    parts = []
+    if summary.test_lambda_cost_usd is not None and summary.state_transitions is not None:
+        parts.append(f"{usd(summary.test_lambda_cost_usd)} for Lambda, {summary.state_transitions} state transitions")
+    if at_most_usd is not None:
+        parts.append(f"at most {usd(at_most_usd)} was foreseen")
+    details = f" ({'; '.join(parts)})" if parts else ""
+    return Text(f"The test itself: {usd(summary.test_cost_usd)} at the prices of AWS{details}.", "dim")
+
+
+def tuning_lines(tuning: models.Tuning) -> list[str]:
+    """What can be said of a tuning so far, a line each, in the order in which it came about."""
+    lines = []
+    if tuning.cost_at_most_usd is not None:
+        lines.append(
+            f"{clean(tuning.function or 'The function')}: costs at most {usd(tuning.cost_at_most_usd)} to tune"
+        )
+    lines += [f"measuring at {each.memory_mb} MB" for each in tuning.progress]
+    return lines
+
+
+def tuning_outcome(tuning: models.Tuning) -> RenderableType:
+    """What a tuning found: `greenroom tune`."""
+    summary = tuning.summary
+    if summary is None:
+        return Text()
+    parts: list[RenderableType] = [Text()]
+    if summary.power_values:
+        parts += [heading("Measured"), results_table(summary)]
+    drawn = charts(summary)
+    if drawn:
+        parts += [drawn, Text()]
+    found = statistics(summary)
+    if found:
+        parts += [heading("Statistics"), found, Text()]
+    if tuning.status == "SUCCEEDED" and tuning.output is None:
+        parts.append(Text("It was a dry run: every size was invoked once, and nothing was changed."))
+    elif tuning.status == "SUCCEEDED":
+        parts.append(Text(clean(summary.sentence or "")))
+        machine = (tuning.output or {}).get("stateMachine")
+        if isinstance(machine, dict) and machine.get("visualization"):
+            parts.append(Text(f"Drawn: {clean(str(machine['visualization']))}", "dim", no_wrap=True, overflow="ignore"))
+    if summary.test_cost_usd is not None:
+        parts.append(test_cost(summary, tuning.cost_at_most_usd))
+    return Group(*parts)
 
 
 def heading(title: str) -> Text:
@@ -346,7 +453,9 @@ def release_page(release: models.Release) -> RenderableType:
     """Everything about one release: `greenroom show`."""
     facts = Table.grid(padding=(0, 2))
     metadata = release.metadata or {}
-    power_values = ", ".join(clean(str(value)) for value in metadata.get("powerValues") or [])
+    sizes = metadata.get("powerValues") or []
+    listed = ", ".join(clean(str(value)) for value in sizes) if isinstance(sizes, list) else "128 to 10240"
+    each = "up to" if metadata.get("search") == "adaptive" else "at least"
     rows = [
         ("algorithm", f"{or_dash(release.algorithm)} ({or_dash(release.type)})"),
         (
@@ -357,7 +466,7 @@ def release_page(release: models.Release) -> RenderableType:
         ("runtime", f"{or_dash(metadata.get('runtime'))} on {or_dash(metadata.get('architecture'))}"),
         (
             "test",
-            f"{or_dash(metadata.get('strategy'))} over {power_values} MB, at least {or_dash(metadata.get('num'))} each",
+            f"{or_dash(metadata.get('strategy'))} over {listed} MB, {each} {or_dash(metadata.get('num'))} each",
         ),
     ]
     for name, value in rows if metadata else rows[:3]:
@@ -370,9 +479,15 @@ def release_page(release: models.Release) -> RenderableType:
         stages(release),
         Text(),
     ]
+    if not release.ended and release.cost_at_most_usd is not None:
+        parts += [Text(cost_at_most(release.cost_at_most_usd), "dim"), Text()]
     if release.progress and not release.ended:
         parts += [heading("Progress"), progress(release.progress), Text()]
-    return Group(*parts, outcome(release))
+    parts.append(outcome(release))
+    found = statistics(release.summary) if release.summary else None
+    if found:
+        parts += [Text(), heading("Statistics"), found]
+    return Group(*parts)
 
 
 def progress(values: Sequence[models.Progress]) -> RenderableType:

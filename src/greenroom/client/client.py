@@ -275,6 +275,14 @@ class GreenroomClient:
             raise _unreachable(error, where) from error
         return count
 
+    def tune(self, document: Mapping[str, Any]) -> str:
+        """Starts tuning a Lambda function, as an execution input of AWS Lambda Power Tuning says; returns its id."""
+        return self._post("/tunings", models.NewTuning, document).tuning_id
+
+    def tuning(self, tuning_id: str) -> models.Tuning:
+        """A tuning: how far it is, and what it found."""
+        return self._get(f"/tunings/{quote(tuning_id, safe='')}", models.Tuning)
+
     # ---- waiting ------------------------------------------------------------------------------------------------
 
     def wait_for_release(
@@ -306,6 +314,23 @@ class GreenroomClient:
             on_update=on_update,
             timeout_s=timeout_s,
             hint=f"It goes on without you: greenroom show {release_id}",
+        )
+
+    def wait_for_tuning(
+        self,
+        tuning_id: str,
+        on_update: Callable[[models.Tuning], None] | None = None,
+        timeout_s: float | None = None,
+    ) -> models.Tuning:
+        """Waits until a tuning has ended; the arguments and what is raised are as for `wait_for_release`."""
+        return self._wait(
+            lambda: self.tuning(tuning_id),
+            done=lambda tuning: tuning.ended,
+            stage=lambda tuning: tuning.status,
+            describe=lambda last: f"tuning {tuning_id} is {last.status if last else 'unknown'}",
+            on_update=on_update,
+            timeout_s=timeout_s,
+            hint=f"It goes on without you: greenroom tune --show {tuning_id}",
         )
 
     def wait_for_message(

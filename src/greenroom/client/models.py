@@ -52,6 +52,14 @@ class Progress(Answer):
     failed: int = 0
 
 
+class Percentile(Answer):
+    """A percentile of the duration with the ends of its interval, in ms."""
+
+    ms: float
+    low_ms: float
+    high_ms: float
+
+
 class PowerValueResult(Answer):
     """What was measured at one power value. Times are in ms, costs in USD."""
 
@@ -64,6 +72,13 @@ class PowerValueResult(Answer):
     trimmed_mean_ms: float | None = None
     p50_ms: float | None = Field(default=None, alias="p50Ms")
     p90_ms: float | None = Field(default=None, alias="p90Ms")
+    percentiles: dict[str, Percentile] = {}
+    relative_error: float | None = None
+    warm: bool = True
+    cold_duration_ms: float | None = None
+    headroom_mb: float | None = None
+    disturbed: int = 0
+    error_kinds: dict[str, int] = {}
     min_ms: float | None = None
     max_ms: float | None = None
     init_ms: float | None = None
@@ -95,6 +110,12 @@ class Summary(Answer):
     power_values: list[PowerValueResult] = []
     cases: list[CaseResult] = []
     test_cost_usd: float | None = None
+    test_lambda_cost_usd: float | None = None
+    state_transitions: int | None = None
+    search: str | None = None
+    comparison: dict[str, Any] | None = None
+    statistics: dict[str, Any] | None = None
+    chart: dict[str, Any] | None = None
 
 
 class Release(Answer):
@@ -113,6 +134,7 @@ class Release(Answer):
     package_size_bytes: int | None = None
     version: str | int | None = None
     memory_mb: int | None = None
+    cost_at_most_usd: float | None = None
     progress: list[Progress] = []
     summary: Summary | None = None
 
@@ -120,6 +142,27 @@ class Release(Answer):
     def ended(self) -> bool:
         """True when nothing more happens to it by itself."""
         return self.status in ENDED_STATUSES
+
+
+class NewTuning(Answer):
+    tuning_id: str
+
+
+class Tuning(Answer):
+    """A tuning of any Lambda function. `output` has the shape of AWS Lambda Power Tuning's."""
+
+    tuning_id: str
+    status: str
+    reason: str | None = None
+    function: str | None = None
+    cost_at_most_usd: float | None = None
+    progress: list[Progress] = []
+    output: dict[str, Any] | None = None
+    summary: Summary | None = None
+
+    @property
+    def ended(self) -> bool:
+        return self.status != "RUNNING"
 
 
 class ReleasePage(Answer):

@@ -79,6 +79,15 @@ def state_machine(name: str) -> Artifact:
     return Artifact(f"{name}-{hashlib.sha256(body).hexdigest()}.asl.json", body)
 
 
+def template() -> Artifact:
+    """Return the platform's template: too large to be sent to CloudFormation, which takes it from the bucket.
+
+    https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html (51,200 bytes)
+    """
+    body = resources.files("greenroom.platform").joinpath("template.yaml").read_bytes()
+    return Artifact(f"template-{hashlib.sha256(body).hexdigest()}.yaml", body)
+
+
 def _artifact(name: str, body: bytes) -> Artifact:
     return Artifact(f"{name}-{hashlib.sha256(body).hexdigest()}.zip", body)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 MAX_PREFIX_CHARS = 13
 """The prefix stands in bucket names of at most 63 characters, beside an algorithm, an account and a region."""
-
-MAX_TEMPLATE_BODY_BYTES = 51_200
-"""https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/cloudformation-limits.html"""
 
 Progress = Callable[[str], None]
 
@@ -53,6 +51,8 @@ def deploy_platform(
     endpoint_url: str | None = None,
     architecture: str = "x86_64",
     max_concurrency: int | None = None,
+    tunable: Sequence[str] | None = None,
+    tunable_payloads: Sequence[str] | None = None,
     on_progress: Progress = lambda _: None,
     poll_s: float = 1.0,
 ) -> Deployment:
@@ -65,6 +65,9 @@ def deploy_platform(
         architecture: `x86_64` or `arm64`, for the platform's own functions.
         max_concurrency: how many power values are measured at the same time; by default 5 on AWS, and on another
             endpoint, which is taken to be this machine, as many as don't disturb each other.
+        tunable: names of the functions that may be tuned beside the algorithms, where `*` stands for any characters;
+            by default none on AWS, and all on another endpoint.
+        tunable_payloads: the objects (`bucket/key`) that a tuning's `payloadS3` may name, likewise.
         on_progress: called with a short sentence for each step and each resource.
         poll_s: seconds between two looks at the stack.
 
@@ -83,7 +86,8 @@ def deploy_platform(
     region = session.region_name
     if not region:
         raise DeployError("no region is set: set AWS_REGION, or a region in the AWS profile")
-    account_id = session.client("sts", endpoint_url=endpoint_url).get_caller_identity()["Account"]
+    caller = session.client("sts", endpoint_url=endpoint_url).get_caller_identity()
+    account_id = caller["Account"]
     s3: S3Client = session.client("s3", endpoint_url=endpoint_url)
     bucket = f"{prefix}-artifacts-{account_id}-{region}"
     on_progress("Building the platform's code")
@@ -92,6 +96,7 @@ def deploy_platform(
         "EquipmentKey": artifacts.build_equipment(),
         "ProvisionKey": artifacts.state_machine("provision"),
         "BackstageKey": artifacts.state_machine("backstage"),
+        "TuneKey": artifacts.state_machine("tune"),
     }
     on_progress("Uploading the platform's code")
     _ensure_bucket(s3, bucket, region)
@@ -106,14 +111,52 @@ def deploy_platform(
         "PlatformVersion": metadata.version("greenroom"),
         "TokenSha256": hashlib.sha256(token.encode()).hexdigest(),
         "MaxConcurrency": str(max_concurrency or (max(1, (os.cpu_count() or 1) // 2) if endpoint_url else 5)),
+        **_tunable(
+            f"arn:{caller['Arn'].split(':')[1]}",
+            f"{region}:{account_id}",
+            (["*"] if endpoint_url else []) if tunable is None else tunable,
+            (["*"] if endpoint_url else []) if tunable_payloads is None else tunable_payloads,
+        ),
     }
+    template = artifacts.template()
+    s3.put_object(Bucket=bucket, Key=template.key, Body=template.body)
+    template_url = f"{endpoint_url or f'https://{bucket}.s3.{region}.{_dns_suffix(region)}'}/"
+    template_url += f"{bucket}/{template.key}" if endpoint_url else template.key
     cloudformation: CloudFormationClient = session.client("cloudformation", endpoint_url=endpoint_url)
-    outputs = _deploy_stack(cloudformation, prefix, parameters, on_progress, poll_s)
+    outputs = _deploy_stack(cloudformation, prefix, template_url, parameters, on_progress, poll_s)
     url = outputs["ApiUrl"]
     if endpoint_url:
         # Emulators answer for execute-api on their own address.
         url = f"{endpoint_url}/_aws/execute-api/{outputs['ApiId']}/$default"
     return Deployment(url, token, prefix, region, account_id, outputs)
+
+
+def _tunable(arn: str, place: str, functions: Sequence[str], payloads: Sequence[str]) -> dict[str, str]:
+    """The parameters that say what may be tuned; IAM knows a function with a
+    qualifier, and the streams of a log group, by other ARNs."""
+    for name in functions:
+        if not re.fullmatch(r"[A-Za-z0-9_*-]{1,64}", name):
+            raise DeployError(
+                f"tunable function {name!r} is not usable: a name is needed, where * stands for any characters"
+            )
+    for payload in payloads:
+        if not re.fullmatch(r"[A-Za-z0-9.*-]{1,63}(/[^,\s]+)?", payload):
+            raise DeployError(
+                f"tunable payload {payload!r} is not usable: bucket/key is needed, where * stands for any"
+            )
+
+    def both(named: str) -> str:
+        return ",".join(each for name in functions for each in (f"{named}{name}", f"{named}{name}:*"))
+
+    return {
+        "TunableFunctionArns": both(f"{arn}:lambda:{place}:function:"),
+        "TunableLogArns": both(f"{arn}:logs:{place}:log-group:/aws/lambda/"),
+        "TunablePayloadArns": ",".join(f"{arn}:s3:::{payload}" for payload in payloads),
+    }
+
+
+def _dns_suffix(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def _ensure_bucket(s3: S3Client, bucket: str, region: str) -> None:
@@ -148,12 +191,16 @@ def _ensure_token(ssm: SSMClient, prefix: str) -> str:
 
 
 def _deploy_stack(
-    cloudformation: CloudFormationClient, name: str, parameters: dict[str, str], on_progress: Progress, poll_s: float
+    cloudformation: CloudFormationClient,
+    name: str,
+    template_url: str,
+    parameters: dict[str, str],
+    on_progress: Progress,
+    poll_s: float,
 ) -> dict[str, str]:
-    template = resources.files("greenroom.platform").joinpath("template.yaml").read_text()
     arguments: dict[str, Any] = {
         "StackName": name,
-        "TemplateBody": template,
+        "TemplateURL": template_url,
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
     }

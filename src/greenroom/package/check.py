@@ -55,6 +55,7 @@ class Case:
     expected_path: str | None
     input_bytes: int
     expected_bytes: int | None
+    input_sha256: str
 
 
 @dataclass(frozen=True)
@@ -133,25 +134,28 @@ def _cases(archive: Archive, entries: list[Entry]) -> tuple[Case, ...]:
         raise _case_error("tests", "has no case, and a package is tested by its own tests: at least one is needed")
     if len(found) > MAX_CASES:
         raise _case_error("tests", f"has {len(found)} cases; at most {MAX_CASES} are allowed")
-    for files in found.values():
-        for entry in files.values():
-            _check_document(archive, entry)
-    return tuple(_case(name, found[name]) for name in sorted(found))
+    return tuple(_case(archive, name, found[name]) for name in sorted(found))
 
 
-def _case(name: str, files: dict[str, Entry]) -> Case:
+def _case(archive: Archive, name: str, files: dict[str, Entry]) -> Case:
     given, expected = files["input"], files.get("expected")
+    digest = _check_document(archive, given)
     if expected is None:
-        return Case(name, given.path, None, given.size_bytes, None)
-    return Case(name, given.path, expected.path, given.size_bytes, expected.size_bytes)
+        return Case(name, given.path, None, given.size_bytes, None, digest)
+    _check_document(archive, expected)
+    return Case(name, given.path, expected.path, given.size_bytes, expected.size_bytes, digest)
 
 
-def _check_document(archive: Archive, entry: Entry) -> None:
-    """A test's file has to be what the equipment can read: JSON if it is called so, or else text."""
+def _check_document(archive: Archive, entry: Entry) -> str:
+    """A test's file has to be what the equipment can read: JSON if it is called so, or else text.
+
+    Returns the SHA-256 of what it is read as, which two packages have in common if they are tested with the same.
+    """
     if entry.size_bytes > MAX_TEST_FILE_BYTES:
         raise _case_error(entry.path, f"has {entry.size_bytes:,} bytes; at most {MAX_TEST_FILE_BYTES:,} are allowed")
     try:
-        text = archive.read(entry.path, MAX_TEST_FILE_BYTES).decode("utf-8-sig")
+        body = archive.read(entry.path, MAX_TEST_FILE_BYTES)
+        text = body.decode("utf-8-sig")
         if entry.path.endswith(".json"):
             json.loads(text, parse_constant=_refuse_constant)
     except UnicodeDecodeError as error:
@@ -160,6 +164,8 @@ def _check_document(archive: Archive, entry: Entry) -> None:
         raise _case_error(entry.path, "is nested too deeply") from None
     except ValueError as error:
         raise _case_error(entry.path, f"is not JSON: {error}") from None
+    kind = b"json" if entry.path.endswith(".json") else b"text"
+    return hashlib.sha256(kind + b"\0" + body).hexdigest()
 
 
 def _refuse_constant(name: str) -> Any:

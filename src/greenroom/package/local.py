@@ -23,7 +23,7 @@ from pathlib import Path
 from greenroom.package import build
 from greenroom.package.archive import Archive
 from greenroom.package.check import PackageReport, check_package
-from greenroom.package.metadata import Metadata
+from greenroom.package.metadata import MAX_MEMORY_MB, Metadata
 
 MAX_OUTPUT_BYTES = 16_000
 
@@ -132,7 +132,7 @@ def _environment(metadata: Metadata, place: Path) -> dict[str, str]:
 
 
 def _run_case(metadata: Metadata, case: str, place: Path, environment: dict[str, str]) -> CaseResult:
-    function, memory_mb = f"greenroom-alg-{metadata.name}", metadata.power_values[-1]
+    function, memory_mb = f"greenroom-alg-{metadata.name}", max(metadata.listed_mb, default=MAX_MEMORY_MB)
     facts = {
         "function_name": function,
         "function_version": "1",

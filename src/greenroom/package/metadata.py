@@ -8,7 +8,17 @@ import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from greenroom.package.errors import PackageError
@@ -36,6 +46,15 @@ MODULE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN, min_length=2, max_length=32)]
 PowerValue = Annotated[int, Field(ge=MIN_MEMORY_MB, le=MAX_MEMORY_MB)]
+_LISTED, _ALL = "listed", "all"
+PowerValues = Annotated[
+    Annotated[
+        list[PowerValue], Field(min_length=1, max_length=32, json_schema_extra={"uniqueItems": True}), Tag(_LISTED)
+    ]
+    | Annotated[Literal["ALL"], Tag(_ALL)],
+    # So that what is wrong with a list is told of the list, and not of both.
+    Discriminator(lambda value: _ALL if isinstance(value, str) else _LISTED),
+]
 
 
 class MetadataError(PackageError):
@@ -54,7 +73,40 @@ class MetadataError(PackageError):
         self.problems = problems
 
 
-class Metadata(BaseModel):
+class TestSettings(BaseModel):
+    """How a test is made and what its outcome has to meet, apart from the sizes and the strategy."""
+
+    model_config = ConfigDict(alias_generator=to_camel, allow_inf_nan=False, frozen=True)
+
+    num: int = Field(default=10, ge=1, le=1000, description="Invocations at each power value")
+    balanced_weight: float = Field(
+        default=0.5, ge=0, le=1, description="Share of cost in the strategy balanced: 1 is cost, 0 is duration"
+    )
+    max_duration_ms: float | None = Field(
+        default=None, gt=0, description="A power value may be chosen only if its duration is at most this"
+    )
+    max_duration_percentile: float = Field(
+        default=95, gt=0, lt=100, description="Percentile of the duration that maxDurationMs is for"
+    )
+    max_cost_usd: float | None = Field(
+        default=None, gt=0, description="A power value may be chosen only if a million invocations cost at most this"
+    )
+    min_headroom: float | None = Field(
+        default=None, ge=0, lt=1, description="Share of its memory that a power value must leave free to be chosen"
+    )
+    search: Literal["fixed", "adaptive"] = Field(
+        default="fixed", description="fixed: num times at each power value; adaptive: where it is worth most"
+    )
+    max_expected_loss: float = Field(
+        default=0.002, gt=0, le=1, description="Expected loss at which the adaptive search stops"
+    )
+    budget_usd: float | None = Field(
+        default=None, gt=0, description="The most that the invocations of an adaptive search may cost"
+    )
+    tolerance: float = Field(default=0.01, ge=0, le=1, description="Difference up to which power values may be tied")
+
+
+class Metadata(TestSettings):
     """What a package says of itself in metadata.json."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True, title="metadata.json")
@@ -79,11 +131,14 @@ class Metadata(BaseModel):
         description="Lambda runtime; by default that of the platform",
     )
     architecture: Literal["x86_64", "arm64"] = Field(default="x86_64", description="Lambda's instruction set")
-    power_values: Annotated[
-        list[PowerValue], Field(min_length=1, max_length=32, json_schema_extra={"uniqueItems": True})
-    ] = Field(default=[128, 256, 512], description="Memory sizes in MB at which the release is tested")
-    num: int = Field(default=10, ge=1, le=1000, description="Invocations at each power value")
-    strategy: Literal["cost", "duration"] = Field(default="cost", description="What the choice is made by")
+    power_values: PowerValues = Field(
+        default=[128, 256, 512],
+        description="Memory sizes in MB at which the release is tested; ALL: the whole range, for an adaptive search",
+    )
+    strategy: Literal["cost", "duration", "balanced"] = Field(default="cost", description="What the choice is made by")
+    max_regression: float | None = Field(
+        default=None, ge=0, description="Share by which the release may be slower or dearer than the live one"
+    )
     timeout: int = Field(default=60, ge=1, le=MAX_TIMEOUT_S, description="Seconds that an invocation may take")
     next: Annotated[
         list[Name],
@@ -92,9 +147,16 @@ class Metadata(BaseModel):
     ] = Field(default=[], description="Algorithm, or algorithms, that an in algorithm forwards to")
     description: str = Field(default="", max_length=1_000, description="For people")
 
+    @property
+    def listed_mb(self) -> tuple[int, ...]:
+        """The power values as they are listed, ascending; none where the whole range is searched."""
+        return () if self.power_values == "ALL" else tuple(self.power_values)
+
     @field_validator("power_values")
     @classmethod
-    def _ascending(cls, values: list[int]) -> list[int]:
+    def _ascending(cls, values: list[int] | Literal["ALL"]) -> list[int] | Literal["ALL"]:
+        if values == "ALL":
+            return "ALL"
         if len(set(values)) != len(values):
             raise ValueError("a value twice")
         return sorted(values)
@@ -125,6 +187,11 @@ def _contradictions(value: Mapping[str, Any]) -> list[str]:
         problems.append(f"field 'next' is {_shown(next_)}; allowed only with type 'in'")
     if value.get("name") in (next_ if isinstance(next_, list) else [next_]) and next_:
         problems.append("field 'next' names the algorithm itself; allowed: other algorithms")
+    if value.get("search") != "adaptive":
+        if value.get("powerValues") == "ALL":
+            problems.append("field 'powerValues' is \"ALL\"; allowed only with search 'adaptive'")
+        if value.get("budgetUsd") is not None:
+            problems.append(f"field 'budgetUsd' is {_shown(value['budgetUsd'])}; allowed only with search 'adaptive'")
     return problems
 
 
@@ -176,6 +243,12 @@ def metadata_json_schema() -> dict[str, Any]:
     schema["oneOf"] = list(given.values())
     schema["if"] = {"properties": {"type": {"const": "out"}}, "required": ["type"]}
     schema["then"] = {"properties": {"next": {"maxItems": 0, "type": "array"}}}
+    schema["allOf"] = [
+        {
+            "if": {"properties": {"search": {"const": "adaptive"}}, "required": ["search"]},
+            "else": {"properties": {"powerValues": {"type": "array"}, "budgetUsd": {"type": "null"}}},
+        }
+    ]
     return schema
 
 
@@ -209,9 +282,19 @@ ALLOWED = {
     "handler": "module.function",
     "runtime": ", ".join(SUPPORTED_RUNTIMES),
     "architecture": "'x86_64' or 'arm64'",
-    "powerValues": f"1 to 32 different whole numbers from {MIN_MEMORY_MB} to {MAX_MEMORY_MB}",
+    "powerValues": f"1 to 32 different whole numbers from {MIN_MEMORY_MB} to {MAX_MEMORY_MB}, or 'ALL'",
     "num": "a whole number from 1 to 1000",
-    "strategy": "'cost' or 'duration'",
+    "strategy": "'cost', 'duration' or 'balanced'",
+    "balancedWeight": "a number from 0 to 1",
+    "maxDurationMs": "a number of milliseconds above 0",
+    "maxDurationPercentile": "a number above 0 and below 100",
+    "maxCostUsd": "a number of US dollars above 0, per million invocations",
+    "minHeadroom": "a number from 0 to below 1",
+    "maxRegression": "a number from 0, such as 0.1 for 10 %",
+    "search": "'fixed' or 'adaptive'",
+    "maxExpectedLoss": "a number above 0 and up to 1",
+    "budgetUsd": "a number of US dollars above 0",
+    "tolerance": "a number from 0 to 1",
     "timeout": f"a whole number of seconds from 1 to {MAX_TIMEOUT_S}",
     "next": f"an algorithm's name, or a list of up to {MAX_NEXT} different ones",
     "description": "text of up to 1000 characters",
@@ -221,7 +304,7 @@ ALLOWED = {
 
 def _problem(problem: Any) -> str:
     """One sentence: the field, what was found, what is allowed."""
-    field = ".".join(str(part) for part in problem["loc"])
+    field = ".".join(str(part) for part in problem["loc"] if part not in (_LISTED, _ALL))
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(field, ALLOWED, 1)
         return f"field {_shown(field)} is not known; " + (

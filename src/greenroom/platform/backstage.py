@@ -7,39 +7,40 @@ that is promoted, and alias `prod` follows the registry, so that whatever goes w
 
 from __future__ import annotations
 
-import base64
 import json
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ReadTimeoutError
-
-from greenroom.package.metadata import Metadata
-from greenroom.platform import names, storage
+from greenroom.package.metadata import Metadata, TestSettings
+from greenroom.platform import measuring, names, storage, transitions
+from greenroom.platform.measuring import Disturbed
 from greenroom.platform.services import Services
-from greenroom.releases import LIVE_KEPT, Progress, Release, utc_now
+from greenroom.releases import LIVE_KEPT, NotFound, Progress, Release
 from greenroom.tuning import (
     Batch,
+    Comparison,
+    Constraints,
+    Decision,
     Measurement,
     PlanState,
-    Report,
     case_of,
+    chart,
+    compare,
     ends_batch,
-    error_of,
     longest_wait_s,
-    parse_report,
+    plan_beside_live,
     prices_for,
+    side_of,
+    upper_bound_usd,
 )
 from greenroom.tuning import analyze as decide
 from greenroom.tuning import plan as plan_next
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
-    from mypy_boto3_lambda.type_defs import InvocationResponseTypeDef
 
 LATEST_MEMORY_MB = 128
 """Memory of $LATEST outside of a test, as `algorithm.yaml` sets it."""
@@ -50,28 +51,33 @@ PROGRESS_EVERY_S = 0.3
 MAX_DURATIONS_SHOWN = 200
 """How many durations of a batch are shown while it is measured; all of them are written down with it."""
 
-THROTTLE_TRIES = 8
-REPORT_TRIES = 6
+LIVE_PAIRS = 10
+"""How often an adaptive test measures the release and the live one in turn, at most; a fixed one does so `num` times
+over."""
 
 logger = logging.getLogger(__name__)
 
 
-class Disturbed(RuntimeError):
-    """The test could not be carried out as planned, which says nothing about the algorithm."""
-
-
-def initialize(services: Services, release_id: str, memory_mb: int) -> str:
-    """Publish the release at one power value, point its test alias there, and return the version."""
+def initialize(services: Services, release_id: str, what: int | str) -> str:
+    """Publish the release at one power value (in MB), point its test alias there, and return the version; or point an
+    alias for tests at the live version, where `what` is "live"."""
     release = services.registry.release(release_id)
     function = services.function_name(_algorithm_of(release))
+    if what == names.LIVE:
+        live = services.registry.algorithm(_algorithm_of(release)).live
+        if live is None:
+            raise Disturbed("there is no live release any more to compare with")
+        point_alias(services, function, names.LIVE_TEST_ALIAS, live.version)
+        return live.version
+    memory_mb = int(what)
     client = services.lambda_
-    configuration = _await_update(services, function)
+    configuration = await_update(services, function)
     deployed = configuration.get("Environment", {}).get("Variables", {}).get("GREENROOM_RELEASE")
     if deployed != release_id:
         raise Disturbed(f"$LATEST of {function} holds release {deployed}, not {release_id}")
     if configuration["MemorySize"] != memory_mb:
         client.update_function_configuration(FunctionName=function, MemorySize=memory_mb)
-        configuration = _await_update(services, function)
+        configuration = await_update(services, function)
     # The revision makes sure that what is published is what has just been configured.
     published = client.publish_version(
         FunctionName=function,
@@ -79,25 +85,115 @@ def initialize(services: Services, release_id: str, memory_mb: int) -> str:
         Description=f"Greenroom release {release_id} at {memory_mb} MB",
     )
     version = published["Version"]
-    _await_active(services, function, version)
-    _point_alias(services, function, names.test_alias(memory_mb), version)
+    await_active(services, function, version)
+    point_alias(services, function, names.test_alias(memory_mb), version)
     services.registry.record_version(release_id, memory_mb, version)
     return version
 
 
-def plan(services: Services, release_id: str, round_number: int) -> list[Batch]:
-    """Return the batches to measure in a round, counted from 0; none if the measurements are enough."""
+@dataclass(frozen=True)
+class Round:
+    """What a round of a test needs published first (sizes in MB, or "live" for the live version's alias) and measures;
+    no batches if the test is over."""
+
+    publish: tuple[int | str, ...]
+    batches: tuple[Batch, ...]
+
+
+@dataclass(frozen=True)
+class BesideLive:
+    """The live release as a new one is compared with it. `cases` are the names that the two packages have for the test
+    cases with the same input, of the new one first; `why_not` says why there is no comparison."""
+
+    release_id: str
+    version: str
+    memory_mb: int
+    timeout_s: int
+    cases: tuple[tuple[str, str], ...]
+
+    @property
+    def why_not(self) -> str | None:
+        return None if self.cases else "the two packages have no test case with the same input"
+
+
+def plan(services: Services, release_id: str, round_number: int) -> Round:
+    """Return what a round, counted from 0, publishes and measures; no batches if the measurements are enough."""
     release = services.registry.release(release_id)
-    metadata = _metadata(release)
-    state = PlanState(
-        cases=release.cases,
-        power_values=tuple(metadata.power_values),
+    made = tuple(measurements(services, release_id))
+    batches = plan_next(plan_state(services, release, made, round_number)).batches
+    if not batches:
+        batches = tuple(_batches_beside_live(services, release, made))
+    return round_of(batches, release.versions)
+
+
+def round_of(batches: Sequence[Batch], versions: Mapping[int, str]) -> Round:
+    """The round that makes these batches, given which sizes have a version already."""
+    new: list[int | str] = sorted({batch.memory_mb for batch in batches} - set(versions))
+    if any(batch.beside_live for batch in batches):
+        new.append(names.LIVE)
+    return Round(tuple(new), tuple(batches))
+
+
+def plan_state(
+    services: Services, release: Release, made: Sequence[Measurement] = (), round_number: int = 0
+) -> PlanState:
+    """All that the plan of a release's test depends on."""
+    return _plan_state(services, _metadata(release), release.cases, made, round_number)
+
+
+def _plan_state(
+    services: Services,
+    metadata: Metadata,
+    cases: tuple[str, ...],
+    made: Sequence[Measurement] = (),
+    round_number: int = 0,
+) -> PlanState:
+    return PlanState(
+        cases=cases,
+        power_values=metadata.listed_mb,
         num=metadata.num,
         timeout_s=metadata.timeout,
-        measurements=tuple(measurements(services, release_id)),
+        measurements=tuple(made),
         round_number=round_number,
+        search=metadata.search,
+        strategy=metadata.strategy,
+        balanced_weight=metadata.balanced_weight,
+        prices=prices_for(services.settings.region, metadata.architecture),
+        constraints=constraints_of(metadata),
+        max_expected_loss=metadata.max_expected_loss,
+        budget_usd=metadata.budget_usd,
     )
-    return list(plan_next(state).batches)
+
+
+def constraints_of(settings: TestSettings) -> Constraints:
+    """What a power value has to meet."""
+    return Constraints(
+        max_duration_ms=settings.max_duration_ms,
+        max_duration_percentile=settings.max_duration_percentile / 100,
+        max_cost_usd_per_million=settings.max_cost_usd,
+        min_headroom=settings.min_headroom,
+    )
+
+
+def cost_at_most_usd(
+    services: Services, metadata: Metadata, cases: tuple[str, ...], case_inputs: Mapping[str, str]
+) -> float:
+    """What a package's test can cost at most, in US dollars: its invocations, those of the live release beside it, and
+    the state transitions. Known before it starts."""
+    state = _plan_state(services, metadata, cases)
+    bound = upper_bound_usd(state, transitions.at_most(state))
+    try:
+        beside = _beside_live(services, metadata.name, cases, case_inputs)
+    except NotFound:
+        return bound
+    if beside and beside.cases:
+        pairs = max(_pairs(metadata), len(beside.cases)) + 1
+        for memory_mb, timeout_s in ((max(state.sizes_mb), state.timeout_s), (beside.memory_mb, beside.timeout_s)):
+            side = replace(
+                state, cases=("",), power_values=(memory_mb,), timeout_s=timeout_s, search="fixed", num=pairs
+            )
+            bound += upper_bound_usd(side, pairs)
+    return bound
 
 
 def execute(services: Services, release_id: str, round_number: int, batch: Batch) -> None:
@@ -108,40 +204,81 @@ def execute(services: Services, release_id: str, round_number: int, batch: Batch
     the measurements and invokes nothing.
     """
     bucket = services.packages_bucket
-    key = storage.measurements_key(release_id, batch.memory_mb, round_number, batch.start)
+    if batch.beside_live:
+        key = storage.beside_live_key(release_id, round_number, batch.start)
+    else:
+        key = storage.measurements_key(release_id, batch.memory_mb, round_number, batch.start)
     if any(storage.keys(services.s3, bucket, key)):
         return
     release = services.registry.release(release_id)
-    invoker = services.invoker(longest_wait_s(_metadata(release).timeout))
+    beside = _live_beside(services, release) if batch.beside_live else None
+    timeout_s = max(_metadata(release).timeout, beside.timeout_s if beside else 0)
+    invoker = services.invoker(longest_wait_s(timeout_s))
     rows: list[Measurement] = []
     reported_at = 0.0
     for index in range(batch.start, batch.start + batch.count):
-        rows.append(_measure(services, invoker, release, batch.memory_mb, index))
+        if batch.beside_live:
+            rows.append(_measure_beside_live(services, invoker, release, beside, batch.memory_mb, index))
+        else:
+            rows.append(
+                _measure(
+                    services,
+                    invoker,
+                    release,
+                    alias=names.test_alias(batch.memory_mb),
+                    case=case_of(release.cases, index),
+                    memory_mb=batch.memory_mb,
+                    index=index,
+                    version=release.versions.get(batch.memory_mb),
+                )
+            )
         if ends_batch(rows[-1]) or not rows[-1].counts:
             break
-        if time.monotonic() - reported_at > PROGRESS_EVERY_S:
+        if not batch.beside_live and time.monotonic() - reported_at > PROGRESS_EVERY_S:
             _report_progress(services, release_id, round_number, batch, rows, batch.count)
             reported_at = time.monotonic()
-    _report_progress(services, release_id, round_number, batch, rows, sum(row.counts for row in rows))
+    if not batch.beside_live:
+        _report_progress(services, release_id, round_number, batch, rows, sum(row.counts for row in rows))
     storage.write_json_lines(services.s3, bucket, key, [row.to_dict() for row in rows])
 
 
-def analyze(services: Services, release_id: str) -> str | None:
-    """Decide on the measurements and keep the decision. Return None if a version was chosen, else why there is none."""
+def analyze(services: Services, release_id: str, transitions_made: int) -> str | None:
+    """Decide on the measurements and keep the decision. Return None if a version was chosen, else why there is none.
+
+    `transitions_made` are the state transitions of the test so far, for what it cost.
+    """
     release = services.registry.release(release_id)
     metadata = _metadata(release)
-    decision = decide(
-        measurements(services, release_id),
-        metadata.power_values,
-        metadata.strategy,
-        prices_for(services.settings.region, metadata.architecture),
-        cases=release.cases,
-        versions=release.versions,
+    made = tuple(measurements(services, release_id))
+    both = tuple(_measurements_beside_live(services, release_id))
+    # What was measured beside the live release is for the comparison, unless it shows that the release fails after all.
+    failures = [row for row in both if row.error and row.version in release.versions.values()]
+    decision = _decide(services, release, [*made, *failures])
+    against, comparison = _compare(services, release, decision, both)
+    regression = comparison.regression if comparison else None
+    if decision.passed and regression:
+        decision = replace(decision, passed=False, reason=regression, sentence=f"Not promoted: {regression}")
+    elif decision.passed and against:
+        decision = replace(decision, sentence=f"{decision.sentence} {against['sentence']}")
+    prices = decision.prices
+    transitions_made += transitions.AFTER_ROUNDS_LIVE if decision.passed else transitions.AFTER_ROUNDS_FAILED
+    beside_usd = sum(
+        prices.cost_usd(row.memory_mb, row.billed_duration_ms) for row in both if row.counts and row not in failures
     )
-    services.registry.put_summary(release_id, decision.to_summary())
+    lambda_usd = decision.test_cost_usd + beside_usd
+    decision = replace(decision, test_cost_usd=lambda_usd + transitions_made * prices.state_transition_usd)
+    summary = {
+        **decision.to_summary(),
+        "search": metadata.search,
+        "testLambdaCostUsd": round(lambda_usd, 9),
+        "stateTransitions": transitions_made,
+        "comparison": against,
+        "chart": chart(decision, made).to_dict(),
+    }
+    services.registry.put_summary(release_id, summary)
     chosen = decision.chosen
-    if chosen is None:
-        return decision.sentence
+    if chosen is None or not decision.passed:
+        return decision.reason
     services.registry.record_choice(
         release_id,
         version=release.versions[chosen.memory_mb],
@@ -156,7 +293,7 @@ def promote(services: Services, release_id: str) -> bool:
     release = services.registry.release(release_id)
     name = _algorithm_of(release)
     assert release.version is not None  # noqa: S101 -- analyzed
-    _point_alias(services, services.function_name(name), names.PROD, release.version)
+    point_alias(services, services.function_name(name), names.PROD, release.version)
     return services.registry.algorithm(name).live is None
 
 
@@ -183,7 +320,7 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
     }
     if not promoted:
         if live and aliases.get(names.PROD) != live[0]:
-            _point_alias(services, function, names.PROD, live[0])
+            point_alias(services, function, names.PROD, live[0])
         elif not live and names.PROD in aliases:
             client.delete_alias(FunctionName=function, Name=names.PROD)
     for alias in aliases:
@@ -193,9 +330,9 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
         for configuration in page["Versions"]:
             if configuration["Version"] not in kept:
                 client.delete_function(FunctionName=function, Qualifier=configuration["Version"])
-    if _await_update(services, function)["MemorySize"] != LATEST_MEMORY_MB:
+    if await_update(services, function)["MemorySize"] != LATEST_MEMORY_MB:
         client.update_function_configuration(FunctionName=function, MemorySize=LATEST_MEMORY_MB)
-        _await_update(services, function)
+        await_update(services, function)
 
 
 def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
@@ -205,79 +342,154 @@ def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
         yield Measurement.from_dict(row)
 
 
-def _measure(services: Services, invoker: LambdaClient, release: Release, memory_mb: int, index: int) -> Measurement:
-    function = services.function_name(_algorithm_of(release))
-    alias = names.test_alias(memory_mb)
-    case = case_of(release.cases, index)
-    found: dict[str, Any] = {"memory_mb": memory_mb, "case": case, "index": index, "at": utc_now()}
-    try:
-        answer = _invoke(invoker, f"{function}:{alias}", case)
-    except invoker.exceptions.TooManyRequestsException as error:
-        return Measurement(**found, duration_ms=0, billed_duration_ms=0, error="throttled", error_message=str(error))
-    except ReadTimeoutError as error:
-        return Measurement(**found, duration_ms=0, billed_duration_ms=0, error="timeout", error_message=str(error))
-    payload = answer["Payload"].read()
-    version = answer["ExecutedVersion"]
-    if version != release.versions.get(memory_mb):
-        raise Disturbed(f"alias {alias} of {function} led to version {version}")
-    request_id = answer["ResponseMetadata"]["RequestId"]
-    tail = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
-    report = parse_report(tail, request_id) or _report_from_logs(services, function, request_id, found["at"])
-    found |= {
-        "duration_ms": report.duration_ms,
-        "billed_duration_ms": report.billed_duration_ms,
-        "init_duration_ms": report.init_duration_ms,
-        "max_memory_used_mb": report.max_memory_used_mb,
-        "cold_start": report.cold_start,
-        "disturbed_ms": report.disturbed_ms,
-        "differs": report.differs,
-        "request_id": request_id,
-        "version": version,
-    }
-    # A 200 from Lambda is not success: FunctionError decides, and then what the equipment found.
-    if "FunctionError" in answer:
-        kind, message = error_of(payload, report, memory_mb=memory_mb)
-        return Measurement(**found, error=kind, error_message=message, log=tail)
-    verdict = json.loads(payload)
-    if isinstance(verdict, dict) and verdict.get("passed") is True:
-        return Measurement(**found)
-    difference = verdict.get("difference") if isinstance(verdict, dict) else None
-    return Measurement(
-        **found,
-        error="wrong_answer",
-        error_message=f"case {case!r} gave another answer than expected",
-        difference=str(difference or payload[:MAX_ANSWER_BYTES].decode(errors="replace")),
-        log=tail,
+def _measurements_beside_live(services: Services, release_id: str) -> Iterator[Measurement]:
+    prefix = storage.beside_live_prefix(release_id)
+    for row in storage.read_json_lines(services.s3, services.packages_bucket, prefix, max_bytes=MAX_MEASUREMENTS_BYTES):
+        yield Measurement.from_dict(row)
+
+
+def _decide(services: Services, release: Release, made: Sequence[Measurement]) -> Decision:
+    metadata = _metadata(release)
+    state = plan_state(services, release)
+    return decide(
+        made,
+        state.sizes_mb,
+        state.strategy,
+        state.prices,
+        metadata.tolerance,
+        cases=release.cases,
+        search=state.search,
+        balanced_weight=state.balanced_weight,
+        constraints=state.constraints,
+        versions=release.versions,
     )
 
 
-def _invoke(invoker: LambdaClient, qualified_name: str, case: str) -> InvocationResponseTypeDef:
-    payload = json.dumps({"greenroomTest": {"case": case}}).encode()
-    for attempt in range(THROTTLE_TRIES):
-        try:
-            return invoker.invoke(FunctionName=qualified_name, LogType="Tail", Payload=payload)
-        except invoker.exceptions.TooManyRequestsException:
-            # Full jitter: https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
-            time.sleep(random.uniform(0, min(20, 0.2 * 2**attempt)))  # noqa: S311
-    return invoker.invoke(FunctionName=qualified_name, LogType="Tail", Payload=payload)
+def _beside_live(
+    services: Services, name: str, cases: Sequence[str], case_inputs: Mapping[str, str]
+) -> BesideLive | None:
+    """The live release of an algorithm, and which of these cases it has too. Raises NotFound."""
+    algorithm = services.registry.algorithm(name)
+    if algorithm.live is None:
+        return None
+    live = services.registry.release(algorithm.live.release_id)
+    theirs = {digest: case for case, digest in live.case_inputs.items()}
+    mine = ((case, case_inputs.get(case, "")) for case in cases)
+    return BesideLive(
+        release_id=live.release_id,
+        version=algorithm.live.version,
+        memory_mb=live.memory_mb or LATEST_MEMORY_MB,
+        timeout_s=_metadata(live).timeout,
+        cases=tuple((case, theirs[digest]) for case, digest in mine if digest in theirs),
+    )
 
 
-def _report_from_logs(services: Services, function: str, request_id: str, at: str) -> Report:
-    """The REPORT line from CloudWatch Logs: the tail of 4 KB did not hold it whole."""
-    since_ms = int(datetime.fromisoformat(at).timestamp() * 1_000) - 1_000
-    for attempt in range(REPORT_TRIES):
-        pages = services.logs.get_paginator("filter_log_events").paginate(
-            logGroupName=names.log_group(function),
-            startTime=since_ms,
-            filterPattern=f'"{request_id}"',
-            PaginationConfig={"MaxItems": 2_000},
-        )
-        for page in pages:
-            for event in page["events"]:
-                if report := parse_report(event["message"], request_id):
-                    return report
-        time.sleep(min(5.0, 0.2 * 2**attempt))  # logs arrive some seconds after the invocation
-    raise Disturbed(f"no REPORT line of invocation {request_id} of {function} is in its log")
+def _live_beside(services: Services, release: Release) -> BesideLive | None:
+    found = _beside_live(services, _algorithm_of(release), release.cases, release.case_inputs)
+    return None if found and found.release_id == release.release_id else found
+
+
+def _pairs(metadata: Metadata) -> int:
+    return metadata.num if metadata.search == "fixed" else min(metadata.num, LIVE_PAIRS)
+
+
+def _batches_beside_live(services: Services, release: Release, made: Sequence[Measurement]) -> list[Batch]:
+    """The release at the size it would go live with, and the live one, in turn; once, and only if it would go live."""
+    beside = _live_beside(services, release)
+    prefix = storage.beside_live_prefix(release.release_id)
+    if beside is None or not beside.cases or any(storage.keys(services.s3, services.packages_bucket, prefix)):
+        return []
+    decision = _decide(services, release, made)
+    if not decision.passed or decision.chosen_memory_mb is None:
+        return []
+    metadata = _metadata(release)
+    timeout_s = max(metadata.timeout, beside.timeout_s)
+    return plan_beside_live(len(beside.cases), decision.chosen_memory_mb, _pairs(metadata), timeout_s)
+
+
+def _measure_beside_live(
+    services: Services, invoker: LambdaClient, release: Release, beside: BesideLive | None, memory_mb: int, index: int
+) -> Measurement:
+    if beside is None or not beside.cases:
+        raise Disturbed("there is no live release any more to compare with")
+    is_live, pair = side_of(index)
+    mine, theirs = beside.cases[pair % len(beside.cases)]
+    return _measure(
+        services,
+        invoker,
+        release,
+        alias=names.LIVE_TEST_ALIAS if is_live else names.test_alias(memory_mb),
+        case=mine,
+        asked=theirs if is_live else mine,
+        memory_mb=beside.memory_mb if is_live else memory_mb,
+        index=index,
+        # Should somebody roll back meanwhile, the alias still leads to what was live: the version in the row tells.
+        version=None if is_live else release.versions.get(memory_mb),
+    )
+
+
+def _compare(
+    services: Services, release: Release, decision: Decision, both: Sequence[Measurement]
+) -> tuple[dict[str, Any] | None, Comparison | None]:
+    """The comparison with the live release as the summary holds it, and the comparison itself; None where nothing is
+    live, or the release fails anyhow."""
+    beside = _live_beside(services, release)
+    if beside is None or not decision.passed or decision.chosen_version is None:
+        return None, None
+    sides = [[row for row in both if row.version == version] for version in (decision.chosen_version, beside.version)]
+    metadata = _metadata(release)
+    comparison = compare(sides[0], sides[1], decision.prices, max_regression=metadata.max_regression)
+    found: dict[str, Any] = {
+        "liveReleaseId": beside.release_id,
+        "liveMemoryMb": beside.memory_mb,
+        "maxRegression": metadata.max_regression,
+        "invocations": [len(side) for side in sides],
+    }
+    if comparison is None:
+        why = beside.why_not or "no test case passed on both sides"
+        return {**found, "sentence": f"It was not compared with the live release: {why}."}, None
+    return {**found, **comparison.to_dict()}, comparison
+
+
+def _measure(
+    services: Services,
+    invoker: LambdaClient,
+    release: Release,
+    *,
+    alias: str,
+    case: str,
+    memory_mb: int,
+    index: int,
+    version: str | None,
+    asked: str | None = None,
+) -> Measurement:
+    """One test of a case; `asked` is how the case is called in the package that is invoked, if it is another name."""
+
+    def judge(payload: bytes, log: str) -> dict[str, Any]:
+        verdict = json.loads(payload)
+        if isinstance(verdict, dict) and verdict.get("passed") is True:
+            return {}
+        difference = verdict.get("difference") if isinstance(verdict, dict) else None
+        return {
+            "error": "wrong_answer",
+            "error_message": f"case {case!r} gave another answer than expected",
+            "difference": str(difference or payload[:MAX_ANSWER_BYTES].decode(errors="replace")),
+            "log": log,
+        }
+
+    measured, _ = measuring.measure(
+        services,
+        invoker,
+        services.function_name(_algorithm_of(release)),
+        alias,
+        json.dumps({"greenroomTest": {"case": asked or case}}).encode(),
+        memory_mb=memory_mb,
+        case=case,
+        index=index,
+        version=version,
+        judge=judge,
+    )
+    return measured
 
 
 def _report_progress(
@@ -290,7 +502,7 @@ def _report_progress(
     services.registry.put_progress(release_id, f"{round_number:03d}#{batch.start:05d}", progress)
 
 
-def _point_alias(services: Services, function: str, alias: str, version: str) -> None:
+def point_alias(services: Services, function: str, alias: str, version: str) -> None:
     client = services.lambda_
     try:
         client.update_alias(FunctionName=function, Name=alias, FunctionVersion=version)
@@ -298,12 +510,12 @@ def _point_alias(services: Services, function: str, alias: str, version: str) ->
         client.create_alias(FunctionName=function, Name=alias, FunctionVersion=version)
 
 
-def _await_update(services: Services, function: str) -> Any:
+def await_update(services: Services, function: str) -> Any:
     """Return the configuration of $LATEST once its last update has succeeded."""
     return _await(services, function, "$LATEST", lambda c: c.get("LastUpdateStatus") or "Successful", "Successful")
 
 
-def _await_active(services: Services, function: str, version: str) -> Any:
+def await_active(services: Services, function: str, version: str) -> Any:
     return _await(services, function, version, lambda c: c.get("State") or "Active", "Active")
 
 

@@ -10,7 +10,6 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from greenroom.package.metadata import Metadata
 from greenroom.platform.services import Services
 from greenroom.releases import ENDED, IN_FLIGHT, Conflict, LockHeld, Status
 
@@ -65,16 +64,15 @@ def execution_name(release_id: str, status: Status, restarts: int = 0) -> str:
 class LockOutcome:
     """Whether a flow may go on: "acquired"; "held" (ask again later); "superseded" or "over" (end without a word).
 
-    With it go the power values in MB that the state machine maps over, and who holds the lock if somebody else does.
+    With it goes who holds the lock if somebody else does.
     """
 
     outcome: Literal["acquired", "held", "superseded", "over"]
-    power_values: list[int]
     holder: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the outcome as the state machines read it."""
-        return {"outcome": self.outcome, "powerValues": self.power_values, "holder": self.holder}
+        return {"outcome": self.outcome, "holder": self.holder}
 
 
 def lock(services: Services, release_id: str, *, before: Status, after: Status) -> LockOutcome:
@@ -85,17 +83,16 @@ def lock(services: Services, release_id: str, *, before: Status, after: Status) 
     registry = services.registry
     release = registry.release(release_id)
     assert release.algorithm is not None  # noqa: S101 -- registered
-    power_values = Metadata.model_validate(release.metadata).power_values
     if release.status not in (before, after):
-        return LockOutcome("over", power_values)
+        return LockOutcome("over")
     if registry.algorithm(release.algorithm).latest_release_id > release_id and release.status is before:
-        return LockOutcome("superseded", power_values)
+        return LockOutcome("superseded")
     try:
         registry.acquire_lock(release.algorithm, release_id, seconds=LOCK_S)
     except LockHeld as held:
-        return LockOutcome("held", power_values, held.owner)
+        return LockOutcome("held", held.owner)
     registry.change_status(release_id, after, before=before)
-    return LockOutcome("acquired", power_values)
+    return LockOutcome("acquired")
 
 
 def report_status(services: Services, release_id: str, status: Status, reason: str | None) -> Status:

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
-from greenroom.platform import names, storage
+from greenroom.platform import backstage, names, storage
 from greenroom.platform.services import Services
 from greenroom.releases import Conflict, NotFound, Status, new_release_id
 
@@ -73,13 +73,17 @@ def register(services: Services, key: str) -> Status | None:
         file.seek(0)
         services.s3.upload_fileobj(file, services.packages_bucket, kept)
     metadata = report.metadata
+    inputs = {case.name: case.input_sha256 for case in report.cases}
+    cost_usd = backstage.cost_at_most_usd(services, metadata, tuple(inputs), inputs)
     services.registry.register(
         release_id,
         {
             "algorithm": metadata.name,
             "type": metadata.type,
             "metadata": metadata.model_dump_json(by_alias=True),
-            "cases": [case.name for case in report.cases],
+            "cases": list(inputs),
+            "caseInputs": inputs,
+            "costAtMostUsd": cost_usd,
             "packageKey": kept,
             "packageSha256": report.sha256,
             "packageSizeBytes": report.size_bytes,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 PROD = "prod"
 TEST_ALIAS_PREFIX = "test-"
+LIVE = "live"
+LIVE_TEST_ALIAS = f"{TEST_ALIAS_PREFIX}{LIVE}"
+"""The alias through which the live version is tested beside a release, without its queue or bucket."""
 
 MAX_BUCKET_NAME = 63
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html"""

@@ -43,6 +43,16 @@ def measurements_key(release_id: str, memory_mb: int, round_number: int, start: 
     return f"{measurements_prefix(release_id)}{memory_mb:05d}/{round_number:03d}-{start:05d}.jsonl"
 
 
+def beside_live_prefix(release_id: str) -> str:
+    """Where the measurements lie that were made of a release and the live one in turn."""
+    return f"releases/{release_id}/beside-live/"
+
+
+def beside_live_key(release_id: str, round_number: int, start: int) -> str:
+    """Where the measurements of a batch beside the live release lie."""
+    return f"{beside_live_prefix(release_id)}{round_number:03d}-{start:05d}.jsonl"
+
+
 def read(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> bytes:
     """Return an object's bytes. Raises TooLarge, and KeyError if there is none."""
     try:

@@ -44,6 +44,7 @@ def release_view(services: Services, release: Release) -> dict[str, Any]:
             }
             for each in progress
         ],
+        "costAtMostUsd": release.cost_at_most_usd,
         "summary": summary,
     }
 

@@ -35,11 +35,11 @@ class StatusChange:
 class Release:
     """One accepted upload of a package.
 
-    `algorithm`, `type`, `metadata`, `cases`, `package_sha256` and `package_size_bytes` are known once the package has
-    been read (REGISTERED); `versions` maps each power value in MB to the Lambda version that was tested at it;
-    `version` and `memory_mb` are what was chosen. `author` is who uploaded it and `changed_by` who caused its present
-    status, where somebody did; both by the names they gave, which nobody has proved. `restarts` counts the flows that
-    were started anew for it.
+    `algorithm`, `type`, `metadata`, `cases`, `case_inputs` (the SHA-256 of each case's input), `cost_at_most_usd` (of
+    its test), `package_sha256` and `package_size_bytes` are known once the package has been read (REGISTERED);
+    `versions` maps each power value in MB to the Lambda version that was tested at it; `version` and `memory_mb` are
+    what was chosen. `author` is who uploaded it and `changed_by` who caused its present status, where somebody did;
+    both by the names they gave, which nobody has proved. `restarts` counts the flows that were started anew for it.
     """
 
     release_id: str
@@ -53,6 +53,8 @@ class Release:
     reason: str | None = None
     metadata: dict[str, Any] | None = None
     cases: tuple[str, ...] = ()
+    case_inputs: dict[str, str] = field(default_factory=dict)
+    cost_at_most_usd: float | None = None
     package_key: str | None = None
     package_sha256: str | None = None
     package_size_bytes: int | None = None

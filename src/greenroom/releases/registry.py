@@ -155,8 +155,8 @@ class Registry:
     def register(self, release_id: str, values: Mapping[str, Any]) -> bool:
         """Take a release whose package was read from UPLOADING to REGISTERED, and its algorithm with it.
 
-        `values` are the release's attributes: algorithm, type, metadata, cases, packageKey, packageSha256,
-        packageSizeBytes. Returns False if it was registered before.
+        `values` are the release's attributes: algorithm, type, metadata, cases, caseInputs, costAtMostUsd,
+        packageKey, packageSha256, packageSizeBytes. Returns False if it was registered before.
         """
         name = values["algorithm"]
         update = _status_update(
@@ -570,6 +570,8 @@ def _release(item: Mapping[str, Any]) -> Release:
         reason=item.get("reason"),
         metadata=json.loads(metadata) if metadata else None,
         cases=tuple(item.get("cases", ())),
+        case_inputs=dict(item.get("caseInputs", {})),
+        cost_at_most_usd=_float(item.get("costAtMostUsd")),
         package_key=item.get("packageKey"),
         package_sha256=item.get("packageSha256"),
         package_size_bytes=_int(item.get("packageSizeBytes")),
@@ -606,15 +608,15 @@ def _int(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
-def _float(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
 def _decimal(value: Any) -> Any:
     """A float as DynamoDB takes it, as its shortest text; in a list too."""
     if isinstance(value, list):
         return [_decimal(each) for each in value]
     return Decimal(repr(value)) if isinstance(value, float) else value
+
+
+def _float(value: Any) -> float | None:
+    return None if value is None else float(value)
 
 
 def _iso(moment: datetime) -> str:

@@ -29,16 +29,21 @@ from greenroom.tuning.planning import (
     ends_batch,
     longest_wait_s,
     plan,
+    plan_beside_live,
     plan_fixed,
     progress,
+    rounds_at_most,
+    side_of,
     upper_bound_usd,
 )
 from greenroom.tuning.plot import Chart, chart, svg_plot, terminal_plot
 from greenroom.tuning.prices import Prices, prices_for
 from greenroom.tuning.report_line import Report, parse_report
+from greenroom.tuning.statistics import Averaging
 from greenroom.tuning.strategies import Constraints, Strategy
 
 __all__ = [
+    "Averaging",
     "Batch",
     "Chart",
     "Comparison",
@@ -60,9 +65,12 @@ __all__ = [
     "longest_wait_s",
     "parse_report",
     "plan",
+    "plan_beside_live",
     "plan_fixed",
     "prices_for",
     "progress",
+    "rounds_at_most",
+    "side_of",
     "svg_plot",
     "terminal_plot",
     "upper_bound_usd",

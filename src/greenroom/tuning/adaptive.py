@@ -22,8 +22,8 @@ from operator import mul
 from greenroom.tuning.measurements import TOO_SMALL, Measurement, timed
 from greenroom.tuning.model import Posterior, posterior
 from greenroom.tuning.prices import Prices
-from greenroom.tuning.statistics import Means, comparable_means
-from greenroom.tuning.strategies import Objective
+from greenroom.tuning.statistics import PLAIN, Averaging, Means, comparable_means, summarize
+from greenroom.tuning.strategies import Constraints, Objective
 
 LADDER_MB = (128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1769, 2048, 2560, 3008, 4096, 5120, 6144, 8192, 10_240)
 """The sizes searched where none are listed: the whole range of Lambda in steps of a third to a half."""
@@ -43,6 +43,8 @@ _LONG_LIST, _NEARLY = 12, 0.5
 # of it is less than the state machine's own steps cost (eight GB-seconds are the price of five state transitions).
 _SHARE, _SHARE_OF_SIZES = 0.38, 1.2
 _TRIFLE_GB_S, _TRIFLE_SHARE = 8.0, 0.6
+# A size that was not measured is left out where so many of the draws break a constraint.
+_SURE = 0.95
 
 # One standard normal quantile and one place in the ordered draws for each outcome imagined, so that both are spread.
 _QUANTILES = (-1.73, -1.15, -0.81, -0.55, -0.32, -0.1, 0.1, 0.32, 0.55, 0.81, 1.15, 1.73)
@@ -97,10 +99,13 @@ def weigh(
     *,
     ephemeral_storage_mb: int = 512,
     seed: int = 0,
+    constraints: Constraints | None = None,
+    averaging: Averaging = PLAIN,
 ) -> Evidence | None:
     """What the measurements say, or None while there is none that passed at a size still in question.
 
-    Under `cost` the model is one of the billed duration, otherwise of the duration itself.
+    Under `cost` the model is one of the billed duration, otherwise of the duration itself. What was measured at sizes
+    that break a constraint is known to the model, but they are no longer in question, nor are those that surely would.
     """
     sizes = remaining_sizes(sizes_mb, measurements)
     passed = [m for m in measurements if m.error is None and m.memory_mb in sizes]
@@ -114,9 +119,43 @@ def weigh(
         value = m.billed_duration_ms if objective.strategy == "cost" else m.duration_ms
         cells.setdefault(m.memory_mb, {}).setdefault(m.case, []).append(value)
         warm[m.memory_mb] = warm.get(m.memory_mb, 0) + 1
-    means = comparable_means(dict(sorted(cells.items())))
+    means = comparable_means(dict(sorted(cells.items())), averaging)
     drawn = posterior(sizes, means.of_size, seed=seed)
+    if constraints is not None and constraints.any:
+        drawn = _within(drawn, counted, constraints, prices, ephemeral_storage_mb, averaging)
+        sizes = drawn.sizes_mb
     return Evidence(sizes, warm, means, drawn, losses(drawn, objective, prices, ephemeral_storage_mb))
+
+
+def _within(
+    drawn: Posterior,
+    counted: Sequence[Measurement],
+    constraints: Constraints,
+    prices: Prices,
+    ephemeral_storage_mb: int,
+    averaging: Averaging,
+) -> Posterior:
+    """The draws of those sizes only that meet the constraints as measured, or may well do so where they were not."""
+    kept = []
+    for place, size in enumerate(drawn.sizes_mb):
+        at_size = [m for m in counted if m.memory_mb == size]
+        if at_size:
+            found = summarize(size, at_size, prices, ephemeral_storage_mb, averaging)
+            broken = constraints.violation(found, sorted(m.duration_ms for m in at_size)) is not None
+        else:
+            above = sum(
+                constraints.are_exceeded(
+                    row[place], prices.cost_usd_per_million(size, row[place], ephemeral_storage_mb)
+                )
+                for row in drawn.draws_ms
+            )
+            broken = above > _SURE * len(drawn.draws_ms)
+        if not broken:
+            kept.append(place)
+    return Posterior(
+        tuple(drawn.sizes_mb[place] for place in kept),
+        tuple(tuple(row[place] for place in kept) for row in drawn.draws_ms),
+    )
 
 
 def losses(drawn: Posterior, objective: Objective, prices: Prices, ephemeral_storage_mb: int = 512) -> Losses:
@@ -128,6 +167,8 @@ def losses(drawn: Posterior, objective: Objective, prices: Prices, ephemeral_sto
             for size, duration in zip(drawn.sizes_mb, durations, strict=True)
         ]
         rows.append(objective.scores(costs, durations))
+    if not drawn.sizes_mb:
+        return Losses((), (), ())
     lowest = [min(row) for row in rows]
     scores = tuple(zip(*rows, strict=True))
     columns = tuple(tuple(score / low - 1 for score, low in zip(column, lowest, strict=True)) for column in scores)

@@ -25,7 +25,7 @@ from greenroom.tuning.adaptive import Evidence, weigh
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement, timed
 from greenroom.tuning.planning import Search
 from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
-from greenroom.tuning.statistics import PowerValueStatistics, summarize
+from greenroom.tuning.statistics import CONFIDENCE, PLAIN, Averaging, PowerValueStatistics, summarize
 from greenroom.tuning.strategies import Constraints, Objective, Strategy
 
 DEFAULT_TOLERANCE = 0.01
@@ -132,6 +132,7 @@ class Decision:
     tied_mb: tuple[int, ...] = ()
     probability_wrong: float | None = None
     expected_loss: float | None = None
+    averaging: Averaging = PLAIN
 
     @property
     def chosen(self) -> PowerValueResult | None:
@@ -154,6 +155,12 @@ class Decision:
             "sentence": self.sentence,
             "powerValues": [result.to_dict() for result in self.power_values],
             "cases": [result.to_dict() for result in self.cases],
+            "statistics": {
+                "trimShare": self.averaging.trim_share,
+                "confidence": CONFIDENCE,
+                "intervals": "order statistics",
+                "relativeError": "Tukey and McLaughlin, pooled over the cases",
+            },
             "testCostUsd": round(self.test_cost_usd, 9),
             "prices": {
                 "region": self.prices.region,
@@ -179,6 +186,7 @@ def analyze(
     seed: int = 0,
     balanced_weight: float = 0.5,
     constraints: Constraints | None = None,
+    averaging: Averaging = PLAIN,
     versions: Mapping[int, str] | None = None,
     ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
     state_transitions: int = 0,
@@ -201,7 +209,9 @@ def analyze(
     results = []
     for memory_mb in sorted(set(power_values)):
         at_value = [m for m in measured if m.memory_mb == memory_mb]
-        statistics = summarize(memory_mb, at_value, prices, ephemeral_storage_mb)
+        if search == "adaptive" and not at_value:
+            continue  # not excluded: it was not worth a look
+        statistics = summarize(memory_mb, at_value, prices, ephemeral_storage_mb, averaging)
         status, reason = _status(statistics, at_value, required, limits)
         differs = next((m.differs for m in at_value if m.differs), None)
         results.append(PowerValueResult(statistics, status, reason, versions.get(memory_mb), differs))
@@ -218,7 +228,7 @@ def analyze(
         passed, reason = False, _fault(at_fault)
         sentence = f"Not promoted: {reason}"
     elif not usable:
-        reasons = "; ".join(f"{r.memory_mb} MB: {r.reason}" for r in results)
+        reasons = "; ".join(f"{r.memory_mb} MB: {r.reason}" for r in results) or "nothing was measured"
         passed, reason = False, f"no power value can go live ({reasons})"[:_TEXT_LIMIT]
         sentence = f"Not promoted: {reason}"
     else:
@@ -226,7 +236,14 @@ def analyze(
         evidence = None
         if search == "adaptive":
             evidence = weigh(
-                power_values, measured, objective, prices, ephemeral_storage_mb=ephemeral_storage_mb, seed=seed
+                power_values,
+                measured,
+                objective,
+                prices,
+                ephemeral_storage_mb=ephemeral_storage_mb,
+                seed=seed,
+                constraints=limits,
+                averaging=averaging,
             )
         # A size below one that failed may have passed by luck; the model leaves it out, and then says nothing of it.
         if evidence is None or not {r.memory_mb for r in usable} & set(evidence.sizes_mb):
@@ -251,6 +268,7 @@ def analyze(
         tied_mb=choice.tied_mb if choice else (),
         probability_wrong=choice.probability_wrong if choice else None,
         expected_loss=choice.expected_loss if choice else None,
+        averaging=averaging,
     )
 
 

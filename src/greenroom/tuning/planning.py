@@ -18,14 +18,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
 
 from greenroom.tuning import adaptive
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement
 from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices, prices_for
-from greenroom.tuning.strategies import Objective, Strategy
+from greenroom.tuning.statistics import PLAIN, Averaging
+from greenroom.tuning.strategies import UNBOUND, Constraints, Objective, Strategy
 
 MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
 """What Lambda allows as MemorySize (AWS Lambda Developer Guide, quotas)."""
@@ -47,20 +48,26 @@ _RETRY_ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The invocations `start` to `start + count - 1` of a power value, to be made by one executor, one by one."""
+    """The invocations `start` to `start + count - 1` of a power value, to be made by one executor, one by one.
+
+    Those of a batch `beside_live` are half of the release and half of the live one (`side_of`).
+    """
 
     memory_mb: int
     start: int
     count: int
+    beside_live: bool = False
 
-    def to_dict(self) -> dict[str, int]:
-        return {"memoryMb": self.memory_mb, "start": self.start, "count": self.count}
+    def to_dict(self) -> dict[str, Any]:
+        values = {"memoryMb": self.memory_mb, "start": self.start, "count": self.count}
+        return values | ({"besideLive": True} if self.beside_live else {})
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any]) -> Batch:
         """Reads the JSON form back. Raises ValueError naming what is absent or wrong."""
         try:
-            return cls(int(document["memoryMb"]), int(document["start"]), int(document["count"]))
+            beside_live = bool(document.get("besideLive", False))
+            return cls(int(document["memoryMb"]), int(document["start"]), int(document["count"]), beside_live)
         except (KeyError, TypeError, ValueError) as wrong:
             raise ValueError(f"not a batch: {wrong!r} in {str(document)[:200]}") from None
 
@@ -93,6 +100,8 @@ class PlanState:
     balanced_weight: float = 0.5
     prices: Prices = field(default_factory=lambda: prices_for("us-east-1"))
     ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
+    constraints: Constraints = UNBOUND
+    averaging: Averaging = PLAIN
     max_expected_loss: float = DEFAULT_MAX_EXPECTED_LOSS
     budget_usd: float | None = None
     seed: int = 0
@@ -119,6 +128,22 @@ class Plan:
 def case_of(cases: Sequence[str], index: int) -> str:
     """The case that an invocation runs: cases are dealt round-robin over the indexes."""
     return cases[index % len(cases)]
+
+
+def plan_beside_live(
+    cases: int, memory_mb: int, num: int, timeout_s: int, *, budget_s: int = DEFAULT_BUDGET_S
+) -> list[Batch]:
+    """Every one of so many cases on both sides, the release at `memory_mb` and the live one, `num` times on each or as
+    often as there are cases, and once more for the cold start."""
+    pairs = max(num, cases) + 1
+    return [replace(batch, beside_live=True) for batch in _deal(memory_mb, range(2 * pairs), timeout_s, budget_s)]
+
+
+def side_of(index: int) -> tuple[bool, int]:
+    """Whether an invocation beside the live release is one of it, and the number of its pair. Who begins a pair
+    alternates, so that what grows with time falls on both."""
+    pair = index // 2
+    return (index + pair) % 2 == 1, pair
 
 
 def worst_case_s(timeout_s: int) -> int:
@@ -172,7 +197,7 @@ def plan(state: PlanState) -> Plan:
 def _next_fixed(state: PlanState) -> Plan:
     """At first everything, then up to three times what was throttled, lost or disturbed; no size that is too small."""
     everything = plan_fixed(state.cases, state.power_values, state.num, state.timeout_s, budget_s=state.budget_s)
-    rounds = math.ceil(len(everything) / MAX_BATCHES_A_ROUND) + _RETRY_ROUNDS
+    rounds = _fixed_rounds(len(everything))
     if state.round_number >= rounds:
         return Plan((), f"gave up on what could not be measured in {rounds} rounds")
     measured = {(m.memory_mb, m.index) for m in state.measurements if not m.repeatable}
@@ -187,6 +212,18 @@ def _next_fixed(state: PlanState) -> Plan:
         )
     ]
     return Plan(tuple(batches[:MAX_BATCHES_A_ROUND]), "" if batches else "every invocation was measured")
+
+
+def _fixed_rounds(batches: int) -> int:
+    return math.ceil(batches / MAX_BATCHES_A_ROUND) + _RETRY_ROUNDS
+
+
+def rounds_at_most(state: PlanState) -> int:
+    """How many rounds a test can have."""
+    if state.search == "adaptive":
+        return adaptive.MAX_ROUNDS + 1
+    everything = plan_fixed(state.cases, state.power_values, state.num, state.timeout_s, budget_s=state.budget_s)
+    return _fixed_rounds(len(everything))
 
 
 def _next_adaptive(state: PlanState) -> Plan:
@@ -205,7 +242,11 @@ def _next_adaptive(state: PlanState) -> Plan:
         state.prices,
         ephemeral_storage_mb=state.ephemeral_storage_mb,
         seed=state.seed,
+        constraints=state.constraints,
+        averaging=state.averaging,
     )
+    if evidence is not None and not evidence.sizes_mb:
+        return Plan((), "every size breaks a constraint")
     spent_usd = math.fsum(
         state.prices.cost_usd(m.memory_mb, m.billed_duration_ms, state.ephemeral_storage_mb)
         for m in state.measurements

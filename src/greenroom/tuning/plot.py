@@ -7,7 +7,7 @@ shows a Decision and the measurements it was made from.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
@@ -15,6 +15,7 @@ from xml.sax.saxutils import escape
 from greenroom.tuning.adaptive import LADDER_MB, weigh
 from greenroom.tuning.decision import Decision
 from greenroom.tuning.measurements import Measurement
+from greenroom.tuning.statistics import PLAIN, Averaging
 from greenroom.tuning.strategies import Objective
 
 _TWO_SIDED_95 = 1.96
@@ -44,6 +45,16 @@ class Point:
             "highUsdPerMillion": round(self.high_usd, 6),
         }
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Point:
+        """Reads the JSON form back. Raises KeyError, TypeError or ValueError."""
+        keys = ("durationMs", "lowMs", "highMs", "costUsdPerMillion", "lowUsdPerMillion", "highUsdPerMillion")
+        values = [float(document[key]) for key in keys]
+        memory_mb = int(document["memoryMb"])
+        if memory_mb <= 0 or not all(math.isfinite(value) and value > 0 for value in values):
+            raise ValueError(f"no point of a chart: {str(document)[:200]}")
+        return cls(memory_mb, *values)
+
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -65,8 +76,23 @@ class Chart:
             "caption": self.caption,
         }
 
+    @classmethod
+    def from_dict(cls, document: Mapping[str, Any]) -> Chart:
+        """Reads the JSON form back. Raises ValueError for what is no chart."""
+        try:
+            chosen = document["chosenMemoryMb"]
+            return cls(
+                tried=tuple(Point.from_dict(point) for point in document["tried"]),
+                model=tuple(Point.from_dict(point) for point in document["model"]),
+                excluded_mb=tuple(int(size) for size in document["excludedMemoryMb"]),
+                chosen_mb=None if chosen is None else int(chosen),
+                caption=str(document["caption"]),
+            )
+        except (KeyError, TypeError, ValueError) as wrong:
+            raise ValueError(f"not a chart: {wrong!r}") from None
 
-def chart(decision: Decision, measurements: Sequence[Measurement]) -> Chart:
+
+def chart(decision: Decision, measurements: Sequence[Measurement], averaging: Averaging = PLAIN) -> Chart:
     """What a decision and its measurements look like."""
     prices = decision.prices
 
@@ -86,7 +112,7 @@ def chart(decision: Decision, measurements: Sequence[Measurement]) -> Chart:
     if len(tried) >= _LEAST_FOR_A_CURVE:
         first, last = tried[0].memory_mb, tried[-1].memory_mb
         sizes = sorted({p.memory_mb for p in tried} | {size for size in LADDER_MB if first <= size <= last})
-        evidence = weigh(sizes, measurements, Objective("duration"), prices)
+        evidence = weigh(sizes, measurements, Objective("duration"), prices, averaging=averaging)
         if evidence is not None:
             bands = zip(evidence.sizes_mb, evidence.posterior.band(), strict=True)
             model = [point(size, *band) for size, band in bands]
@@ -108,7 +134,7 @@ _PANELS: tuple[tuple[str, Callable[[Point], tuple[float, float, float]]], ...] =
 def terminal_plot(drawn: Chart, width: int = 72, height: int = 9) -> str:
     """The chart as lines of text, none longer than `width` (at least 40): a panel for cost and one for duration.
 
-    ● the choice, ○ another power value, x one that is excluded, │ its interval, · the model's curve.
+    ◆ the choice, ● another power value, x one that is excluded, │ its interval, · the model's curve.
     """
     if not drawn.tried:
         return drawn.caption
@@ -128,7 +154,7 @@ def terminal_plot(drawn: Chart, width: int = 72, height: int = 9) -> str:
             for row in range(high, low + 1):
                 canvas[row][column] = "│"
         for p in drawn.tried:
-            mark = "●" if p.memory_mb == drawn.chosen_mb else "x" if p.memory_mb in drawn.excluded_mb else "○"
+            mark = "◆" if p.memory_mb == drawn.chosen_mb else "x" if p.memory_mb in drawn.excluded_mb else "●"
             canvas[round(down(values(p)[1]))][round(across(p.memory_mb))] = mark
         every = [value for p in points for value in values(p)]
         for edge, value in ((0, max(every)), (height - 1, min(every))):

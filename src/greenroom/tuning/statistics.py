@@ -67,6 +67,21 @@ class Mean:
 
 
 @dataclass(frozen=True, slots=True)
+class Averaging:
+    """How the times of several cases become one: the share cut off at each end within a case, and the weight of each
+    case beside the others (1 where none is given)."""
+
+    trim_share: float = TRIM_SHARE
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    def weight(self, case: str) -> float:
+        return self.weights.get(case, 1.0)
+
+
+PLAIN = Averaging()
+
+
+@dataclass(frozen=True, slots=True)
 class PowerValueStatistics:
     """What the invocations at one power value showed. Times in milliseconds, None where nothing supports a figure."""
 
@@ -188,7 +203,7 @@ def trimmed_mean(values: Iterable[float], share: float = TRIM_SHARE) -> float:
     return math.fsum(kept) / len(kept)
 
 
-def mean_over_cases(values_of_case: Mapping[str, Sequence[float]]) -> Mean:
+def mean_over_cases(values_of_case: Mapping[str, Sequence[float]], averaging: Averaging = PLAIN) -> Mean:
     """The trimmed mean within each case, averaged over the cases, and its relative standard error.
 
     The error of a trimmed mean is that of Tukey and McLaughlin (1963): the winsorised variance over n times the squared
@@ -196,11 +211,11 @@ def mean_over_cases(values_of_case: Mapping[str, Sequence[float]]) -> Mean:
     """
     means: list[float] = []
     spread, degrees = _PRIOR_DEGREES * _PRIOR_SPREAD**2, _PRIOR_DEGREES
-    for values in values_of_case.values():
-        mean = trimmed_mean(values)
-        means.append(mean)
+    for case, values in values_of_case.items():
+        mean = trimmed_mean(values, averaging.trim_share)
+        means.append(averaging.weight(case) * mean)
         if mean > 0:
-            spread += (len(values) - 1) * _effective_variance(values) / mean**2
+            spread += (len(values) - 1) * _effective_variance(values, averaging.trim_share) / mean**2
         degrees += len(values) - 1
     total = math.fsum(means)
     share_of_total = [mean / total if total else 1 / len(means) for mean in means]
@@ -208,7 +223,7 @@ def mean_over_cases(values_of_case: Mapping[str, Sequence[float]]) -> Mean:
         share**2 * spread / degrees / len(values)
         for share, values in zip(share_of_total, values_of_case.values(), strict=True)
     )
-    return Mean(total / len(means), math.sqrt(variance))
+    return Mean(total / math.fsum(map(averaging.weight, values_of_case)), math.sqrt(variance))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +238,7 @@ class Means:
         return math.sqrt(self.variance / max(invocations, 1)) * _scatter(memory_mb)
 
 
-def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]]) -> Means:
+def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]], averaging: Averaging = PLAIN) -> Means:
     """The mean over the cases of each power value, made comparable where few invocations or cases were measured.
 
     `cells[memory_mb][case]` are the values measured, each with at least one, in milliseconds. Made for samples too
@@ -262,9 +277,12 @@ def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]]) -> Mean
             own_degrees += len(kept[size, case]) - 1
         one = own / own_degrees * uncertain
         values_ms = [
-            math.fsum(map(math.exp, kept[size, case])) / len(kept[size, case])
-            if (size, case) in kept
-            else math.exp(levels[size, case])
+            averaging.weight(case)
+            * (
+                math.fsum(map(math.exp, kept[size, case])) / len(kept[size, case])
+                if (size, case) in kept
+                else math.exp(levels[size, case])
+            )
             for case in cases
         ]
         total = math.fsum(values_ms)
@@ -272,7 +290,7 @@ def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]]) -> Mean
             (value / total) ** 2 * one / len(kept.get((size, case), (None,)))
             for case, value in zip(cases, values_ms, strict=True)
         )
-        result[size] = Mean(total / len(cases), math.sqrt(error))
+        result[size] = Mean(total / math.fsum(map(averaging.weight, cases)), math.sqrt(error))
     return Means(result, variance * uncertain)
 
 
@@ -303,12 +321,12 @@ def _scatter(memory_mb: int) -> float:
     return float((_FULL_VCPU_MB / min(memory_mb, _FULL_VCPU_MB)) ** _SCATTER_EXPONENT)
 
 
-def _effective_variance(values: Sequence[float]) -> float:
+def _effective_variance(values: Sequence[float], trim_share: float) -> float:
     """n times the squared standard error of the trimmed mean."""
     ordered, n = sorted(values), len(values)
     if n < 2:
         return 0.0
-    cut = math.floor(n * TRIM_SHARE)
+    cut = math.floor(n * trim_share)
     winsorised = [min(max(value, ordered[cut]), ordered[n - cut - 1]) for value in ordered]
     mean = math.fsum(winsorised) / n
     return math.fsum((value - mean) ** 2 for value in winsorised) / (n - 1) / (1 - 2 * cut / n) ** 2
@@ -319,6 +337,7 @@ def summarize(
     measurements: Iterable[Measurement],
     prices: Prices,
     ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
+    averaging: Averaging = PLAIN,
 ) -> PowerValueStatistics:
     """The statistics of one power value, from the measurements made at it (others are left out)."""
     at_value = [m for m in measurements if m.memory_mb == memory_mb]
@@ -346,13 +365,13 @@ def summarize(
         durations.setdefault(m.case, []).append(m.duration_ms)
         billed.setdefault(m.case, []).append(m.billed_duration_ms)
     ordered = sorted(m.duration_ms for m in counted)
-    billed_mean = mean_over_cases(billed)
+    billed_mean = mean_over_cases(billed, averaging)
     percentiles = {share: percentile_with_interval(ordered, share) for share in PERCENTILES}
     return replace(
         general,
-        duration=mean_over_cases(durations),
+        duration=mean_over_cases(durations, averaging),
         billed=billed_mean,
-        mean_ms=math.fsum(math.fsum(values) / len(values) for values in durations.values()) / len(durations),
+        mean_ms=mean_over_cases(durations, replace(averaging, trim_share=0.0)).value,
         min_ms=ordered[0],
         max_ms=ordered[-1],
         percentiles={share: found for share, found in percentiles.items() if found is not None},

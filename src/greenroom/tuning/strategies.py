@@ -60,6 +60,17 @@ class Constraints:
     max_cost_usd_per_million: float | None = None
     min_headroom: float | None = None
 
+    @property
+    def any(self) -> bool:
+        """Whether anything is asked."""
+        return (self.max_duration_ms, self.max_cost_usd_per_million, self.min_headroom) != (None, None, None)
+
+    def are_exceeded(self, duration_ms: float, cost_usd_per_million: float) -> bool:
+        """Whether a size with this expected duration and cost would not meet them."""
+        too_slow = self.max_duration_ms is not None and duration_ms > self.max_duration_ms
+        too_dear = self.max_cost_usd_per_million is not None and cost_usd_per_million > self.max_cost_usd_per_million
+        return too_slow or too_dear
+
     def violation(self, statistics: PowerValueStatistics, ordered_ms: Sequence[float]) -> str | None:
         """Why the power value may not be chosen, or None. `ordered_ms`: its durations in ascending order."""
         if self.max_duration_ms is not None and ordered_ms:
@@ -78,3 +89,7 @@ class Constraints:
             if share < self.min_headroom:
                 return f"leaves {share:.0%} of its memory free, below the minimum headroom {self.min_headroom:.0%}"
         return None
+
+
+UNBOUND = Constraints()
+"""Asks nothing."""

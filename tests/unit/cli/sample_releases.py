@@ -110,5 +110,49 @@ FAILED = LIVE | {
 }
 
 
+def point(memory_mb: int, duration_ms: float, cost_usd: float) -> dict[str, Any]:
+    return {
+        "memoryMb": memory_mb,
+        "durationMs": duration_ms,
+        "lowMs": duration_ms * 0.9,
+        "highMs": duration_ms * 1.1,
+        "costUsdPerMillion": cost_usd,
+        "lowUsdPerMillion": cost_usd * 0.95,
+        "highUsdPerMillion": cost_usd * 1.05,
+    }
+
+
+CHART = {
+    "tried": [point(128, 900.0, 2.0), point(256, 412.0, 1.92), point(512, 201.2, 1.87), point(1024, 112.2, 2.07)],
+    "model": [point(384, 280.0, 1.88), point(768, 150.0, 1.95)],
+    "excludedMemoryMb": [128],
+    "chosenMemoryMb": 512,
+    "caption": "512 MB is the cheapest.",
+}
+
+WITH_CHART = LIVE | {
+    "costAtMostUsd": 0.0123,
+    "summary": LIVE["summary"]
+    | {
+        "testLambdaCostUsd": 0.0002,
+        "stateTransitions": 26,
+        "chart": CHART,
+        "statistics": {"trimShare": 0.2, "confidence": 0.95, "intervals": "order statistics"},
+        "powerValues": [
+            {"memoryMb": 128, "status": "excluded", "reason": "ran out of memory", "errorKinds": {"out_of_memory": 2}},
+            power_value(
+                256,
+                412.2,
+                1.92,
+                relativeError=0.01,
+                percentiles={"p50": {"ms": 410.0, "lowMs": 398.0, "highMs": 431.0}},
+                headroomMb=113,
+            ),
+            power_value(512, 201.2, 1.87),
+        ],
+    },
+}
+
+
 def release(document: dict[str, Any]) -> models.Release:
     return models.Release.model_validate(document)

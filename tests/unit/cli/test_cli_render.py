@@ -10,10 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from sample_releases import FAILED, LIVE, power_value, release
+from sample_releases import CHART, FAILED, LIVE, WITH_CHART, power_value, release
 
 from greenroom.cli import render
-from greenroom.cli.plot import BRAILLE, Chart
 from greenroom.client import models
 
 
@@ -158,65 +157,54 @@ def test_dead_letters_are_not_overlooked():
 # ---- the chart ------------------------------------------------------------------------------------------------------
 
 
-def rows_of(text: str, mark: str) -> list[int]:
-    return [index for index, line in enumerate(text.split("\n")) if mark in line]
+def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve():
+    text = drawn(render.charts(release(WITH_CHART).summary))
+
+    assert text.count("◆") == 3 and "x" in text
+    assert line_with(text, "cost, $ per million") and line_with(text, "duration, ms")
+    assert line_with(text, "128", "256", "512", "1024")
+    assert line_with(text, "chosen", "interval", "curve")
 
 
-def test_a_chart_marks_the_chosen_memory_and_names_it_below():
-    text = drawn(Chart("mean", [(128, 400.0), (256, 200.0), (512, 100.0)], render.milliseconds, marked_mb=256))
+def test_a_terminal_without_line_drawing_gets_plain_characters():
+    text = drawn(render.charts(release(WITH_CHART).summary), encoding="ascii")
 
-    assert text.count("◆") == 1 and text.count("●") == 2
-    assert line_with(text, "128", "256", "512", "MB")
-    assert line_with(text, "400 ms") and line_with(text, "200 ms")
+    assert text.isascii() and "?" not in text and "#" in text
 
 
-def test_half_the_value_stands_at_half_the_height():
-    text = drawn(Chart("mean", [(128, 400.0), (256, 200.0)], render.milliseconds, marked_mb=256, height=9))
-
-    assert rows_of(text, "●") == [1] and rows_of(text, "◆") == [1 + 4]
-
-
-def test_the_abscissa_is_logarithmic():
-    text = drawn(Chart("mean", [(128, 1.0), (256, 1.0), (512, 1.0)], str, width=41))
-    line = line_with(text, "●")
-    columns = [match.start() for match in re.finditer("●", line)]
-
-    assert columns[1] - columns[0] == pytest.approx(columns[2] - columns[1], abs=1)
-
-
-def test_labels_of_the_abscissa_never_touch():
-    sizes = [128, 192, 256, 320, 384, 448, 512, 640, 768, 1024, 1769, 3008, 10240]
-    text = drawn(Chart("mean", [(size, 1.0) for size in sizes], str, marked_mb=384))
-    shown = [int(word) for word in line_with(text, "MB").split() if word != "MB"]
-
-    assert {128, 384, 10240} <= set(shown) <= set(sizes)
-
-
-@given(
-    st.dictionaries(st.integers(128, 10240), st.floats(0, 1e6), min_size=1, max_size=32),
-    st.integers(12, 60),
-    st.integers(3, 12),
+@pytest.mark.parametrize(
+    "chart",
+    [None, {}, {"tried": [{"memoryMb": "x"}]}, {"tried": 3}, CHART | {"tried": CHART["tried"][:1]}],
 )
-def test_any_result_can_be_drawn_within_its_frame(points, width, height):
-    text = drawn(Chart("t", list(points.items()), render.milliseconds, width=width, height=height), width=100)
-
-    area = [re.split("[┤│]", line, maxsplit=1)[1] for line in text.split("\n")[1 : 1 + height]]
-    assert all(len(line.rstrip("\n")) == width for line in area)
-    assert "●" in text
+def test_what_is_no_chart_or_less_than_two_points_is_not_drawn(chart):
+    assert render.charts(models.Summary.model_validate({"chart": chart})) is None
 
 
-def test_a_terminal_without_braille_gets_plain_characters():
-    text = drawn(Chart("mean", [(128, 4.0), (512, 1.0)], render.milliseconds), encoding="ascii")
+def test_statistics_are_shown_in_full_with_intervals_and_their_method():
+    text = drawn(render.statistics(release(WITH_CHART).summary))
 
-    assert text.isascii() and "?" not in text and "o" in text
-    assert chr(BRAILLE) not in text
+    assert line_with(text, "256 MB", "410 [398-431]")
+    assert line_with(text, "256 MB", "±2.0%")
+    assert line_with(text, "256 MB", "113 (44%)")
+    assert line_with(text, "128 MB", "2 out_of_memory")
+    assert "order statistics" in " ".join(text.split()) and "trimmed by 20%" in text
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_less_than_two_points_are_no_chart(count):
-    values = [power_value(256, 1.0, 1.0)][:count]
+def test_the_test_says_what_it_cost_and_of_what_and_what_was_said_before():
+    text = drawn(render.outcome(release(WITH_CHART)), width=110)
 
-    assert render.charts(models.Summary.model_validate({"powerValues": values})) is None
+    assert line_with(text, "The test itself", "for Lambda", "26 state transitions", "at most $0.012")
+
+
+def test_a_tuning_shows_what_it_found_and_a_dry_run_says_that_it_was_one():
+    tuning = {"tuningId": "t", "status": "SUCCEEDED", "summary": WITH_CHART["summary"], "costAtMostUsd": 0.01}
+    link = "https://lambda-power-tuning.show/#gAA=;AAA=;AAA="
+    found = models.Tuning.model_validate(tuning | {"output": {"stateMachine": {"visualization": link}}})
+
+    text = drawn(render.tuning_outcome(found))
+    assert "◆ 512 MB chosen for cost" in text and link in text
+    assert "costs at most $0.010" in render.tuning_lines(found)[0]
+    assert "dry run" in drawn(render.tuning_outcome(models.Tuning.model_validate(tuning | {"output": None})))
 
 
 def test_a_long_reason_takes_no_room_from_the_other_columns():

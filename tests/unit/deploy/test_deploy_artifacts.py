@@ -27,7 +27,7 @@ def test_every_handler_can_be_imported_from_the_code_alone(code: artifacts.Artif
     with zipfile.ZipFile(io.BytesIO(code.body)) as archive:
         archive.extractall(tmp_path)
     handlers = sorted((tmp_path / "greenroom" / "platform" / "handlers").glob("[a-z]*.py"))
-    assert len(handlers) == 14
+    assert len(handlers) == 15
     # boto3 is Lambda's to bring; nothing else of this environment may be needed.
     program = f"""
 import importlib, os, sys

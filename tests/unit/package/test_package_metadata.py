@@ -44,6 +44,21 @@ def test_the_defaults_are_those_of_the_design() -> None:
     assert DEFAULT_RUNTIME in SUPPORTED_RUNTIMES
 
 
+def test_what_decides_is_as_it_was_unless_it_is_asked_for() -> None:
+    metadata = load()
+    assert (metadata.search, metadata.balanced_weight, metadata.tolerance) == ("fixed", 0.5, 0.01)
+    limits = (metadata.max_duration_ms, metadata.max_cost_usd, metadata.min_headroom, metadata.max_regression)
+    assert limits == (None, None, None, None)
+
+
+def test_the_whole_range_and_a_budget_are_for_an_adaptive_search() -> None:
+    assert load(powerValues="ALL", search="adaptive", budgetUsd=0.01).listed_mb == ()
+    assert problems(powerValues="ALL", budgetUsd=1) == [
+        "field 'powerValues' is \"ALL\"; allowed only with search 'adaptive'",
+        "field 'budgetUsd' is 1; allowed only with search 'adaptive'",
+    ]
+
+
 def test_power_values_are_sorted_and_one_next_may_be_a_name() -> None:
     metadata = load(powerValues=[512, 128], next="asa")
     assert metadata.power_values == [128, 512]
@@ -87,7 +102,18 @@ def test_what_was_read_can_be_written_and_read_again() -> None:
         ("num", True),
         ("num", "10"),
         ("num", None),
-        ("strategy", "balanced"),
+        ("strategy", "speed"),
+        ("powerValues", "all"),
+        ("balancedWeight", 1.1),
+        ("maxDurationMs", 0),
+        ("maxDurationPercentile", 100),
+        ("maxCostUsd", "1"),
+        ("minHeadroom", 1),
+        ("maxRegression", -0.1),
+        ("search", "thorough"),
+        ("maxExpectedLoss", 0),
+        ("tolerance", True),
+        ("tolerance", float("nan")),
         ("timeout", 0),
         ("timeout", 901),
         ("next", "Bad Name"),
@@ -178,7 +204,11 @@ def test_the_message_stays_readable_however_much_is_wrong() -> None:
 
 def values() -> st.SearchStrategy[Any]:
     scalars = (
-        st.none() | st.booleans() | st.integers(-1, 11_000) | st.sampled_from(["asa", "in", "cost", "", "A", "a:b"])
+        st.none()
+        | st.booleans()
+        | st.integers(-1, 11_000)
+        | st.sampled_from(["asa", "in", "cost", "", "A", "a:b", "ALL", "adaptive"])
+        | st.sampled_from([0.5, 99.5])
     )
     return scalars | st.lists(scalars, max_size=4)
 

@@ -32,6 +32,7 @@ UNNAMEABLE = {
     "/uploads/*": "keys of uploads",
     "/packages/*": "keys of packages",
     "/releases/*": "keys of measurements",
+    "/tunings/*": "keys of tunings",
     "/index/*": "the two indexes of the registry",
     ":execution:": "the executions of a state machine",
 }
@@ -168,7 +169,7 @@ def test_whatever_fails_after_the_first_version_was_published_is_cleaned_up() ->
     assert all(states[name]["Parameters"]["promoted"] is False for name in cleaning)
 
 
-@pytest.mark.parametrize("name", MACHINES)
+@pytest.mark.parametrize("name", [*MACHINES, "tune"])
 def test_every_state_is_reached_and_every_name_exists(name: str) -> None:
     definition = machine(name)
     states = definition["States"]
@@ -180,7 +181,16 @@ def test_every_state_is_reached_and_every_name_exists(name: str) -> None:
     assert reached == set(states)
 
 
-@pytest.mark.parametrize("name", MACHINES)
+def test_a_tuning_that_fails_is_cleaned_up_and_ends_failed_with_its_reason() -> None:
+    states = machine("tune")["States"]
+    for name in ("Plan", "Publish", "Execute", "Analyze", "Optimize", "Clean"):
+        (catch,) = states[name]["Catch"]
+        assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "CleanAfterError"), name
+    assert states["CleanAfterError"]["Next"] == "Failed"
+    assert states["Failed"]["CausePath"] == "$.error.Cause"
+
+
+@pytest.mark.parametrize("name", [*MACHINES, "tune"])
 def test_a_flow_may_invoke_the_functions_it_calls_and_no_others(name: str) -> None:
     called = set(re.findall(r"\$\{(\w+)Arn\}", (ROOM / f"{name}.asl.json").read_text()))
     platform = load("template.yaml")

@@ -39,7 +39,7 @@ def test_the_terminal_plot_keeps_to_its_width_and_marks_the_choice(drawn: Chart,
     lines = terminal_plot(drawn, width).splitlines()
     assert max(map(len, lines)) <= max(40, width)
     text = "\n".join(lines)
-    assert text.count("●") == 2
+    assert text.count("◆") == 2
     assert "cost, $ per million" in text
     assert "512" in lines[-1]
 

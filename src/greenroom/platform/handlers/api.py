@@ -24,7 +24,7 @@ from pydantic.alias_generators import to_camel
 from greenroom import web
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.metadata import metadata_json_schema
-from greenroom.platform import failures, ingest, production, views
+from greenroom.platform import failures, ingest, production, tunings_api, views
 from greenroom.platform.services import services
 from greenroom.releases import Conflict, NotFound
 
@@ -112,6 +112,7 @@ def _error(status: HTTPStatus, code: str, message: str, hint: str = "") -> Respo
 
 
 app = APIGatewayHttpResolver(enable_validation=True)
+app.include_router(tunings_api.router)
 
 
 @app.exception_handler(NotFound)

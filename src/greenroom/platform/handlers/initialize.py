@@ -1,4 +1,4 @@
-"""Publishes a version and an alias for one power value."""
+"""Publishes a version and an alias for one power value, or makes the alias that tests the live version."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from greenroom.platform.services import services
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId", "memoryMb"}; answer {"version"}."""
-    return {"version": backstage.initialize(services(), event["releaseId"], int(event["memoryMb"]))}
+    """Handle {"releaseId", "publish"}, a size in MB or "live"; answer {"version"}."""
+    return {"version": backstage.initialize(services(), event["releaseId"], event["publish"])}

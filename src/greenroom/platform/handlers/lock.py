@@ -10,7 +10,7 @@ from greenroom.releases import Status
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId", "before", "after"}; answer the outcome and the release's power values."""
+    """Handle {"releaseId", "before", "after"}; answer the outcome."""
     return flow.lock(
         services(), event["releaseId"], before=Status(event["before"]), after=Status(event["after"])
     ).as_json()

@@ -1,0 +1,30 @@
+"""How many state transitions a test takes, which is what Step Functions bills. Pure; the states are those of
+`backstage.asl.json` and `tune.asl.json`, whose loops are the same.
+
+Left out are waiting for the lock, steps that are tried again, and what attaches the queue after the first release.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from greenroom.tuning import Batch, PlanState, rounds_at_most
+
+BEFORE_ROUNDS = 3
+"""Lock, MayTest, FirstRound; the tuner of any function has Begin and less."""
+AFTER_ROUNDS_LIVE = 7
+"""Analyze, MayPromote, Promote, FirstTime, Clean, ReportLive, Over."""
+AFTER_ROUNDS_FAILED = 5
+"""Analyze, MayPromote, CleanAfterFailure, ReportFailed, Failed."""
+
+
+def of_round(publish: Sequence[object], batches: Sequence[Batch]) -> int:
+    """Those of one round: Plan, MoreToMeasure, and a Map with its items for what is published and what is measured."""
+    return 2 + sum(1 + len(items) for items in (publish, batches) if items)
+
+
+def at_most(state: PlanState) -> int:
+    """What the test of a plan can take at most: every invocation a batch of its own."""
+    invocations = max(state.num, len(state.cases)) * len(state.sizes_mb)
+    rounds = 4 * (rounds_at_most(state) + 1)
+    return BEFORE_ROUNDS + rounds + len(state.sizes_mb) + invocations + AFTER_ROUNDS_LIVE
