@@ -17,7 +17,7 @@ from pathlib import Path
 
 from conftest import FLAGS, installed_chromium
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from stage import Platform, running_platform
+from stage import Platform, eventually, running_platform
 
 from greenroom.client import GreenroomClient
 from greenroom.package.build import pack
@@ -47,6 +47,15 @@ def example(platform: Platform, name: str, *, author: str, broken: bool = False,
     return release_id
 
 
+def leave_failures(platform: Platform) -> None:
+    """Send what can't be handled, and wait until it rests."""
+    queue = platform.service("sqs").get_queue_url(QueueName=f"{platform.function('aws-sg')}-input")["QueueUrl"]
+    platform.service("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
+    for document in ([], {"rules": 5}):
+        platform.send("aws-sg", document)
+    eventually(lambda: platform.client.failures("aws-sg").total == 2)
+
+
 def opened(browser: Browser, platform: Platform, *, size: dict[str, int], dark: bool = False) -> Page:
     """A page that is signed in."""
     page = browser.new_page(
@@ -68,7 +77,7 @@ def take(folder: Path) -> None:
         sync_playwright() as playwright,
     ):
         example(platform, "aws_sg", author="Grace")
-        example(platform, "nsx_in", author="Ada", next="aws-sg", num=5)
+        earlier = example(platform, "nsx_in", author="Ada", next="aws-sg", num=5)
         live = example(platform, "nsx_in", author="Ada", next="aws-sg", powerValues=[128, 256, 512, 1024, 1769])
         failed = example(platform, "nsx_in", author="Grace", next="aws-sg", broken=True)
         browser = playwright.chromium.launch(executable_path=installed_chromium(), args=FLAGS)
@@ -89,6 +98,9 @@ def take(folder: Path) -> None:
         page.get_by_role("button", name="Send", exact=True).click()
         expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=SOON_MS)
         page.screenshot(path=folder / "page-send.png", full_page=True)
+        leave_failures(platform)
+        picture("page-failures", "Failures of aws-sg", "failures/aws-sg", "no neutral firewall policy")
+        picture("page-comparison", "Side by side", f"compare/{live}/{earlier}")
         phone = opened(browser, platform, size=PHONE, dark=True)
         for where, name in ((page, "page-release"), (phone, "page-release-phone")):
             where.goto(f"{platform.deployment.url}/#/releases/{live}")

@@ -1,6 +1,6 @@
 // All algorithms: what is live, what it costs, how the last test ended, and where the cost is going.
 
-import { api, badge, card, el, figure, main, percent, show, table, tell, usd, when } from "./core.js";
+import { api, badge, card, el, figure, percent, show, table, tell, usd, when } from "./core.js";
 import { sparkline } from "./plot.js";
 
 export function trendOf(points) {
@@ -13,24 +13,30 @@ export function trendOf(points) {
 export async function algorithms(view) {
   const found = (await api("GET", "algorithms")).algorithms;
   if (!view.alive()) return;
-  if (!found.length) {
-    show(el("h1", {}, "Algorithms"), card("There is none yet",
-      el("p", {}, "An algorithm is a ZIP with its code, its tests and a metadata.json. ", el("code", {}, "greenroom init my-algorithm"), " makes one that passes, ", el("code", {}, "greenroom pack my-algorithm"), " zips it."),
-      el("p", {}, "Upload it, and it is tested here at several memory sizes. If it passes, it goes live at the best of them."),
-      el("p", {}, el("a", { href: "#/upload" }, "Upload a package"))));
-    return;
-  }
-  const list = table("Algorithms", ["Name", "Type", "Last test", "", "Live version", "Memory MB", "$ per million", "Trend"],
-    found.map((each) => ({ name: each.name, cells: [
-      el("a", { href: `#/algorithms/${each.name}` }, each.name), each.type,
-      el("a", { href: `#/releases/${each.latestReleaseId}` }, badge(each.latestStatus)), when(each.updatedAt),
-      each.liveVersion, figure(each.memoryMb, 5), figure(each.costUsdPerMillion), trendOf(each.trend ?? [])] })), [4, 5, 6]);
+  if (!found.length) { teach(); return; }
+  const heads = ["Name", "Type", "Last test", "", "Live version", "Memory MB", "$ per million", "Trend"];
+  const list = table("Algorithms", heads, found.map((each) => ({ name: each.name, cells: [
+    el("a", { href: `#/algorithms/${each.name}` }, each.name), each.type,
+    el("a", { href: `#/releases/${each.latestReleaseId}` }, badge(each.latestStatus)), when(each.updatedAt),
+    each.liveVersion, figure(each.memoryMb, 5), figure(each.costUsdPerMillion), trendOf(each.trend ?? []),
+  ] })), [4, 5, 6]);
   const rows = [...list.querySelectorAll("tbody tr")];
   const input = el("input", { type: "search", id: "filter", oninput: () => {
     const wanted = input.value.trim().toLowerCase();
     for (const row of rows) row.hidden = !row.dataset.name.includes(wanted);
     tell(`${rows.filter((row) => !row.hidden).length} of ${rows.length} algorithms`);
   } });
-  show(el("h1", {}, "Algorithms"), found.length > 10 ? el("p", {}, el("label", { for: "filter" }, "Filter by name "), input) : null, card(null, list));
-  main.querySelector("h1").append(" ", el("span", { class: "soft count" }, String(found.length)));
+  show(
+    el("h1", {}, "Algorithms ", el("span", { class: "soft count" }, String(found.length))),
+    found.length > 10 ? el("p", {}, el("label", { for: "filter" }, "Filter by name "), input) : null,
+    card(null, list));
+}
+
+function teach() {
+  show(el("h1", {}, "Algorithms"), card("There is none yet",
+    el("p", {}, "An algorithm is a ZIP with its code, its tests and a metadata.json. ",
+      el("code", {}, "greenroom init my-algorithm"), " makes one that passes, ",
+      el("code", {}, "greenroom pack my-algorithm"), " zips it."),
+    el("p", {}, "Upload it, and it is tested here at several memory sizes. If it passes, it goes live at the best of them."),
+    el("p", {}, el("a", { href: "#/upload" }, "Upload a package"))));
 }

@@ -14,19 +14,22 @@ const VIEWS = {
   send: async () => (await import("./send.js")).send,
   failures: async () => (await import("./failures.js")).failures,
 };
-const TITLES = { "": "Algorithms", releases: "Release", compare: "Comparison", upload: "Upload", send: "Send", failures: "Failures" };
+const TITLES = {
+  "": "Algorithms", releases: "Release", compare: "Comparison", upload: "Upload", send: "Send", failures: "Failures" };
 let shown = 0; // counts views, so that a poll of one that is gone shows nothing
 
 function signIn(message) {
   nav.hidden = true;
   const input = el("input", { type: "password", id: "token", autocomplete: "off", required: true });
-  show(el("h1", {}, "Sign in"), message ? problem(message, "greenroom env prints the token of a platform on this machine; the platform team has that of any other.") : null,
+  const hint = "greenroom env prints the token of a platform on this machine; the platform team has that of any other.";
+  show(el("h1", {}, "Sign in"), message ? problem(message, hint) : null,
     el("form", { class: "card", onsubmit: (event) => {
       event.preventDefault();
       session.token = input.value.trim();
       route();
     } }, el("label", { for: "token" }, "Token "), input, " ", el("button", {}, "Sign in"),
-    el("p", { class: "soft" }, "It is kept for this browser session only. The link that greenroom up prints signs in by itself.")));
+    el("p", { class: "soft" },
+      "It is kept for this browser session only. The link that greenroom up prints signs in by itself.")));
   input.focus();
 }
 

@@ -39,7 +39,8 @@ export const session = {
 };
 
 export function nameField() {
-  const input = el("input", { type: "text", id: "author", autocomplete: "name", maxlength: 80, oninput: () => { session.author = input.value; } });
+  const input = el("input", {
+    type: "text", id: "author", autocomplete: "name", maxlength: 80, oninput: () => { session.author = input.value; } });
   input.value = session.author;
   return el("p", {}, el("label", { for: "author" }, "Your name, for the history "), input);
 }
@@ -87,8 +88,10 @@ const format = (kind, style) => (formats[JSON.stringify(style)] ??= new kind(und
 export const figure = (value, digits = 3) => (value === null || value === undefined ? "–"
   : format(Intl.NumberFormat, { maximumSignificantDigits: Math.max(digits, 5) }).format(Number(value.toPrecision(digits))));
 export const usd = (value) => (value === null || value === undefined ? "–" : `$${figure(value)}`);
-export const bytes = (value) => (value < 1024 ? `${value} B` : value < 1048576 ? `${figure(value / 1024)} KB` : `${figure(value / 1048576)} MB`);
-export const percent = (ratio) => `${ratio >= 1 ? "+" : "−"}${figure(Math.abs(ratio - 1) * 100, 2)} %`;
+export const bytes = (value) => (value < 1024 ? `${value} B`
+  : value < 1048576 ? `${figure(value / 1024)} KB` : `${figure(value / 1048576)} MB`);
+export const percent = (ratio) => (ratio === 1 ? "the same"
+  : `${ratio > 1 ? "+" : "−"}${figure(Math.abs(ratio - 1) * 100, 2)} %`);
 export const when = (iso, style = { dateStyle: "medium", timeStyle: "short" }) => (iso
   ? el("time", { datetime: iso, title: format(Intl.DateTimeFormat, { dateStyle: "full", timeStyle: "long" }).format(new Date(iso)) },
     format(Intl.DateTimeFormat, style).format(new Date(iso))) : "–");
@@ -98,10 +101,13 @@ export const first = (text) => (text ?? "").split("\n", 1)[0];
 
 export const badge = (value) => el("span", { class: `badge ${value}` }, value);
 export const card = (title, ...children) => el("section", { class: "card" }, title ? el("h2", {}, title) : null, ...children);
-export const problem = (title, ...lines) => el("section", { class: "card problem", role: "alert" }, el("h2", {}, title),
+export const problem = (title, ...lines) => el("section", { class: "card problem", role: "alert" },
+  el("h2", {}, title),
   lines.flat().filter(Boolean).map((line) => (line instanceof Node ? line : el("p", {}, line))));
-export const facts = (...pairs) => el("dl", {}, pairs.filter(Boolean).map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
-export const button = (text, onclick, attributes = {}) => el("button", { type: "button", onclick, ...attributes }, text);
+export const facts = (...pairs) => el("dl", {}, pairs.filter(Boolean).map(([name, value]) => (
+  [el("dt", {}, name), el("dd", {}, value)])));
+export const button = (text, onclick, attributes = {}) => (
+  el("button", { type: "button", onclick, ...attributes }, text));
 export const releaseLink = (id) => el("a", { href: `#/releases/${id}` }, el("code", {}, id));
 
 // Whoever has no mouse scrolls with the keys, which needs the focus.
@@ -112,11 +118,13 @@ export function scrolling(title, ...children) {
 }
 
 export function table(title, heads, rows, numbers = []) {
-  const cells = (tag, contents) => contents.map((content, index) => el(tag === "td" && !index ? "th" : tag, {
-    class: numbers.includes(index) ? "number" : null, scope: tag === "th" ? "col" : index ? null : "row" }, content ?? "–"));
+  const cells = (tag, contents) => contents.map((content, index) => el(index ? tag : "th", {
+    class: numbers.includes(index) ? "number" : null, scope: tag === "th" ? "col" : index ? null : "row",
+  }, content ?? "–"));
   return scrolling(title, el("table", {},
     el("thead", {}, el("tr", {}, cells("th", heads))),
-    el("tbody", {}, rows.map((row) => el("tr", { class: row.chosen ? "chosen" : null, "data-name": row.name }, cells("td", row.cells))))));
+    el("tbody", {}, rows.map((row) => (
+      el("tr", { class: row.chosen ? "chosen" : null, "data-name": row.name }, cells("td", row.cells)))))));
 }
 
 export function ask(title, content, verb, act) {
@@ -135,7 +143,8 @@ export function ask(title, content, verb, act) {
 }
 
 export function dropZone(label, accept, take) {
-  const input = el("input", { type: "file", accept, id: "file", onchange: () => input.files[0] && take(input.files[0]) });
+  const picked = () => input.files[0] && take(input.files[0]);
+  const input = el("input", { type: "file", accept, id: "file", onchange: picked });
   const zone = el("div", { class: "drop card",
     ondragover: (event) => { event.preventDefault(); zone.classList.add("over"); },
     ondragleave: () => zone.classList.remove("over"),

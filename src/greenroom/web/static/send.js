@@ -1,6 +1,8 @@
 // Sending a document through production: from an algorithm to those it forwards to, and what they answered.
 
-import { api, bytes, card, dropZone, el, figure, fill, main, post, problem, releaseLink, saveAs, show, tell, wait } from "./core.js";
+import {
+  api, bytes, button, card, dropZone, el, figure, fill, post, problem, releaseLink, saveAs, show, tell, wait,
+} from "./core.js";
 
 const MAX_SHOWN_BYTES = 65536;
 const [FIRST_MS, GROWTH, LAST_MS] = [300, 1.3, 1500];
@@ -8,23 +10,34 @@ const [FIRST_MS, GROWTH, LAST_MS] = [300, 1.3, 1500];
 export async function send(view, wanted) {
   const live = (await api("GET", "algorithms")).algorithms.filter((each) => each.liveVersion);
   if (!view.alive()) return;
-  if (!live.length) {
-    show(el("h1", {}, "Send a document"), card("Nothing is live yet", el("p", {}, "A document goes through an algorithm's live release, and on to those it forwards to."), el("p", {}, el("a", { href: "#/upload" }, "Upload a package"), " that passes its tests first.")));
-    return;
-  }
+  if (live.length) showForm(view, live, wanted);
+  else show(el("h1", {}, "Send a document"), card("Nothing is live yet",
+    el("p", {}, "A document goes through an algorithm's live release, and on to those it forwards to."),
+    el("p", {}, el("a", { href: "#/upload" }, "Upload a package"), " that passes its tests first.")));
+}
+
+function showForm(view, live, wanted) {
   const byName = Object.fromEntries(live.map((each) => [each.name, each]));
-  const [route, told, results] = [el("fieldset", {}), el("div", {}), el("div", {})];
+  const [told, results] = [el("div", {}), el("div", {})];
+  const route = el("fieldset", {});
+  const choice = (name) => {
+    const known = name in byName;
+    const box = el("input", { type: "checkbox", name: "to", value: name, checked: known, disabled: !known });
+    return el("label", { class: "choice" }, box, ` ${name}${known ? "" : " (not live)"}`);
+  };
   const choose = () => {
     const { next } = byName[select.value];
-    fill(route, el("legend", {}, "And on to"), next.length
-      ? next.map((name) => el("label", { class: "choice" }, el("input", { type: "checkbox", name: "to", value: name, checked: name in byName, disabled: !(name in byName) }), ` ${name}${name in byName ? "" : " (not live)"}`))
-      : el("span", { class: "soft" }, "Nowhere: it answers itself."));
+    const nowhere = el("span", { class: "soft" }, "Nowhere: it answers itself.");
+    fill(route, el("legend", {}, "And on to"), next.length ? next.map(choice) : nowhere);
   };
-  const select = el("select", { id: "algorithm", onchange: choose }, live.map((each) => el("option", { value: each.name, selected: each.name === wanted }, `${each.name} (${each.type})`)));
+  const select = el("select", { id: "algorithm", onchange: choose }, live.map((each) => (
+    el("option", { value: each.name, selected: each.name === wanted }, `${each.name} (${each.type})`))));
   choose();
   let file = null; // what was dropped or picked, until the text is edited
-  const text = el("textarea", { id: "document", rows: 12, spellcheck: "false", placeholder: "{ … }", oninput: () => { file = null; } });
-  const kind = el("select", { id: "kind" }, el("option", { value: "application/json" }, "JSON"), el("option", { value: "text/plain" }, "text"));
+  const text = el("textarea", {
+    id: "document", rows: 12, spellcheck: "false", placeholder: "{ … }", oninput: () => { file = null; } });
+  const kind = el("select", { id: "kind" },
+    el("option", { value: "application/json" }, "JSON"), el("option", { value: "text/plain" }, "text"));
   const zone = dropZone("Drop a document here, or pick it:", "", async (taken) => {
     kind.value = taken.name.toLowerCase().endsWith(".json") ? "application/json" : "text/plain";
     text.value = await taken.slice(0, MAX_SHOWN_BYTES).text();
@@ -32,29 +45,34 @@ export async function send(view, wanted) {
     file = taken;
   });
   const go = el("button", {}, "Send");
-  show(el("h1", {}, "Send a document"), el("form", { class: "card", onsubmit: async (event) => {
+  const submit = async (event) => {
     event.preventDefault();
     [told, results].forEach((each) => each.replaceChildren());
     go.disabled = true;
     const sent = file ?? new File([text.value], kind.value === "text/plain" ? "document.txt" : "document.json");
     const to = [...route.querySelectorAll("input:checked")].map((each) => each.value);
     try {
-      check(sent, kind.value === "application/json" ? await sent.text() : null, route, to);
+      if (route.querySelector("input") && !to.length) throw new Error("Choose at least one that it goes on to.");
+      await check(sent, kind.value);
       await deliver(view, results, select.value, sent, kind.value, to);
     } catch (error) {
       if (error.code === 401) view.reload();
       told.replaceChildren(problem("It was not sent", error.message, error.hint));
     } finally { go.disabled = false; }
-  } }, el("p", {}, el("label", { for: "algorithm" }, "Into "), select), route,
-  el("p", {}, el("label", { for: "document" }, "Document "), el("label", { for: "kind" }, "as "), kind), text, zone, told, el("p", {}, go)), results);
+  };
+  show(el("h1", {}, "Send a document"), el("form", { class: "card", onsubmit: submit },
+    el("p", {}, el("label", { for: "algorithm" }, "Into "), select), route,
+    el("p", {}, el("label", { for: "document" }, "Document "), el("label", { for: "kind" }, "as "), kind),
+    text, zone, told, el("p", {}, go)), results);
 }
 
 // Says where a document is no JSON, before production has to find out: three times, and then in a dead letter.
-function check(file, json, route, to) {
+async function check(file, contentType) {
   if (!file.size) throw new Error("The document is empty: paste one, or drop a file.");
-  if (route.querySelector("input") && !to.length) throw new Error("Choose at least one algorithm that it goes on to.");
-  if (json === null) return;
-  try { JSON.parse(json); } catch (error) { throw new Error(`This is not JSON: ${error.message}. Correct it, or send it as text.`); }
+  if (contentType !== "application/json") return;
+  try { JSON.parse(await file.text()); } catch (error) {
+    throw new Error(`This is not JSON: ${error.message}. Correct it, or send it as text.`);
+  }
 }
 
 async function deliver(view, node, name, file, contentType, to) {
@@ -62,39 +80,47 @@ async function deliver(view, node, name, file, contentType, to) {
   const message = await api("POST", `algorithms/${name}/messages`, { ...about, sizeBytes: file.size });
   await post(message.upload, file);
   await api("POST", `algorithms/${name}/messages/${message.messageId}/submit`, about);
+  const path = `algorithms/${name}/messages/${message.messageId}${to.length ? `?to=${to.join(",")}` : ""}`;
   const cards = {};
-  const query = to.length ? `?to=${to.join(",")}` : "";
   for (let pause = FIRST_MS; view.alive(); pause = Math.min(pause * GROWTH, LAST_MS)) {
-    const found = await api("GET", `algorithms/${name}/messages/${message.messageId}${query}`);
+    const found = await api("GET", path);
     if (!view.alive()) return;
     for (const each of found.results) {
-      if (!cards[each.algorithm]) { cards[each.algorithm] = el("section", { class: "card result" }); node.append(cards[each.algorithm]); }
-      if (cards[each.algorithm].dataset.status === each.status) continue;
-      cards[each.algorithm].dataset.status = each.status;
-      await draw(cards[each.algorithm], each, name);
+      if (!cards[each.algorithm]) node.append(cards[each.algorithm] = el("section", { class: "card" }));
+      const shown = cards[each.algorithm];
+      if (shown.dataset.status === each.status) continue;
+      shown.dataset.status = each.status;
+      fill(shown, el("h2", {}, each.algorithm), await resultOf(each, name));
+      shown.scrollIntoView({ block: "nearest" });
     }
     if (found.status !== "pending") { tell(`The message is ${found.status}.`); return; }
     await wait(pause);
   }
 }
 
-async function draw(node, result, name) {
-  const head = el("h2", {}, result.algorithm);
-  if (result.status === "pending") fill(node, head, el("p", {}, "On its way…"));
-  else if (result.status === "failed") fill(node, head, problem("It could not be handled", result.reason, el("p", {}, "It rests among ", el("a", { href: `#/failures/${result.reason?.startsWith(`${name} failed`) ? name : result.algorithm}` }, "the failures"), ", and can be sent again from there once the algorithm is mended.")));
-  else {
-    const blob = await (await fetch(result.url)).blob();
-    const suffix = result.contentType === "application/json" ? "json" : "txt";
-    fill(node, head, el("p", { class: "soft" }, `${bytes(blob.size)} of ${suffix === "json" ? "JSON" : "text"}, by version ${result.version} of release `, result.releaseId ? releaseLink(result.releaseId) : "–"),
-      el("p", {}, el("button", { type: "button", class: "quiet", onclick: () => saveAs(blob, `${result.algorithm}.${suffix}`) }, "Download")),
-      el("pre", { tabindex: 0, "aria-label": `Answer of ${result.algorithm}` }, await shownOf(blob, suffix)),
-      blob.size > MAX_SHOWN_BYTES ? el("p", { class: "soft" }, `The first ${figure(MAX_SHOWN_BYTES / 1024)} KB are shown; the download has all of it.`) : null);
+async function resultOf(result, name) {
+  const { algorithm, status, reason, releaseId, version } = result;
+  if (status === "pending") return el("p", {}, "On its way…");
+  if (status === "failed") {
+    const where = reason?.startsWith(`${name} failed`) ? name : algorithm;
+    return problem("It could not be handled", reason,
+      el("p", {}, "It rests among ", el("a", { href: `#/failures/${where}` }, "the failures"),
+        ", and can be sent again from there once the algorithm is mended."));
   }
-  main.querySelector(".result:last-child")?.scrollIntoView({ block: "nearest" });
+  const blob = await (await fetch(result.url)).blob();
+  const json = result.contentType === "application/json";
+  const about = `${bytes(blob.size)} of ${json ? "JSON" : "text"}, by version ${version} of release `;
+  const save = () => saveAs(blob, `${algorithm}.${json ? "json" : "txt"}`);
+  return [
+    el("p", { class: "soft" }, about, releaseId ? releaseLink(releaseId) : "–"),
+    el("p", {}, button("Download", save, { class: "quiet" })),
+    el("pre", { tabindex: 0, "aria-label": `Answer of ${algorithm}` }, await beginningOf(blob, json)),
+    blob.size > MAX_SHOWN_BYTES ? el("p", { class: "soft" },
+      `The first ${figure(MAX_SHOWN_BYTES / 1024)} KB are shown; the download has all of it.`) : null];
 }
 
-async function shownOf(blob, suffix) {
+async function beginningOf(blob, json) {
   const text = await blob.slice(0, MAX_SHOWN_BYTES).text();
-  if (suffix !== "json" || blob.size > MAX_SHOWN_BYTES) return text;
+  if (!json || blob.size > MAX_SHOWN_BYTES) return text;
   try { return JSON.stringify(JSON.parse(text), null, 2); } catch { return text; }
 }

@@ -25,5 +25,7 @@ export async function upload(view) {
   const zone = dropZone("Drop a package here, or pick it:", ".zip,application/zip", take);
   zone.append(line);
   show(el("h1", {}, "Upload a package"), told, zone, nameField(),
-    el("p", { class: "soft" }, "A package is a ZIP with metadata.json at its top, the code, and tests/<case>/input.* with tests/<case>/expected.* beside. It is tested beside the live version and goes live if it passes; what is live now is not touched by the test."));
+    el("p", { class: "soft" }, "A package is a ZIP with metadata.json at its top, the code, and tests/<case>/input.* with "
+      + "tests/<case>/expected.* beside. It is tested beside the live version and goes live if it passes; what is live "
+      + "now is not touched by the test."));
 }

@@ -10,12 +10,16 @@ const grouped = (value) => value.toLocaleString("en-US");
 
 // What was wrong with a file, or null. The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.
 export async function wrongWith(file) {
-  if (file.size > MAX_ZIP_BYTES) return `ZIP: has ${grouped(file.size)} bytes; at most ${grouped(MAX_ZIP_BYTES)} are allowed. Leave out what the algorithm does not need.`;
+  if (file.size > MAX_ZIP_BYTES) {
+    const sizes = `has ${grouped(file.size)} bytes; at most ${grouped(MAX_ZIP_BYTES)} are allowed`;
+    return `ZIP: ${sizes}. Leave out what the algorithm does not need.`;
+  }
   const tail = new DataView(await file.slice(Math.max(0, file.size - END_BYTES - MAX_COMMENT_BYTES)).arrayBuffer());
   let end = tail.byteLength - END_BYTES;
   while (end >= 0 && tail.getUint32(end, true) !== 0x06054b50) end--;
   if (end < 0) return "ZIP: is not a ZIP, or not all of one. Build it with `greenroom pack`.";
-  const [count, length, offset] = [tail.getUint16(end + 10, true), tail.getUint32(end + 12, true), tail.getUint32(end + 16, true)];
+  const count = tail.getUint16(end + 10, true);
+  const [length, offset] = [tail.getUint32(end + 12, true), tail.getUint32(end + 16, true)];
   const directory = new DataView(await file.slice(offset, offset + length).arrayBuffer());
   const names = [];
   for (let entry = 0, at = 0; entry < count && at + ENTRY_BYTES <= directory.byteLength; entry++) {
@@ -26,5 +30,6 @@ export async function wrongWith(file) {
   }
   if (names.includes("metadata.json")) return null;
   const deeper = names.filter((name) => name.endsWith("/metadata.json")).sort()[0];
-  return `metadata.json: is not at the top of the ZIP${deeper ? `; there is one at ${deeper}: zip what is in the folder, not the folder` : ""}. \`greenroom init\` makes one.`;
+  const hint = deeper ? `; there is one at ${deeper}: zip what is in the folder, not the folder` : "";
+  return `metadata.json: is not at the top of the ZIP${hint}. \`greenroom init\` makes one.`;
 }
