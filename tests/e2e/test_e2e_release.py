@@ -32,7 +32,9 @@ def test_a_package_goes_live_at_the_power_value_that_was_chosen(platform: Platfo
     assert release.summary.sentence
 
     measurements = platform.client.measurements(release.release_id)
-    assert len(measurements) == 30
+    # What the machine disturbed was measured again.
+    disturbed = sum(measurement.to_json().get("disturbedMs") is not None for measurement in measurements)
+    assert 30 <= len(measurements) <= 30 + disturbed
     assert {measurement.memory_mb for measurement in measurements} == {128, 256, 512}
 
     # The version that passed is the version that is promoted, and nothing else is left of the test.
