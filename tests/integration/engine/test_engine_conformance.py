@@ -350,8 +350,9 @@ def test_what_a_function_starts_shares_its_cpu_and_its_memory(lab: Lab) -> None:
     """
     assert answer(lab.run(source, 1, memory_mb=512)) > 0.85 * 1_769 / 512
     # The kernel kills the process that uses most, which need not be the runtime: then the function goes on.
-    too_much = lab.run(source, 400, memory_mb=128, timeout_s=60)
-    assert too_much.duration_ms < 30_000
+    # At 7 % of a CPU the pages that it takes until then can take long.
+    too_much = lab.run(source, 400, memory_mb=128, timeout_s=120)
+    assert too_much.function_error is None or error(too_much)["errorType"] == "Runtime.OutOfMemory"
     assert too_much.max_memory_used_mb == 128
 
 

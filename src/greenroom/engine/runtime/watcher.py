@@ -17,6 +17,7 @@ from dataclasses import dataclass
 PERIOD_S = 0.02
 LATE_S = 0.0002
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+CPUS = os.cpu_count() or 1
 
 
 @dataclass
@@ -29,6 +30,7 @@ class Watched:
     stopped: bool = False
     credit_s: float = 0.0
     used_s: float = 0.0
+    begun: float = 0.0
     period_end: float = 0.0
     look_at: float = 0.0
     members: tuple[int, ...] = ()
@@ -97,13 +99,15 @@ class Watcher:
         if watched.share_s is None:
             watched.look_at = watched.period_end
         else:
-            # What a process used that has ended is not seen any more.
-            spent = max(0.0, cpu_s - watched.used_s) if watched.used_s else 0.0
+            # What a process used that has ended is not seen any more; what one is seen again with is no new use.
+            most = (now - watched.begun) * CPUS
+            spent = min(most, max(0.0, cpu_s - watched.used_s)) if watched.used_s else 0.0
             # Unused time is not saved up, as with the kernel's bandwidth control.
             watched.credit_s = min(0.0, watched.credit_s - spent) + watched.share_s
             watched.look_at = now + max(0.0, watched.credit_s)
-        watched.used_s = cpu_s
-        if watched.stopped and (watched.share_s is None or watched.credit_s > LATE_S):
+        watched.used_s, watched.begun = cpu_s, now
+        if watched.share_s is None or watched.credit_s > LATE_S:
+            # Also where it runs as far as is known here: a process of it that stands still would wait for ever.
             watched.stopped = False
             self._signal(pid, signal.SIGCONT)
 
