@@ -115,7 +115,7 @@ class Zygote:
     def has_ended(self, pid: int) -> bool:
         """Whether an environment can no longer be used."""
         with self._exited:
-            return pid in self._exits or self._dead
+            return pid in self._exits or self._dead or self._process.poll() is not None
 
     def exit_code(self, pid: int, timeout_s: float) -> int | None:
         """Return how an environment ended, negative for a signal; None if it has not."""
