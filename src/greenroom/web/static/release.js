@@ -52,8 +52,9 @@ function draw(part, found) {
   part.draw(2, { history: found.history, chosenMb: summary?.chosenMemoryMb, ended }, (data) => card(null, stages(data)));
   part.draw(3, { summary, values: valuesOf(found), ended, atMostUsd: found.costAtMostUsd }, test);
   part.draw(4, { names: found.cases, summary, ended }, cases);
-  part.draw(5, [found.releaseId, fileName, found.packageSizeBytes, found.version, Boolean(found.metadata)],
-    () => about(found));
+  // Last on the page, and not before what stands above it is there, which would push it down.
+  const known = ended || Boolean(found.metadata);
+  part.draw(5, [known, found.packageSizeBytes, found.version], () => (known ? about(found) : null));
 }
 
 // What was wrong, where, and what to do.
@@ -141,15 +142,15 @@ function stages({ history, chosenMb, ended }) {
   const step = (label, status, change) => {
     const current = !change && underWay;
     if (current) underWay = false;
-    const late = change?.at && change !== history[0] ? ` (+${figure((new Date(change.at) - began) / 1000)} s)` : "";
+    const late = change?.at && change !== history[0] ? ` (+${figure((new Date(change.at) - began) / 1000)}\u00a0s)` : "";
     const text = change?.at ? [when(change.at, { timeStyle: "medium" }), late, change.by ? ` by ${change.by}` : ""]
-      : current ? "under way" : "\u00a0";
+      : change?.text ?? (current ? "under way" : null);
     return el("li", { class: change ? `done ${status}` : "soft", "aria-current": current ? "step" : null },
       el("strong", {}, label), el("span", { class: "soft" }, text));
   };
   const way = STAGES.map(([status, label]) => {
     if (status === "CHOSEN") {
-      return chosenMb ? step(`${label}: ${chosenMb} MB`, status, {}) : ended ? null : step(label, status);
+      return chosenMb || !ended ? step(label, status, chosenMb && { text: `${chosenMb} MB` }) : null;
     }
     return at(status) || !ended ? step(label, status, at(status)) : null;
   });
