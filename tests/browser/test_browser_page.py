@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from packages import GREET, package, write
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
-from stage import Platform, eventually
+from stage import Platform, denied, eventually
 
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import check_package
@@ -337,6 +337,33 @@ def test_what_could_not_be_handled_is_looked_at_sent_again_and_deleted(page: Pag
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="Nothing rests here")).to_be_visible()
     assert route.client.failures("page-out").total == 0
+
+
+def test_uploads_that_could_not_be_registered_are_looked_at_and_registered_again(
+    page: Page, platform: Platform
+) -> None:
+    sqs = platform.service("sqs")
+    ingest = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest")["QueueUrl"]
+    sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "1"})
+    try:
+        with denied(platform, "register", "s3:PutObject"):
+            release_id = platform.push(package("page-rests", num=1))
+            go(page, platform, f"releases/{release_id}")
+            eventually(lambda: platform.client.failures(None).total == 1)
+            go(page, platform, "failures")
+            expect(page.get_by_role("alert")).to_contain_text("1 upload could not be registered")
+            page.get_by_role("link", name="See it").click()
+            expect(page.get_by_role("heading", name=re.compile("AccessDenied"))).to_be_visible()
+            expect(page.get_by_role("link", name=release_id)).to_be_visible()
+            page.get_by_text("Event", exact=True).click()
+            expect(page.get_by_label("Event")).to_contain_text(f"uploads/{release_id}.zip")
+            assert [each["impact"] for each in Axe().run(page).response["violations"]] == []
+        page.get_by_role("button", name=f"Register upload {release_id} again").click()
+        expect(page.get_by_role("status")).to_contain_text("1 on the way to be registered again")
+        expect(page.get_by_text("Every upload was registered")).to_be_visible()
+        assert platform.ended(release_id).status == "LIVE"
+    finally:
+        sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "360"})
 
 
 # Craft

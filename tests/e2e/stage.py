@@ -141,6 +141,21 @@ def invoke(platform: Platform, function: str, event: Any) -> Any:
     return json.loads(answer["Payload"].read())
 
 
+def age(platform: Platform, release_id: str) -> None:
+    """Let a release look as if nothing had happened to it for long."""
+    platform.service("dynamodb").update_item(
+        TableName=f"{platform.deployment.prefix}-registry",
+        Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
+        UpdateExpression="SET updatedAt = :t, createdAt = :t",
+        ExpressionAttributeValues={":t": {"S": "2026-01-01T00:00:00.000Z"}},
+    )
+
+
+def sweep(platform: Platform) -> Any:
+    """Let the sweeper look now; return what it did, by release id."""
+    return invoke(platform, "sweep", {})["swept"]
+
+
 @contextmanager
 def assumed(platform: Platform, role: str) -> Iterator[dict[str, str]]:
     """The environment of somebody who acts in one of the platform's roles, which trusts the operator for a while."""

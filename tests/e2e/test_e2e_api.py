@@ -38,6 +38,8 @@ def post(upload: Any, body: bytes, **changed: str) -> httpx.Response:
         ("POST", "/algorithms/x/rollback"),
         ("GET", "/algorithms/x/failures"),
         ("POST", "/algorithms/x/failures/delete"),
+        ("GET", "/uploads/failures"),
+        ("POST", "/uploads/failures/redrive"),
         ("GET", "/no/such/route"),
     ],
 )
@@ -77,6 +79,7 @@ def test_a_long_answer_is_compressed_for_whoever_takes_it(platform: Platform) ->
         ("/algorithms/x/rollback", {"toReleaseId": "../.."}),
         ("/algorithms/x/failures/redrive", {"failureIds": []}),
         ("/algorithms/x/failures/delete", {"failureIds": ["../.."]}),
+        ("/uploads/failures/delete", {"failureIds": "all"}),
     ],
 )
 def test_a_body_that_is_not_as_described_is_refused_with_the_field(platform: Platform, path: str, body: Any) -> None:
@@ -99,6 +102,7 @@ def test_a_body_that_is_no_json_is_refused_and_not_an_error_of_ours(platform: Pl
         "/algorithms/nobody",
         "/algorithms/nobody/failures",
         "/algorithms/nobody/queues",
+        "/uploads/failures/nothing",
         "/releases/01JD0000000000000000000000",
         "/no/such/route",
     ],

@@ -6,26 +6,35 @@ import json
 
 import pytest
 from packages import GREET, package
-from stage import Platform, denied, eventually, invoke
+from stage import Platform, age, denied, eventually, invoke, sweep
 
 
-def test_what_is_our_fault_is_retried_and_then_rests_with_its_reason(platform: Platform) -> None:
+def test_what_is_our_fault_is_retried_and_rests_with_its_reason_and_is_redriven(platform: Platform) -> None:
     sqs = platform.service("sqs")
     ingest = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest")["QueueUrl"]
-    dead = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest-dlq")["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "1"})
     try:
         with denied(platform, "register", "s3:PutObject"):
             release_id = platform.push(package("our-fault", num=1))
-            (message,) = eventually(
-                lambda: sqs.receive_message(QueueUrl=dead, MessageAttributeNames=["All"]).get("Messages")
-            )
-        assert "AccessDenied" in message["MessageAttributes"]["reason"]["StringValue"]
-        assert platform.client.release(release_id).status == "UPLOADING"
-        # Redriven once the fault is mended, nothing is lost.
-        sqs.send_message(QueueUrl=ingest, MessageBody=message["Body"])
-        sqs.delete_message(QueueUrl=dead, ReceiptHandle=message["ReceiptHandle"])
-        assert platform.ended(release_id).status == "LIVE"
+            (failure,) = eventually(lambda: platform.client.failures(None).failures)
+            assert failure.reason and "AccessDenied" in failure.reason
+            assert (failure.release_id, failure.message_id, failure.url) == (release_id, None, None)
+            # However long that takes: the developer is told, and the release has not failed.
+            age(platform, release_id)
+            swept = [sweep(platform)[release_id] for _ in range(4)]
+            assert swept == ["upload event repeated"] * 3 + ["left to the platform team"]
+            assert release_id not in sweep(platform)
+            eventually(lambda: platform.client.failures(None).total == 4)
+        release = platform.client.release(release_id)
+        assert release.status == "UPLOADING"
+        assert release.reason and "Nothing need be uploaded again" in release.reason
+        handled = platform.client.delete_failures(None, [failure.failure_id])
+        assert (handled.deleted, handled.left) == (1, 3)
+        assert platform.client.redrive(None).redriven == 3
+        ended = platform.ended(release_id)
+        assert (ended.status, ended.reason) == ("LIVE", None)
+        assert [change.status for change in ended.history].count("REGISTERED") == 1
+        assert platform.client.failures(None).total == 0
     finally:
         sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "360"})
 

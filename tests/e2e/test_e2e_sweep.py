@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import httpx
 from packages import GREET, package
-from stage import Platform, denied, eventually, invoke
-
-LONG_AGO = "2026-01-01T00:00:00.000Z"
+from stage import Platform, age, denied, eventually, sweep
 
 SLOW = GREET.replace("    def translate", "    import time\n\n    def translate").replace(
     "return", "self.time.sleep(0.5); return"
 )
-
-
-def age(platform: Platform, release_id: str) -> None:
-    """Let a release look as if nothing had happened to it for long."""
-    platform.service("dynamodb").update_item(
-        TableName=f"{platform.deployment.prefix}-registry",
-        Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
-        UpdateExpression="SET updatedAt = :t, createdAt = :t",
-        ExpressionAttributeValues={":t": {"S": LONG_AGO}},
-    )
-
-
-def sweep(platform: Platform) -> Any:
-    return invoke(platform, "sweep", {})["swept"]
 
 
 def stop(platform: Platform, release_id: str, flow: str) -> None:

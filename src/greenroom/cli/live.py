@@ -91,6 +91,8 @@ class TerminalView:
             parts.append(self._upload_bar(*self._sent))
         if self._release is not None:
             parts.append(self._stages(self._release))
+            if self._release.reason and not self._release.ended:
+                parts.append(Text(f"  {render.clean(self._release.reason)}", style="yellow"))
             if self._release.cost_at_most_usd is not None and not self._release.ended:
                 parts.append(Text(f"  {render.cost_at_most(self._release.cost_at_most_usd)}", style="dim"))
             if self._release.progress:
@@ -152,6 +154,7 @@ class LineView:
         self._statuses_told = 0
         self._done: dict[int, int] = {}
         self._cost_told = False
+        self._reason_told: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -175,6 +178,10 @@ class LineView:
         self._statuses_told = max(self._statuses_told, len(statuses))
         ends = [status for status in new if status in models.ENDED_STATUSES]
         self._tell([status for status in new if status not in ends])
+        if release.reason != self._reason_told and not release.ended:
+            self._reason_told = release.reason
+            if release.reason:
+                self._line(release.reason)
         if release.cost_at_most_usd is not None and not self._cost_told:
             self._cost_told = True
             self._line(render.cost_at_most(release.cost_at_most_usd))

@@ -16,10 +16,18 @@ from greenroom.cli.common import (
     UrlOption,
     UsageProblem,
     add_command,
+    complete_algorithm,
     connect,
     console,
     print_json,
 )
+
+OptionalNameArgument = Annotated[
+    str | None, typer.Argument(metavar="NAME", help="An algorithm.", autocompletion=complete_algorithm)
+]
+UploadsOption = Annotated[
+    bool, typer.Option("--uploads", help="Instead of an algorithm's: the uploads that could not be registered.")
+]
 
 if TYPE_CHECKING:
     from greenroom.client import GreenroomClient, models
@@ -43,13 +51,21 @@ def register(app: typer.Typer) -> None:
         "greenroom rollback nsx-in",
         "greenroom rollback nsx-in --to 01KBTJ7Q4X9D0V3N8M5R2S6TYZ --yes",
     )
-    add_command(app, panel, failures, "greenroom failures nsx-in", "greenroom failures nsx-in --json")
+    add_command(
+        app,
+        panel,
+        failures,
+        "greenroom failures nsx-in",
+        "greenroom failures nsx-in --json",
+        "greenroom failures --uploads",
+    )
     add_command(
         app,
         panel,
         redrive,
         "greenroom redrive nsx-in                    all of them",
         "greenroom redrive nsx-in --id 5f0c1c1e-9d3b-4a57-8a55-0d9d4c9a1b2e",
+        "greenroom redrive --uploads",
     )
 
 
@@ -196,7 +212,8 @@ def rollback(
 
 
 def failures(
-    name: NameArgument,
+    name: OptionalNameArgument = None,
+    uploads: UploadsOption = False,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many, oldest first.")] = 20,
     url: UrlOption = None,
     token: TokenOption = None,
@@ -204,8 +221,10 @@ def failures(
 ) -> None:
     """List the messages that NAME could not handle, with the reason: what rests in its dead-letter queue.
 
-    Looking changes nothing. `greenroom redrive` sends them through again, once the algorithm is mended.
+    Looking changes nothing. `greenroom redrive` sends them through again, once the algorithm is mended. With --uploads
+    it is the uploads that the platform could not register, through a fault of its own.
     """
+    check_one_of(name, uploads)
     with connect(url, token) as client:
         answer = client.failures(name, limit=limit)
     if as_json:
@@ -217,7 +236,8 @@ def failures(
 
 
 def redrive(
-    name: NameArgument,
+    name: OptionalNameArgument = None,
+    uploads: UploadsOption = False,
     failure_id: Annotated[
         list[str] | None,
         typer.Option("--id", help="Only this message, by its id in `greenroom failures`; may be given again."),
@@ -226,10 +246,11 @@ def redrive(
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the messages that NAME could not handle through it again.
+    """Send the messages that NAME could not handle through it again, or register --uploads again.
 
     One that fails again rests again. With --id the exit code is 0 only when every message named was found.
     """
+    check_one_of(name, uploads)
     count = 0
     with connect(url, token) as client:
         while True:
@@ -241,6 +262,13 @@ def redrive(
     if as_json:
         print_json({"redriven": count, "left": answer.left})
     else:
-        console().print(f"{count} on the way again through {name}, {answer.left} rest", soft_wrap=True)
+        way = f"on the way again through {name}" if name else "to be registered again"
+        console().print(f"{count} {way}, {answer.left} rest", soft_wrap=True)
     if failure_id and count < len(set(failure_id)):
         raise typer.Exit(ExitCode.FAILED)
+
+
+def check_one_of(name: str | None, uploads: bool) -> None:
+    """Says that it takes an algorithm or --uploads, where there is neither or both."""
+    if (name is None) is not uploads:
+        raise UsageProblem("whose failures?", "Name one algorithm, or say --uploads.")

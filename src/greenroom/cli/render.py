@@ -554,7 +554,7 @@ def releases_table(releases: Sequence[models.Release]) -> RenderableType:
 
 
 def failures_table(answer: models.Failures) -> RenderableType:
-    """The messages that an algorithm could not handle."""
+    """The messages that could not be handled."""
     if not answer.failures:
         return Text("Nothing rests in the dead-letter queue.", style="dim")
     made = table("id", "since", "size", "reason", right=("size",))

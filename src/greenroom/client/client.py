@@ -167,9 +167,12 @@ class GreenroomClient:
         """The log lines of a release's versions."""
         return self._get(f"/releases/{quote(release_id, safe='')}/logs", models.Logs, limit=limit).events
 
-    def failures(self, name: str, *, limit: int | None = None) -> models.Failures:
-        """The messages that an algorithm could not handle, oldest first, with the beginning of each document."""
-        return self._get(f"/algorithms/{quote(name, safe='')}/failures", models.Failures, limit=limit)
+    def failures(self, name: str | None, *, limit: int | None = None) -> models.Failures:
+        """The messages that an algorithm could not handle, oldest first, with the beginning of each document.
+
+        Without a name it is the uploads that the platform could not register; so it is below.
+        """
+        return self._get(_failures_path(name), models.Failures, limit=limit)
 
     # ---- doing --------------------------------------------------------------------------------------------------
 
@@ -201,16 +204,16 @@ class GreenroomClient:
         body = {"toReleaseId": to_release_id} if to_release_id else {}
         return self._post(f"/algorithms/{quote(name, safe='')}/rollback", models.Rollback, body)
 
-    def redrive(self, name: str, failure_ids: Sequence[str] | None = None) -> models.Handled:
-        """Puts messages that an algorithm could not handle back into its queue: those named, or as many as one call
-        does. Its `left` says how many rest still."""
+    def redrive(self, name: str | None, failure_ids: Sequence[str] | None = None) -> models.Handled:
+        """Puts messages that could not be handled back into their queue: those named, or as many as one call does.
+        Its `left` says how many rest still."""
         body = {"failureIds": list(failure_ids)} if failure_ids else {}
-        return self._post(f"/algorithms/{quote(name, safe='')}/failures/redrive", models.Handled, body)
+        return self._post(f"{_failures_path(name)}/redrive", models.Handled, body)
 
-    def delete_failures(self, name: str, failure_ids: Sequence[str] | None = None) -> models.Handled:
-        """Deletes messages that an algorithm could not handle: those named, or as many as one call does."""
+    def delete_failures(self, name: str | None, failure_ids: Sequence[str] | None = None) -> models.Handled:
+        """Deletes messages that could not be handled: those named, or as many as one call does."""
         body = {"failureIds": list(failure_ids)} if failure_ids else {}
-        return self._post(f"/algorithms/{quote(name, safe='')}/failures/delete", models.Handled, body)
+        return self._post(f"{_failures_path(name)}/delete", models.Handled, body)
 
     def send(
         self,
@@ -481,6 +484,10 @@ class GreenroomClient:
                 self._sleep(delay_s)
         except OSError as error:
             raise GreenroomError(f"the file cannot be read: {error.strerror}", where=str(path)) from error
+
+
+def _failures_path(name: str | None) -> str:
+    return "/uploads/failures" if name is None else f"/algorithms/{quote(name, safe='')}/failures"
 
 
 def _size_bytes(path: Path) -> int:

@@ -269,10 +269,11 @@ class Message(Answer):
 
 
 class Failure(Answer):
-    """A message that an algorithm could not handle. `document` may be only its beginning; `url` has a large one."""
+    """A message that could not be handled. `document` may be only its beginning; `url` has a large one."""
 
     failure_id: str
     message_id: str | None = None
+    release_id: str | None = None
     reason: str | None = None
     since: datetime | None = None
     content_type: str | None = None

@@ -1,4 +1,6 @@
-"""What an algorithm could not handle: the messages that rest in its dead-letter queue, looked at, redriven, deleted.
+"""What could not be handled: the messages that rest in a dead-letter queue, looked at, redriven, deleted.
+
+There is one such queue for each algorithm, with documents, and one for uploads that the platform could not register.
 
 SQS lets nobody look without receiving. So every call here receives what there is, hidden from others for a moment, does
 its work with the messages it was asked for, and shows the rest again at once. Nothing is kept between two calls: a
@@ -13,10 +15,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from greenroom.platform import names
+from greenroom.platform import ingest, names, storage
 from greenroom.platform.production import ANSWER_EXPIRES_S, CONTENT_TYPES
 from greenroom.platform.services import Services
-from greenroom.releases import Algorithm
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
@@ -38,11 +39,27 @@ MESSAGE_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 @dataclass(frozen=True)
+class DeadLetters:
+    """A dead-letter queue, the queue its messages came from, and the algorithm they are for; for uploads there is none.
+
+    Both are URLs.
+    """
+
+    queue: str
+    source: str
+    algorithm: str | None = None
+
+
+@dataclass(frozen=True)
 class Failure:
-    """One message that rests: why, since when, and its document, or where that can be had for a while (`url`)."""
+    """One message that rests: why, since when, and its document, or where that can be had for a while (`url`).
+
+    Of an upload the document is the event that told of it, and `release_id` the release it is for.
+    """
 
     failure_id: str
     message_id: str | None
+    release_id: str | None
     reason: str | None
     since_ms: int
     content_type: str
@@ -61,56 +78,63 @@ class Handled:
     left: int
 
 
-def look(services: Services, name: str, limit: int, only: str | None = None) -> tuple[list[Failure], int]:
+def of_algorithm(services: Services, name: str) -> DeadLetters:
+    """Return where the documents rest that an algorithm could not handle. Raises NotFound if there is no such one."""
+    algorithm, prefix = services.registry.algorithm(name), services.settings.prefix
+    dead, source = names.dead_letter_queue(prefix, algorithm.name), names.input_queue(prefix, algorithm.name)
+    return DeadLetters(_url(services, dead), _url(services, source), algorithm.name)
+
+
+def of_uploads(services: Services) -> DeadLetters:
+    """Return where the uploads rest that the platform could not register."""
+    settings = services.settings
+    return DeadLetters(_url(services, settings["INGEST_DLQ"]), _url(services, settings["INGEST_QUEUE"]))
+
+
+def look(services: Services, letters: DeadLetters, limit: int, only: str | None = None) -> tuple[list[Failure], int]:
     """Return the messages that rest, oldest first, and how many there are in all.
 
-    With `only` it is that one message, with all of its document. Raises NotFound if there is no such algorithm.
+    With `only` it is that one message, with all of its document.
     """
-    algorithm = services.registry.algorithm(name)
     found: list[Failure] = []
 
     def note(message: MessageTypeDef) -> None:
-        found.append(_failure(services, algorithm, message, None if only else MAX_SHOWN_CHARS))
+        found.append(_failure(services, letters, message, None if only else MAX_SHOWN_CHARS))
 
-    total = _each(services, algorithm, note, {only} if only else None, most=MOST_SEARCHED if only else limit)
+    total = _each(services, letters, note, {only} if only else None, most=MOST_SEARCHED if only else limit)
     return sorted(found, key=lambda failure: (failure.since_ms, failure.failure_id)), total
 
 
-def redrive(services: Services, name: str, failure_ids: Collection[str] | None) -> Handled:
-    """Put messages back into the algorithm's input queue: those named, or all of them, up to 200 a call.
+def redrive(services: Services, letters: DeadLetters, failure_ids: Collection[str] | None) -> Handled:
+    """Put messages back into the queue they came from: those named, or all of them, up to 200 a call.
 
-    Sent first and deleted then: whatever happens between, a message is delivered twice rather than lost. Its record of
-    failure goes, so that whoever waits for its answer sees it as pending again. Raises NotFound.
+    Sent first and deleted then: whatever happens between, a message is delivered twice rather than lost. A document's
+    record of failure goes, so that whoever waits for its answer sees it as pending again.
     """
-    algorithm = services.registry.algorithm(name)
-    queue = names.input_queue(services.settings.prefix, name)
-    target = services.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-    source = _url(services, algorithm)
 
     def send_back(message: MessageTypeDef) -> None:
-        if message_id := _message_id(_envelope(message["Body"])):
-            key = f"failures/{message_id}/{name}.json"
-            services.s3.delete_object(Bucket=services.algorithm_bucket(name), Key=key)
-        services.sqs.send_message(QueueUrl=target, MessageBody=message["Body"])
-        services.sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+        message_id = _message_id(_envelope(message["Body"]))
+        if letters.algorithm and message_id:
+            key = f"failures/{message_id}/{letters.algorithm}.json"
+            services.s3.delete_object(Bucket=services.algorithm_bucket(letters.algorithm), Key=key)
+        services.sqs.send_message(QueueUrl=letters.source, MessageBody=message["Body"])
+        services.sqs.delete_message(QueueUrl=letters.queue, ReceiptHandle=message["ReceiptHandle"])
 
-    return _handle(services, algorithm, send_back, failure_ids)
+    return _handle(services, letters, send_back, failure_ids)
 
 
-def delete(services: Services, name: str, failure_ids: Collection[str] | None) -> Handled:
-    """Delete messages: those named, or all, up to 200 a call. Their records of failure stay. Raises NotFound."""
-    algorithm = services.registry.algorithm(name)
-    source = _url(services, algorithm)
+def delete(services: Services, letters: DeadLetters, failure_ids: Collection[str] | None) -> Handled:
+    """Delete messages: those named, or all, up to 200 a call. Their records of failure stay."""
 
     def forget(message: MessageTypeDef) -> None:
-        services.sqs.delete_message(QueueUrl=source, ReceiptHandle=message["ReceiptHandle"])
+        services.sqs.delete_message(QueueUrl=letters.queue, ReceiptHandle=message["ReceiptHandle"])
 
-    return _handle(services, algorithm, forget, failure_ids)
+    return _handle(services, letters, forget, failure_ids)
 
 
 def _handle(
     services: Services,
-    algorithm: Algorithm,
+    letters: DeadLetters,
     act: Callable[[MessageTypeDef], None],
     failure_ids: Collection[str] | None,
 ) -> Handled:
@@ -122,13 +146,13 @@ def _handle(
         count += 1
 
     most = MOST_HANDLED if failure_ids is None else MOST_SEARCHED
-    total = _each(services, algorithm, act_and_count, failure_ids, most=most, keep=False)
+    total = _each(services, letters, act_and_count, failure_ids, most=most, keep=False)
     return Handled(count, max(0, total - count))
 
 
 def _each(
     services: Services,
-    algorithm: Algorithm,
+    letters: DeadLetters,
     act: Callable[[MessageTypeDef], None],
     wanted: Collection[str] | None,
     *,
@@ -139,7 +163,7 @@ def _each(
 
     With `keep` they stay, and are shown to others again at the end, like those that were not wanted.
     """
-    url = _url(services, algorithm)
+    url = letters.queue
     total = _count(services, url)
     hidden: dict[str, str] = {}
     left = None if wanted is None else set(wanted)
@@ -179,8 +203,7 @@ def _received(services: Services, url: str, count: int) -> Iterator[list[Message
         yield messages
 
 
-def _url(services: Services, algorithm: Algorithm) -> str:
-    queue = names.dead_letter_queue(services.settings.prefix, algorithm.name)
+def _url(services: Services, queue: str) -> str:
     return services.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
 
 
@@ -189,14 +212,14 @@ def _count(services: Services, url: str) -> int:
     return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
-def _failure(services: Services, algorithm: Algorithm, message: MessageTypeDef, max_chars: int | None) -> Failure:
+def _failure(services: Services, letters: DeadLetters, message: MessageTypeDef, max_chars: int | None) -> Failure:
     body = message["Body"]
-    envelope = _envelope(body)
+    envelope = _envelope(body) if letters.algorithm else {}
     claim: Any = envelope.get("claim")
-    bucket = services.algorithm_bucket(algorithm.name)
+    bucket = services.algorithm_bucket(letters.algorithm) if letters.algorithm else None
     document: str | None = None
     url, size_bytes = None, len(body.encode())
-    if _is_claim(claim, bucket):
+    if bucket and _is_claim(claim, bucket):
         size_bytes = claim["sizeBytes"]
         url = services.s3.generate_presigned_url(
             "get_object", Params={"Bucket": bucket, "Key": claim["key"]}, ExpiresIn=ANSWER_EXPIRES_S
@@ -214,6 +237,7 @@ def _failure(services: Services, algorithm: Algorithm, message: MessageTypeDef, 
     return Failure(
         failure_id=message["MessageId"],
         message_id=_message_id(envelope),
+        release_id=None if letters.algorithm else _release_id(body),
         reason=reason,
         since_ms=int(message["Attributes"]["SentTimestamp"]),
         content_type=content_type if content_type in CONTENT_TYPES else "text/plain",
@@ -237,6 +261,14 @@ def _envelope(body: str) -> dict[str, Any]:
 def _message_id(envelope: dict[str, Any]) -> str | None:
     message_id = envelope.get("messageId")
     return message_id if isinstance(message_id, str) and MESSAGE_ID.fullmatch(message_id) else None
+
+
+def _release_id(body: str) -> str | None:
+    """The release whose upload an event tells of."""
+    try:
+        return storage.release_of_upload(ingest.upload_keys(body)[0])
+    except (ValueError, IndexError, RecursionError):
+        return None
 
 
 def _is_claim(claim: Any, bucket: str) -> bool:

@@ -21,6 +21,11 @@ PATIENCE_S = 120
 MAX_REPEATS = 3
 """How often a lost upload event is sent again, and a flow that was killed is started anew."""
 
+RESTS = (
+    "The platform can't register the package, through a fault of its own. Nothing need be uploaded again: it rests "
+    "with the failures, and goes on from there once the platform team has mended that."
+)
+
 KILLED = frozenset({"FAILED", "TIMED_OUT"})
 """How an execution ends that somebody has killed; who aborts one means it."""
 
@@ -81,11 +86,17 @@ def _sweep_upload(services: Services, release: Release, now: datetime) -> str | 
     key = storage.upload_key(release.release_id)
     age_s = (now - datetime.fromisoformat(release.created_at)).total_seconds()
     if any(storage.keys(services.s3, services.packages_bucket, key)):
+        if release.reason:
+            return None
         if services.registry.count_repeat(release.release_id) <= MAX_REPEATS:
             event = {"Records": [{"s3": {"object": {"key": key}}}]}
             services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
             return "upload event repeated"
-        reason = "The platform could not register the package. Tell the platform team; its DLQ says why."
+        # Not the package's fault, so its release has not failed: once that is mended, it is registered from there.
+        services.registry.note(release.release_id, RESTS)
+        return "left to the platform team"
+    if release.reason:
+        reason = "The platform could not register the package while it was kept. Push it again."
     elif age_s > UPLOAD_EXPIRES_S + PATIENCE_S:
         reason = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push it again."
     else:

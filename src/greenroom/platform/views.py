@@ -178,6 +178,7 @@ def failure_view(failure: Failure) -> dict[str, Any]:
     return {
         "failureId": failure.failure_id,
         "messageId": failure.message_id,
+        "releaseId": failure.release_id,
         "reason": failure.reason,
         "since": _iso(failure.since_ms),
         "contentType": failure.content_type,

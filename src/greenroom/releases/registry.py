@@ -159,22 +159,8 @@ class Registry:
         packageKey, packageSha256, packageSizeBytes. Returns False if it was registered before.
         """
         name = values["algorithm"]
-        update = _status_update(
-            release_id,
-            Status.REGISTERED,
-            before=Status.UPLOADING,
-            values={**values, "ownerPk": f"ALGORITHM#{name}", "ownerSk": release_id},
-        )
-        try:
-            self._client.update_item(TableName=self._table, **update)
-            registered = True
-        except ClientError as error:
-            if not _condition_failed(error):
-                raise
-            if self.release(release_id).status is Status.UPLOADING:
-                raise
-            registered = False
-        # The algorithm remembers its newest upload; an older one that comes later changes nothing.
+        # The algorithm first: the status wakes up who asks for it, and whoever dies between the two is called again.
+        # It remembers its newest upload; an older one that comes later changes nothing.
         try:
             self._client.update_item(
                 TableName=self._table,
@@ -198,7 +184,19 @@ class Registry:
         except ClientError as error:
             if not _condition_failed(error):
                 raise
-        return registered
+        update = _status_update(
+            release_id,
+            Status.REGISTERED,
+            before=Status.UPLOADING,
+            values={**values, "ownerPk": f"ALGORITHM#{name}", "ownerSk": release_id},
+        )
+        try:
+            self._client.update_item(TableName=self._table, **update)
+        except ClientError as error:
+            if not _condition_failed(error) or self.release(release_id).status is Status.UPLOADING:
+                raise
+            return False
+        return True
 
     def record_version(self, release_id: str, memory_mb: int, version: str) -> None:
         """Remember which Lambda version is tested at the power value `memory_mb`."""
@@ -222,6 +220,23 @@ class Registry:
             ConditionExpression="attribute_exists(pk)",
             ExpressionAttributeValues=_pack({":version": version, ":memory": memory_mb, ":cost": cost_usd_per_million}),
         )
+
+    def note(self, release_id: str, reason: str) -> None:
+        """Say why a release's upload waits. Its status stays, and the next one takes the reason away.
+
+        Raises Conflict if it is no longer UPLOADING.
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=_pack({"pk": f"RELEASE#{release_id}", "sk": "META"}),
+                UpdateExpression="SET #reason = :reason",
+                ConditionExpression="#status = :uploading",
+                ExpressionAttributeNames={"#reason": "reason", "#status": "status"},
+                ExpressionAttributeValues=_pack({":reason": reason, ":uploading": Status.UPLOADING.value}),
+            )
+        except ClientError as error:
+            raise _conflict(error, f"release {release_id} is not {Status.UPLOADING} any more") from error
 
     def count_repeat(self, release_id: str) -> int:
         """Count that the event of a release's upload is repeated, and return how often that has been."""

@@ -480,7 +480,9 @@ def _sentence(choice: Choice, results: Sequence[PowerValueResult], strategy: Str
         return f"{chosen.memory_mb} MB is the only power value that can go live{without}: {figures}."
     other = of_value[choice.runner_up.memory_mb]
     dearer, slower = _relation(_cost(other), _cost(chosen)), _relation(_duration(other), _duration(chosen))
-    comparison = f"costs {_words(dearer, 'more', 'less')} and is {_words(slower, 'slower', 'faster')}"
+    comparison = (
+        f"costs {_words(dearer, 'more', 'less', 'as much')} and is {_words(slower, 'slower', 'faster', 'as fast')}"
+    )
     superlative = {"cost": "the cheapest", "duration": "the fastest", "balanced": "the best balance"}[strategy]
     if choice.chosen is choice.best:
         why = (
@@ -511,7 +513,10 @@ def _relation(value: float, reference: float) -> float:
     return value / reference - 1 if reference else 0.0
 
 
-def _words(relation: float, more: str, less: str) -> str:
+def _words(relation: float, more: str, less: str, same: str) -> str:
+    # A thousandth is less than any measurement of a duration can tell.
+    if abs(relation) < 0.001:
+        return same
     return f"{_significant(abs(relation) * 100)} % {more if relation >= 0 else less}"
 
 

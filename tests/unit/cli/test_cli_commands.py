@@ -312,6 +312,23 @@ def test_messages_that_are_named_have_to_be_found(api, greenroom, redriven, code
     assert seen.json == {"failureIds": ["a", "b"]}
 
 
+def test_uploads_that_rest_are_listed_and_registered_again(api, greenroom):
+    api.on("GET", "/uploads/failures", Answer(body=FAILURES))
+    api.on("POST", "/uploads/failures/redrive", Answer(body={"redriven": 1, "left": 2}))
+
+    assert "KeyError" in greenroom("failures", "--uploads").out
+    ended = greenroom("redrive", "--uploads", "--id", "5f0c")
+    assert ended.code == 0 and "1 to be registered again, 2 rest" in ended.out
+
+
+@pytest.mark.parametrize("command", ["failures", "redrive"])
+@pytest.mark.parametrize("arguments", [[], ["nsx-in", "--uploads"]])
+def test_it_is_one_algorithm_or_the_uploads(api, greenroom, command, arguments):
+    ended = greenroom(command, *arguments)
+
+    assert ended.code == 2 and "--uploads" in ended.err
+
+
 def test_who_acts_is_named_as_the_environment_says(api, greenroom, monkeypatch):
     monkeypatch.setenv("GREENROOM_AUTHOR", "王 José")
     api.on("GET", "/algorithms", Answer(body={"algorithms": []}))

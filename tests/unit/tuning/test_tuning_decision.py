@@ -65,6 +65,11 @@ def test_the_sentence_names_the_choice_the_runner_up_and_the_probability_of_bein
     assert decision.sentence.endswith("the probability that another is better by more than 1 % is under 1 %.")
 
 
+def test_the_sentence_makes_nothing_of_a_difference_that_no_measurement_can_tell() -> None:
+    decision = analyze(around(128, 300) + around(256, 299.98), [128, 256], "cost", PRICES)
+    assert "the runner-up, 256 MB, costs 75.8 % more and is as fast;" in decision.sentence
+
+
 @pytest.mark.parametrize("error", ["timeout", "out_of_memory"])
 def test_a_power_value_that_is_too_small_is_excluded_and_the_others_go_on(error: str) -> None:
     measured = [*around(128, 10), measurement(128, 3000.0, index=10, error=error), *around(256, 450), *around(512, 440)]

@@ -238,30 +238,70 @@ def get_queues(name: Name) -> Response[str]:
 @app.get("/algorithms/<name>/failures")
 def list_failures(name: Name, limit: Annotated[int, Query(ge=1, le=100)] = 100) -> Response[str]:
     """The messages an algorithm could not handle, oldest first, with the reason and the beginning of the document."""
-    found, total = failures.look(services(), name, limit)
-    return _json({"failures": [views.failure_view(failure) for failure in found], "total": total})
+    return _failures(failures.of_algorithm(services(), name), limit)
 
 
 @app.get("/algorithms/<name>/failures/<failure_id>")
 def get_failure(name: Name, failure_id: FailureId) -> Response[str]:
     """One message an algorithm could not handle, with all of its document."""
-    found, _ = failures.look(services(), name, 1, failure_id)
-    if not found:
-        raise NotFound(f"no message {failure_id} rests in the dead-letter queue of {name}")
-    return _json(views.failure_view(found[0]))
+    return _failure(failures.of_algorithm(services(), name), failure_id)
 
 
 @app.post("/algorithms/<name>/failures/redrive")
 def redrive_failures(name: Name, body: Annotated[Chosen, Body()]) -> Response[str]:
     """Put messages that rest back into the algorithm's input queue."""
-    done = failures.redrive(services(), name, body.failure_ids)
-    return _json({"redriven": done.handled, "left": done.left})
+    return _redrive(failures.of_algorithm(services(), name), body)
 
 
 @app.post("/algorithms/<name>/failures/delete")
 def delete_failures(name: Name, body: Annotated[Chosen, Body()]) -> Response[str]:
     """Delete messages that rest."""
-    done = failures.delete(services(), name, body.failure_ids)
+    return _delete(failures.of_algorithm(services(), name), body)
+
+
+@app.get("/uploads/failures")
+def list_failed_uploads(limit: Annotated[int, Query(ge=1, le=100)] = 100) -> Response[str]:
+    """The uploads that the platform could not register, oldest first, with the reason and the release they are for."""
+    return _failures(failures.of_uploads(services()), limit)
+
+
+@app.get("/uploads/failures/<failure_id>")
+def get_failed_upload(failure_id: FailureId) -> Response[str]:
+    """One upload that the platform could not register."""
+    return _failure(failures.of_uploads(services()), failure_id)
+
+
+@app.post("/uploads/failures/redrive")
+def redrive_failed_uploads(body: Annotated[Chosen, Body()]) -> Response[str]:
+    """Register uploads again that the platform could not register."""
+    return _redrive(failures.of_uploads(services()), body)
+
+
+@app.post("/uploads/failures/delete")
+def delete_failed_uploads(body: Annotated[Chosen, Body()]) -> Response[str]:
+    """Delete messages of uploads that the platform could not register."""
+    return _delete(failures.of_uploads(services()), body)
+
+
+def _failures(letters: failures.DeadLetters, limit: int) -> Response[str]:
+    found, total = failures.look(services(), letters, limit)
+    return _json({"failures": [views.failure_view(failure) for failure in found], "total": total})
+
+
+def _failure(letters: failures.DeadLetters, failure_id: str) -> Response[str]:
+    found, _ = failures.look(services(), letters, 1, failure_id)
+    if not found:
+        raise NotFound(f"no message {failure_id} rests there any more")
+    return _json(views.failure_view(found[0]))
+
+
+def _redrive(letters: failures.DeadLetters, body: Chosen) -> Response[str]:
+    done = failures.redrive(services(), letters, body.failure_ids)
+    return _json({"redriven": done.handled, "left": done.left})
+
+
+def _delete(letters: failures.DeadLetters, body: Chosen) -> Response[str]:
+    done = failures.delete(services(), letters, body.failure_ids)
     return _json({"deleted": done.handled, "left": done.left})
 
 

@@ -13,9 +13,12 @@ const VIEWS = {
   upload: async () => (await import("./upload.js")).upload,
   send: async () => (await import("./send.js")).send,
   failures: async () => (await import("./failures.js")).failures,
+  uploads: async () => (await import("./failures.js")).uploads,
 };
 const TITLES = {
-  "": "Algorithms", releases: "Release", compare: "Comparison", upload: "Upload", send: "Send", failures: "Failures" };
+  "": "Algorithms", releases: "Release", compare: "Comparison", upload: "Upload", send: "Send", failures: "Failures",
+  uploads: "Failed uploads" };
+const PART_OF = { algorithms: "", uploads: "failures" }; // which link leads to a view that has none
 let shown = 0; // counts views, so that a poll of one that is gone shows nothing
 
 function signIn(message) {
@@ -43,7 +46,7 @@ async function route() {
   tell("");
   document.title = `${names[0] && known === "algorithms" ? names[0] : TITLES[known] ?? "Algorithm"} – Greenroom`;
   for (const link of nav.children) {
-    if (link.getAttribute("href") === `#/${known === "algorithms" ? "" : known}`) link.setAttribute("aria-current", "page");
+    if (link.getAttribute("href") === `#/${PART_OF[known] ?? known}`) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
   try {
