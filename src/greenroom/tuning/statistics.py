@@ -41,6 +41,8 @@ _POOLING_STEPS, _FITTING_STEPS = 6, 40
 # Lambda bills whole milliseconds, so nothing shorter differs.
 _LEAST_MS = 0.1
 _FULL_VCPU_MB = 1769
+# The period in which Lambda gives a function its share of CPU time, as it was measured there (docs/engine.md).
+_CPU_PERIOD_MS = 20.0
 # How much more durations scatter at a small share of a vCPU.
 _SCATTER_EXPONENT = 0.25
 
@@ -243,9 +245,10 @@ def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]], averagi
 
     `cells[memory_mb][case]` are the values measured, each with at least one, in milliseconds. Made for samples too
     small to trim: of each cell only the values within three standard deviations (of logarithms) of its lower median
-    count, because what is far off is nearly always a slow one. The spread is pooled over all cells and drawn towards a
-    typical one; it is larger at small sizes, as published measurements show. A case that was not measured at
-    a size is filled in from the other cases there and its ratio to them elsewhere (an additive fit of logarithms).
+    count, because what is far off is nearly always a slow one; but not what was only paused until its size's next share
+    of CPU, which happens time and again. The spread is pooled over all cells and drawn towards a typical one; it
+    is larger at small sizes, as published measurements show. A case that was not measured at a size is filled in
+    from the other cases there and its ratio to them elsewhere (an additive fit of logarithms).
     """
     logs = {
         (size, case): sorted(math.log(max(value, _LEAST_MS)) for value in values)
@@ -259,7 +262,8 @@ def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]], averagi
         squares, degrees = _PRIOR_DEGREES * _PRIOR_SPREAD**2, _PRIOR_DEGREES
         for (size, case), values in logs.items():
             middle, scatter = values[(len(values) - 1) // 2], _scatter(size)
-            near = [value for value in values if abs(value - middle) <= limit * scatter]
+            highest = max(middle + limit * scatter, math.log(math.exp(middle) + _longest_pause_ms(size)))
+            near = [value for value in values if middle - limit * scatter <= value <= highest]
             kept[size, case] = near
             squares += _squares(near) / scatter**2
             degrees += len(near) - 1
@@ -319,6 +323,11 @@ def _squares(values: Sequence[float]) -> float:
 
 def _scatter(memory_mb: int) -> float:
     return float((_FULL_VCPU_MB / min(memory_mb, _FULL_VCPU_MB)) ** _SCATTER_EXPONENT)
+
+
+def _longest_pause_ms(memory_mb: int) -> float:
+    """How long a size's CPU share lets a function stand still at a time."""
+    return _CPU_PERIOD_MS * max(0.0, 1 - memory_mb / _FULL_VCPU_MB)
 
 
 def _effective_variance(values: Sequence[float], trim_share: float) -> float:

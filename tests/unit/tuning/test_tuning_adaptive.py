@@ -222,6 +222,16 @@ def test_one_slow_invocation_does_not_make_a_size_slow() -> None:
     assert means.of_size[128].value == pytest.approx(100.5)
 
 
+def test_a_pause_until_the_next_share_of_cpu_is_no_slow_one() -> None:
+    """At 128 MB a function has 1.4 ms of every 20 ms: it answers at once or in the next period, time and again."""
+    paused = comparable_means({128: {"a": [0.8, 17.0]}, 1769: {"a": [0.5, 0.5]}})
+    assert paused.of_size[128].value == pytest.approx(8.9)
+    longer_than_a_pause = comparable_means({128: {"a": [0.8, 40.0]}, 1769: {"a": [0.5, 0.5]}})
+    assert longer_than_a_pause.of_size[128].value == pytest.approx(0.8)
+    never_paused = comparable_means({128: {"a": [0.8, 0.8]}, 1769: {"a": [0.5, 17.0]}})
+    assert never_paused.of_size[1769].value == pytest.approx(0.5)
+
+
 def test_a_case_that_was_not_measured_at_a_size_is_filled_in_from_its_ratio_elsewhere() -> None:
     means = comparable_means({128: {"a": [100.0], "b": [1000.0]}, 256: {"a": [50.0]}})
     assert means.of_size[256].value == pytest.approx((50 + 500) / 2, rel=1e-6)
