@@ -15,11 +15,15 @@ from xml.sax.saxutils import escape
 from greenroom.tuning.adaptive import LADDER_MB, weigh
 from greenroom.tuning.decision import Decision
 from greenroom.tuning.measurements import Measurement
-from greenroom.tuning.statistics import PLAIN, Averaging
+from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB
+from greenroom.tuning.statistics import PLAIN, Averaging, Mean
 from greenroom.tuning.strategies import Objective
 
 _TWO_SIDED_95 = 1.96
 _LEAST_FOR_A_CURVE = 2
+
+Interval = tuple[float, float, float]
+"""An estimate between the ends of its interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,30 +96,40 @@ class Chart:
             raise ValueError(f"not a chart: {wrong!r}") from None
 
 
-def chart(decision: Decision, measurements: Sequence[Measurement], averaging: Averaging = PLAIN) -> Chart:
+def chart(
+    decision: Decision,
+    measurements: Sequence[Measurement],
+    averaging: Averaging = PLAIN,
+    *,
+    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
+) -> Chart:
     """What a decision and its measurements look like."""
     prices = decision.prices
 
-    def point(memory_mb: int, low_ms: float, middle_ms: float, high_ms: float) -> Point:
+    def point(memory_mb: int, durations_ms: Interval, billed_ms: Interval) -> Point:
         low, middle, high = (
-            prices.cost_usd_per_million(memory_mb, max(1.0, ms)) for ms in (low_ms, middle_ms, high_ms)
+            prices.cost_usd_per_million(memory_mb, max(1.0, ms), ephemeral_storage_mb) for ms in billed_ms
         )
+        low_ms, middle_ms, high_ms = durations_ms
         return Point(memory_mb, middle_ms, low_ms, high_ms, middle, low, high)
 
     tried = []
     for result in decision.power_values:
-        mean = result.statistics.duration
-        if mean is not None and mean.value > 0:
-            wide = math.exp(_TWO_SIDED_95 * mean.relative_error)
-            tried.append(point(result.memory_mb, mean.value / wide, mean.value, mean.value * wide))
+        duration, billed = result.statistics.duration, result.statistics.billed
+        if duration is not None and billed is not None and duration.value > 0:
+            tried.append(point(result.memory_mb, _interval(duration), _interval(billed)))
     model: list[Point] = []
     if len(tried) >= _LEAST_FOR_A_CURVE:
         first, last = tried[0].memory_mb, tried[-1].memory_mb
         sizes = sorted({p.memory_mb for p in tried} | {size for size in LADDER_MB if first <= size <= last})
-        evidence = weigh(sizes, measurements, Objective("duration"), prices, averaging=averaging)
-        if evidence is not None:
-            bands = zip(evidence.sizes_mb, evidence.posterior.band(), strict=True)
-            model = [point(size, *band) for size, band in bands]
+        # Lambda bills whole milliseconds, so the cost has a curve of its own: under `cost` it is what is billed.
+        duration_of, billed_of = (
+            weigh(sizes, measurements, Objective(strategy), prices, averaging=averaging)
+            for strategy in ("duration", "cost")
+        )
+        if duration_of is not None and billed_of is not None:
+            bands = zip(duration_of.sizes_mb, duration_of.posterior.band(), billed_of.posterior.band(), strict=True)
+            model = [point(size, durations, billed) for size, durations, billed in bands]
     return Chart(
         tried=tuple(tried),
         model=tuple(model),
@@ -123,6 +137,11 @@ def chart(decision: Decision, measurements: Sequence[Measurement], averaging: Av
         chosen_mb=decision.chosen_memory_mb,
         caption=decision.sentence,
     )
+
+
+def _interval(mean: Mean) -> Interval:
+    wide = math.exp(_TWO_SIDED_95 * mean.relative_error)
+    return mean.value / wide, mean.value, mean.value * wide
 
 
 _PANELS: tuple[tuple[str, Callable[[Point], tuple[float, float, float]]], ...] = (

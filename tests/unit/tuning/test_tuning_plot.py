@@ -67,3 +67,15 @@ def test_a_test_without_a_time_is_drawn_as_its_caption() -> None:
 def test_a_single_power_value_can_be_drawn() -> None:
     one = series(256, [100.0])
     assert "256" in terminal_plot(chart(analyze(one, [256], "cost", PRICES), one))
+
+
+def test_the_chart_says_the_cost_that_the_table_says() -> None:
+    """Of half a millisecond a whole one is billed, at every size."""
+    short = [*series(128, [0.9, 1.1] * 5), *series(512, [0.4, 0.5] * 5)]
+    decision = analyze(short, [128, 512], "cost", PRICES)
+    drawn = chart(decision, short)
+    told = [result.statistics.cost_usd_per_million for result in decision.power_values]
+    assert [p.cost_usd_per_million for p in drawn.tried] == told
+    at = {p.memory_mb: p for p in drawn.model}
+    assert at[512].cost_usd_per_million == pytest.approx(told[1], rel=0.01)
+    assert at[512].duration_ms == pytest.approx(0.45, rel=0.1)
