@@ -91,7 +91,7 @@ def take(folder: Path) -> None:
 
         picture("page-algorithms", "Algorithms", "")
         picture("page-failed", "What was wrong", f"releases/{failed}")
-        picture("page-algorithm", "Queues", "algorithms/nsx-in", "None could not be handled")
+        picture("page-algorithm", "Queues", "algorithms/nsx-in", "No failures.")
         page.goto(f"{platform.deployment.url}/#/send/nsx-in")
         document = EXAMPLES / "nsx_in" / "tests" / "services_to_ports" / "input.json"
         page.get_by_label("Drop a document here").set_input_files(document)

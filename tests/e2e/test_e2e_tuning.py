@@ -157,7 +157,7 @@ def test_a_release_that_is_worse_than_the_live_one_by_more_than_allowed_fails(pl
     second = platform.push_and_wait(waits("worse", 0.09, powerValues=[256], num=6, maxRegression=0.2))
     assert (first.status, second.status) == ("LIVE", "FAILED")
     assert second.reason is not None
-    assert "slower" in second.reason and "above the 20% of maxRegression" in second.reason
+    assert "slower" in second.reason and "above the 20 % of maxRegression" in second.reason
     assert platform.execution(second.release_id, "backstage")["status"] == "FAILED"
     assert platform.aliases("worse") == {"prod": first.version}
     assert platform.versions("worse") == {first.version}

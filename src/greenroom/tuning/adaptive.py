@@ -201,12 +201,14 @@ def step(
         return Step({}, f"{MAX_ROUNDS} rounds are made", expected)
     if used_usd > share * fixed_usd:
         if evidence.sizes_mb[best] in warm:
-            return Step({}, f"{share:.0%} of the cost of measuring everything is spent", expected)
+            return Step({}, f"{share * 100:.0f} % of the cost of measuring everything is spent", expected)
         wanted = {evidence.sizes_mb[best]: _FIRST_INVOCATIONS - 1}
     elif expected < max_expected_loss:
         wanted = _unconfirmed(evidence, order)
         if not wanted:
-            return Step({}, f"the expected loss is {expected:.2%}, under {max_expected_loss:.2%}", expected)
+            return Step(
+                {}, f"the expected loss is {expected * 100:.2f} %, under {max_expected_loss * 100:g} %", expected
+            )
     else:
         wanted = _most_worth(evidence, best)
     invocations: dict[int, int] = {}

@@ -33,7 +33,7 @@ class Change:
             return f"not measurably {more} or {less} ({_percent(self.low)} to {_percent(self.high)})"
         ends = sorted((abs(self.low - 1), abs(self.high - 1)))
         word = more if self.ratio > 1 else less
-        return f"{abs(self.ratio - 1):.1%} {word} ({ends[0]:.1%} to {ends[1]:.1%})"
+        return f"{abs(self.ratio - 1) * 100:.1f} % {word} ({ends[0] * 100:.1f} to {ends[1] * 100:.1f} %)"
 
     def to_dict(self) -> dict[str, float]:
         return {"ratio": round(self.ratio, 5), "low": round(self.low, 5), "high": round(self.high, 5)}
@@ -88,7 +88,7 @@ def compare(
     ]
     duration, cost = _change(durations), _change(costs)
     worse = [
-        f"{change.words(word, '')} than the live release, above the {max_regression:.0%} of maxRegression"
+        f"{change.words(word, '')} than the live release, above the {max_regression * 100:g} % of maxRegression"
         for change, word in ((duration, "slower"), (cost, "dearer"))
         if max_regression is not None and change.low > 1 + max_regression
     ]

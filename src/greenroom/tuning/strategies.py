@@ -87,7 +87,8 @@ class Constraints:
         if self.min_headroom is not None and headroom is not None:
             share = headroom / statistics.memory_mb
             if share < self.min_headroom:
-                return f"leaves {share:.0%} of its memory free, below the minimum headroom {self.min_headroom:.0%}"
+                least = f"the minimum headroom of {self.min_headroom * 100:g} %"
+                return f"leaves {share * 100:.0f} % of its memory free, below {least}"
         return None
 
 

@@ -22,7 +22,7 @@ def test_a_slower_release_is_a_regression_when_it_is_worse_by_more_than_allowed(
     assert found.duration.ratio == pytest.approx(1.3, rel=0.05)
     assert found.regression is not None
     assert "slower" in found.regression
-    assert "above the 10% of maxRegression" in found.regression
+    assert "above the 10 % of maxRegression" in found.regression
 
 
 def test_a_slower_release_within_what_is_allowed_is_none() -> None:

@@ -128,7 +128,7 @@ def test_a_power_value_that_was_never_measured_cannot_go_live() -> None:
     [
         (Constraints(max_duration_ms=500), "p95 of the duration"),
         (Constraints(max_cost_usd_per_million=2.0), "above maxCostUsd 2"),
-        (Constraints(min_headroom=0.6), "minimum headroom 60%"),
+        (Constraints(min_headroom=0.6), "minimum headroom of 60 %"),
     ],
 )
 def test_a_power_value_that_breaks_a_constraint_is_excluded_with_the_constraint(

@@ -50,7 +50,7 @@ function drawQueues(node, name, { input, deadLetters }) {
   if (node.dataset.shown === `${text}${failed}`) return;
   node.dataset.shown = `${text}${failed}`;
   const rests = failed ? el("a", { href: `#/failures/${name}` }, `${failed} could not be handled`)
-    : "None could not be handled.";
+    : "No failures.";
   node.replaceChildren(el("p", {}, text, input ? rests : ""));
 }
 
@@ -78,7 +78,7 @@ function history(name, page) {
   return card("Releases", el("p", { class: "actions" }, compare, hint), list, more);
 }
 
-const by = (name) => (name ? ` by ${name}` : "");
+const by = (name) => (name ? [el("br"), `by ${name}`] : "");
 
 function releaseTable(releases, pick) {
   const heads = [
