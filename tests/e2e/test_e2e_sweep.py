@@ -41,6 +41,21 @@ def test_an_upload_that_never_came_fails_with_the_reason(platform: Platform) -> 
     assert release.reason and "Push it again" in release.reason
 
 
+def test_an_upload_that_could_not_be_registered_while_it_was_kept_fails_with_the_reason(platform: Platform) -> None:
+    release_id = new_release(platform)
+    age(platform, release_id)
+    platform.service("dynamodb").update_item(
+        TableName=f"{platform.deployment.prefix}-registry",
+        Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
+        UpdateExpression="SET reason = :r",
+        ExpressionAttributeValues={":r": {"S": "It rests."}},
+    )
+    assert sweep(platform)[release_id] == "failed"
+    release = platform.client.release(release_id)
+    assert release.status == "FAILED"
+    assert release.reason and "while it was kept" in release.reason
+
+
 def test_a_lost_upload_event_is_sent_again(platform: Platform) -> None:
     s3 = platform.service("s3")
     bucket = platform.deployment.outputs["PackagesBucket"]

@@ -21,10 +21,13 @@ PATIENCE_S = 120
 MAX_REPEATS = 3
 """How often a lost upload event is sent again, and a flow that was killed is started anew."""
 
+# Why an upload waits, or its release has failed.
 RESTS = (
     "The platform can't register the package, through a fault of its own. Nothing need be uploaded again: it rests "
     "with the failures, and goes on from there once the platform team has mended that."
 )
+NEVER_CAME = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push it again."
+GONE = "The platform could not register the package while it was kept. Push it again."
 
 KILLED = frozenset({"FAILED", "TIMED_OUT"})
 """How an execution ends that somebody has killed; who aborts one means it."""
@@ -85,23 +88,21 @@ def _sweep_release(services: Services, release: Release, now: datetime) -> str |
 def _sweep_upload(services: Services, release: Release, now: datetime) -> str | None:
     key = storage.upload_key(release.release_id)
     age_s = (now - datetime.fromisoformat(release.created_at)).total_seconds()
-    if any(storage.keys(services.s3, services.packages_bucket, key)):
-        if release.reason:
-            return None
-        if services.registry.count_repeat(release.release_id) <= MAX_REPEATS:
-            event = {"Records": [{"s3": {"object": {"key": key}}}]}
-            services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
-            return "upload event repeated"
-        # Not the package's fault, so its release has not failed: once that is mended, it is registered from there.
-        services.registry.note(release.release_id, RESTS)
-        return "left to the platform team"
-    if release.reason:
-        reason = "The platform could not register the package while it was kept. Push it again."
-    elif age_s > UPLOAD_EXPIRES_S + PATIENCE_S:
-        reason = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push it again."
-    else:
+    there = any(storage.keys(services.s3, services.packages_bucket, key))
+    if there and release.reason:
+        return None
+    if there and services.registry.count_repeat(release.release_id) <= MAX_REPEATS:
+        event = {"Records": [{"s3": {"object": {"key": key}}}]}
+        services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
+        return "upload event repeated"
+    if not there and not release.reason and age_s <= UPLOAD_EXPIRES_S + PATIENCE_S:
         return None
     try:
+        if there:
+            # Not the package's fault, so its release has not failed: it is registered once that is mended.
+            services.registry.note(release.release_id, RESTS)
+            return "left to the platform team"
+        reason = GONE if release.reason else NEVER_CAME
         services.registry.change_status(release.release_id, Status.FAILED, before=Status.UPLOADING, reason=reason)
     except Conflict:
         return None
