@@ -113,7 +113,7 @@ def test_a_constraint_excludes_and_one_that_excludes_all_fails_the_release(platf
 
     headroom = platform.push_and_wait(waits("roomy", 0.001, minHeadroom=0.99, num=2))
     assert headroom.status == "FAILED"
-    assert headroom.reason is not None and "below the minimum headroom 99%" in headroom.reason
+    assert headroom.reason is not None and "below the minimum headroom of 99 %" in headroom.reason
 
     dear = platform.push_and_wait(waits("dear", 0.01, maxCostUsd=0.1, num=2, search="adaptive"))
     assert dear.status == "FAILED"
