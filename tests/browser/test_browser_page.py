@@ -284,6 +284,26 @@ def test_releases_are_compared_and_rolled_back_after_a_question(page: Page, plat
     expect(page.get_by_role("row", name=re.compile(f"{second.release_id}.*ROLLED_BACK.*by Grace"))).to_be_visible()
 
 
+def test_a_page_that_is_open_says_what_is_new_and_rolls_back_what_is_live_now(page: Page, platform: Platform) -> None:
+    first = platform.push_and_wait(package("open-page", num=1))
+    second = platform.push_and_wait(package("open-page", num=2))
+    go(page, platform, "algorithms/open-page")
+    expect(page.get_by_text("Tick two releases")).to_be_visible()
+    third = platform.push_and_wait(package("open-page", num=3))
+    assert (first.status, second.status, third.status) == ("LIVE", "LIVE", "LIVE")
+    changed = page.get_by_role("button", name="Show what has changed")
+    expect(changed).to_be_visible()
+    expect(page.get_by_role("row")).to_have_count(3)
+    page.get_by_role("button", name="Roll back…").click()
+    expect(page.get_by_role("dialog")).to_contain_text(
+        f"version {third.version} of release {third.release_id} no longer"
+    )
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    changed.click()
+    expect(page.get_by_role("row", name=re.compile(f"{third.release_id}.*LIVE"))).to_be_visible()
+    expect(page.get_by_text("Tick two releases")).to_be_visible()
+
+
 def test_algorithms_are_found_by_name(page: Page, platform: Platform) -> None:
     rows = [{"name": f"algorithm-{number:03d}", "type": "in", "latestReleaseId": "0" * 26, "latestStatus": "LIVE",
              "updatedAt": "2026-01-01T00:00:00.000Z", "next": [], "trend": []} for number in range(500)]  # fmt: skip

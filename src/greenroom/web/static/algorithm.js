@@ -14,17 +14,27 @@ export async function algorithm(view, name) {
     api("GET", `algorithms/${name}`), api("GET", `algorithms/${name}/releases?limit=${PAGE}`)]);
   if (!view.alive()) return;
   const queues = el("div", {}, el("p", {}, "…"));
+  const hint = el("span", { class: "soft" }, " Tick two releases to see them beside each other.");
   show(
     el("h1", {}, name, " ", el("span", { class: "soft count" }, found.type)),
-    live(view, found), card("Queues", queues), history(name, page));
+    live(view, found), card("Queues", queues), history(name, page, hint));
   while (view.alive()) {
     if (!document.hidden) {
-      const depths = await api("GET", `algorithms/${name}/queues`).catch(() => null);
+      const [depths, now] = await Promise.all([`algorithms/${name}/queues`, `algorithms/${name}`].map((path) => (
+        api("GET", path).catch(() => null))));
+      if (!view.alive()) return;
       if (depths) drawQueues(queues, name, depths);
+      // Not drawn anew by itself: nothing moves under the hand that is about to tick a release or roll it back.
+      if (now && stateOf(now) !== stateOf(found) && hint.isConnected) {
+        hint.replaceWith(button("Show what has changed", view.reload, { class: "quiet" }));
+        tell(`${name} has changed.`);
+      }
     }
     await wait(QUEUES_MS);
   }
 }
+
+const stateOf = ({ updatedAt, liveReleaseId }) => `${updatedAt} ${liveReleaseId}`;
 
 function live(view, found) {
   const { name, next, liveVersion, liveBefore } = found;
@@ -40,7 +50,8 @@ function live(view, found) {
       next.length ? ["Forwards to", next.map((each) => [el("a", { href: `#/algorithms/${each}` }, each), " "])] : null),
     el("p", { class: "actions" },
       el("a", { class: "button", href: `#/send/${name}` }, "Send a document"),
-      liveBefore.length ? button("Roll back…", () => rollBack(view, found), { class: "quiet" }) : null));
+      liveBefore.length ? button("Roll back…", () => rollBack(view, name).catch((error) => tell(error.message)),
+        { class: "quiet" }) : null));
 }
 
 function drawQueues(node, name, { input, deadLetters }) {
@@ -54,7 +65,7 @@ function drawQueues(node, name, { input, deadLetters }) {
   node.replaceChildren(el("p", {}, text, input ? rests : ""));
 }
 
-function history(name, page) {
+function history(name, page, hint) {
   const chosen = new Set();
   const compare = button("Compare two", () => {
     location.hash = `#/compare/${[...chosen].sort().reverse().join("/")}`;
@@ -74,7 +85,6 @@ function history(name, page) {
     more.hidden = !cursor;
     tell(`${list.querySelectorAll("tbody tr").length} releases are shown`);
   }, { class: "quiet", hidden: !cursor });
-  const hint = el("span", { class: "soft" }, " Tick two releases to see them beside each other.");
   return card("Releases", el("p", { class: "actions" }, compare, hint), list, more);
 }
 
@@ -91,8 +101,9 @@ function releaseTable(releases, pick) {
   ] })), [4, 5]);
 }
 
-function rollBack(view, found) {
-  const { name, liveBefore, liveReleaseId, liveVersion } = found;
+async function rollBack(view, name) {
+  // What will happen depends on what is live now, which may be another release than when the view was drawn.
+  const { liveBefore, liveReleaseId, liveVersion } = await api("GET", `algorithms/${name}`);
   const named = ({ version, releaseId }) => `version ${version} of release ${releaseId}`;
   const select = el("select", { id: "target", onchange: () => say() },
     liveBefore.map((each) => el("option", { value: each.releaseId }, named(each))));
