@@ -104,6 +104,7 @@ function releaseTable(releases, pick) {
 async function rollBack(view, name) {
   // What will happen depends on what is live now, which may be another release than when the view was drawn.
   const { liveBefore, liveReleaseId, liveVersion } = await api("GET", `algorithms/${name}`);
+  if (!view.alive()) return;
   const named = ({ version, releaseId }) => `version ${version} of release ${releaseId}`;
   const select = el("select", { id: "target", onchange: () => say() },
     liveBefore.map((each) => el("option", { value: each.releaseId }, named(each))));
