@@ -13,7 +13,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from packages import GREET, package, write
 from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
-from stage import Platform, denied, eventually
+from stage import Platform, denied, eventually, new_upload, retried_at_once
 
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import check_package
@@ -134,9 +134,7 @@ def test_nothing_jumps_while_a_release_is_watched(page: Page, platform: Platform
     page.set_viewport_size(size)
     # All that is before its package is there is on the page first, and no input excuses what moves afterwards.
     body = package(f"steady-{size['width']}", GREET, num=6)
-    headers = {"authorization": f"Bearer {platform.deployment.token}"}
-    asked = {"fileName": "steady.zip", "sizeBytes": len(body)}
-    release = page.request.post(f"{platform.deployment.url}/releases", data=asked, headers=headers).json()
+    release = new_upload(platform, "steady.zip", len(body))
     go(page, platform, f"releases/{release['releaseId']}")
     expect(page.get_by_role("heading", name=re.compile(r"steady\.zip.*UPLOADING"))).to_be_visible()
     page.evaluate(
@@ -362,10 +360,7 @@ def test_what_could_not_be_handled_is_looked_at_sent_again_and_deleted(page: Pag
 def test_uploads_that_could_not_be_registered_are_looked_at_and_registered_again(
     page: Page, platform: Platform
 ) -> None:
-    sqs = platform.service("sqs")
-    ingest = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest")["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "1"})
-    try:
+    with retried_at_once(platform, "ingest"):
         with denied(platform, "register", "s3:PutObject"):
             release_id = platform.push(package("page-rests", num=1))
             go(page, platform, f"releases/{release_id}")
@@ -382,8 +377,6 @@ def test_uploads_that_could_not_be_registered_are_looked_at_and_registered_again
         expect(page.get_by_role("status")).to_contain_text("1 on the way to be registered again")
         expect(page.get_by_text("Every upload was registered")).to_be_visible()
         assert platform.ended(release_id).status == "LIVE"
-    finally:
-        sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "360"})
 
 
 # Craft

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import boto3
+import httpx
 from packages import write
 
 from greenroom.client import GreenroomClient
@@ -141,14 +142,43 @@ def invoke(platform: Platform, function: str, event: Any) -> Any:
     return json.loads(answer["Payload"].read())
 
 
-def age(platform: Platform, release_id: str) -> None:
-    """Let a release look as if nothing had happened to it for long."""
+@contextmanager
+def retried_at_once(platform: Platform, queue: str) -> Iterator[None]:
+    """Let the messages of one of the platform's queues come back at once when they could not be handled."""
+    sqs = platform.service("sqs")
+    url = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-{queue}")["QueueUrl"]
+    kept = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
+    try:
+        yield
+    finally:
+        sqs.set_queue_attributes(QueueUrl=url, Attributes=kept)
+
+
+def new_upload(platform: Platform, file_name: str = "x.zip", size_bytes: int = 10) -> Any:
+    """A release that waits for its package, and the form that lets it in."""
+    answer = httpx.post(
+        f"{platform.deployment.url}/releases",
+        headers={"Authorization": f"Bearer {platform.deployment.token}"},
+        json={"fileName": file_name, "sizeBytes": size_bytes},
+    )
+    return answer.raise_for_status().json()
+
+
+def edit_release(platform: Platform, release_id: str, **values: str) -> None:
+    """Write into a release's item past the platform."""
     platform.service("dynamodb").update_item(
         TableName=f"{platform.deployment.prefix}-registry",
         Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
-        UpdateExpression="SET updatedAt = :t, createdAt = :t",
-        ExpressionAttributeValues={":t": {"S": "2026-01-01T00:00:00.000Z"}},
+        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+        ExpressionAttributeValues={f":{name}": {"S": value} for name, value in values.items()},
     )
+
+
+def age(platform: Platform, release_id: str) -> None:
+    """Let a release look as if nothing had happened to it for long."""
+    long_ago = "2026-01-01T00:00:00.000Z"
+    edit_release(platform, release_id, updatedAt=long_ago, createdAt=long_ago)
 
 
 def sweep(platform: Platform) -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 from packages import GREET, package
-from stage import Platform
+from stage import Platform, new_upload
 
 from greenroom.package.archive import MAX_ZIP_BYTES
 
@@ -16,11 +16,6 @@ from greenroom.package.archive import MAX_ZIP_BYTES
 def call(platform: Platform, method: str, path: str, *, token: str | None = None, **options: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token or platform.deployment.token}"} if token != "" else {}
     return httpx.request(method, f"{platform.deployment.url}{path}", headers=headers, **options)
-
-
-def new_upload(platform: Platform) -> Any:
-    answer = call(platform, "POST", "/releases", json={"fileName": "x.zip", "sizeBytes": 10})
-    return answer.raise_for_status().json()
 
 
 def post(upload: Any, body: bytes, **changed: str) -> httpx.Response:

@@ -6,14 +6,11 @@ import json
 
 import pytest
 from packages import GREET, package
-from stage import Platform, age, denied, eventually, invoke, sweep
+from stage import Platform, age, denied, eventually, invoke, retried_at_once, sweep
 
 
 def test_what_is_our_fault_is_retried_and_rests_with_its_reason_and_is_redriven(platform: Platform) -> None:
-    sqs = platform.service("sqs")
-    ingest = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-ingest")["QueueUrl"]
-    sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "1"})
-    try:
+    with retried_at_once(platform, "ingest"):
         with denied(platform, "register", "s3:PutObject"):
             release_id = platform.push(package("our-fault", num=1))
             (failure,) = eventually(lambda: platform.client.failures(None).failures)
@@ -35,8 +32,6 @@ def test_what_is_our_fault_is_retried_and_rests_with_its_reason_and_is_redriven(
         assert (ended.status, ended.reason) == ("LIVE", None)
         assert [change.status for change in ended.history].count("REGISTERED") == 1
         assert platform.client.failures(None).total == 0
-    finally:
-        sqs.set_queue_attributes(QueueUrl=ingest, Attributes={"VisibilityTimeout": "360"})
 
 
 def test_a_failed_update_of_the_stack_leaves_the_live_version_serving(platform: Platform) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import httpx
 from packages import GREET, package
-from stage import Platform, age, denied, eventually, sweep
+from stage import Platform, age, denied, edit_release, eventually, new_upload, sweep
 
 SLOW = GREET.replace("    def translate", "    import time\n\n    def translate").replace(
     "return", "self.time.sleep(0.5); return"
@@ -21,18 +20,8 @@ def stop(platform: Platform, release_id: str, flow: str) -> None:
     platform.service("stepfunctions").stop_execution(executionArn=arn, cause="killed by a test")
 
 
-def new_release(platform: Platform) -> str:
-    answer = httpx.post(
-        f"{platform.deployment.url}/releases",
-        headers={"Authorization": f"Bearer {platform.deployment.token}"},
-        json={"fileName": "x.zip", "sizeBytes": 10},
-    )
-    release_id: str = answer.raise_for_status().json()["releaseId"]
-    return release_id
-
-
 def test_an_upload_that_never_came_fails_with_the_reason(platform: Platform) -> None:
-    release_id = new_release(platform)
+    release_id = new_upload(platform)["releaseId"]
     assert release_id not in sweep(platform)
     age(platform, release_id)
     assert sweep(platform)[release_id] == "failed"
@@ -42,14 +31,9 @@ def test_an_upload_that_never_came_fails_with_the_reason(platform: Platform) -> 
 
 
 def test_an_upload_that_could_not_be_registered_while_it_was_kept_fails_with_the_reason(platform: Platform) -> None:
-    release_id = new_release(platform)
+    release_id = new_upload(platform)["releaseId"]
     age(platform, release_id)
-    platform.service("dynamodb").update_item(
-        TableName=f"{platform.deployment.prefix}-registry",
-        Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
-        UpdateExpression="SET reason = :r",
-        ExpressionAttributeValues={":r": {"S": "It rests."}},
-    )
+    edit_release(platform, release_id, reason="It rests.")
     assert sweep(platform)[release_id] == "failed"
     release = platform.client.release(release_id)
     assert release.status == "FAILED"

@@ -141,4 +141,6 @@ def complete_algorithm(incomplete: str) -> list[str]:
         return []
 
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="An algorithm.", autocompletion=complete_algorithm)]
+_name = typer.Argument(metavar="NAME", help="An algorithm.", autocompletion=complete_algorithm)
+NameArgument = Annotated[str, _name]
+OptionalNameArgument = Annotated[str | None, _name]

@@ -178,10 +178,9 @@ class LineView:
         self._statuses_told = max(self._statuses_told, len(statuses))
         ends = [status for status in new if status in models.ENDED_STATUSES]
         self._tell([status for status in new if status not in ends])
-        if release.reason != self._reason_told and not release.ended:
+        if release.reason and release.reason != self._reason_told and not release.ended:
             self._reason_told = release.reason
-            if release.reason:
-                self._line(release.reason)
+            self._line(release.reason)
         if release.cost_at_most_usd is not None and not self._cost_told:
             self._cost_told = True
             self._line(render.cost_at_most(release.cost_at_most_usd))

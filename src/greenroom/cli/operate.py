@@ -12,19 +12,16 @@ from greenroom.cli.common import (
     ExitCode,
     JsonOption,
     NameArgument,
+    OptionalNameArgument,
     TokenOption,
     UrlOption,
     UsageProblem,
     add_command,
-    complete_algorithm,
     connect,
     console,
     print_json,
 )
 
-OptionalNameArgument = Annotated[
-    str | None, typer.Argument(metavar="NAME", help="An algorithm.", autocompletion=complete_algorithm)
-]
 UploadsOption = Annotated[
     bool, typer.Option("--uploads", help="Instead of an algorithm's: the uploads that could not be registered.")
 ]

@@ -40,13 +40,10 @@ MESSAGE_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """A dead-letter queue, the queue its messages came from, and the algorithm they are for; for uploads there is none.
+    """A dead-letter queue, the queue its messages came from, and the algorithm they are for: none, of uploads."""
 
-    Both are URLs.
-    """
-
-    queue: str
-    source: str
+    url: str
+    source_name: str
     algorithm: str | None = None
 
 
@@ -82,13 +79,13 @@ def of_algorithm(services: Services, name: str) -> DeadLetters:
     """Return where the documents rest that an algorithm could not handle. Raises NotFound if there is no such one."""
     algorithm, prefix = services.registry.algorithm(name), services.settings.prefix
     dead, source = names.dead_letter_queue(prefix, algorithm.name), names.input_queue(prefix, algorithm.name)
-    return DeadLetters(_url(services, dead), _url(services, source), algorithm.name)
+    return DeadLetters(_url(services, dead), source, algorithm.name)
 
 
 def of_uploads(services: Services) -> DeadLetters:
     """Return where the uploads rest that the platform could not register."""
     settings = services.settings
-    return DeadLetters(_url(services, settings["INGEST_DLQ"]), _url(services, settings["INGEST_QUEUE"]))
+    return DeadLetters(_url(services, settings["INGEST_DLQ"]), settings["INGEST_QUEUE"])
 
 
 def look(services: Services, letters: DeadLetters, limit: int, only: str | None = None) -> tuple[list[Failure], int]:
@@ -111,14 +108,15 @@ def redrive(services: Services, letters: DeadLetters, failure_ids: Collection[st
     Sent first and deleted then: whatever happens between, a message is delivered twice rather than lost. A document's
     record of failure goes, so that whoever waits for its answer sees it as pending again.
     """
+    source = _url(services, letters.source_name)
 
     def send_back(message: MessageTypeDef) -> None:
         message_id = _message_id(_envelope(message["Body"]))
         if letters.algorithm and message_id:
             key = f"failures/{message_id}/{letters.algorithm}.json"
             services.s3.delete_object(Bucket=services.algorithm_bucket(letters.algorithm), Key=key)
-        services.sqs.send_message(QueueUrl=letters.source, MessageBody=message["Body"])
-        services.sqs.delete_message(QueueUrl=letters.queue, ReceiptHandle=message["ReceiptHandle"])
+        services.sqs.send_message(QueueUrl=source, MessageBody=message["Body"])
+        services.sqs.delete_message(QueueUrl=letters.url, ReceiptHandle=message["ReceiptHandle"])
 
     return _handle(services, letters, send_back, failure_ids)
 
@@ -127,7 +125,7 @@ def delete(services: Services, letters: DeadLetters, failure_ids: Collection[str
     """Delete messages: those named, or all, up to 200 a call. Their records of failure stay."""
 
     def forget(message: MessageTypeDef) -> None:
-        services.sqs.delete_message(QueueUrl=letters.queue, ReceiptHandle=message["ReceiptHandle"])
+        services.sqs.delete_message(QueueUrl=letters.url, ReceiptHandle=message["ReceiptHandle"])
 
     return _handle(services, letters, forget, failure_ids)
 
@@ -163,7 +161,7 @@ def _each(
 
     With `keep` they stay, and are shown to others again at the end, like those that were not wanted.
     """
-    url = letters.queue
+    url = letters.url
     total = _count(services, url)
     hidden: dict[str, str] = {}
     left = None if wanted is None else set(wanted)

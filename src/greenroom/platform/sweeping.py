@@ -88,25 +88,31 @@ def _sweep_release(services: Services, release: Release, now: datetime) -> str |
 def _sweep_upload(services: Services, release: Release, now: datetime) -> str | None:
     key = storage.upload_key(release.release_id)
     age_s = (now - datetime.fromisoformat(release.created_at)).total_seconds()
-    there = any(storage.keys(services.s3, services.packages_bucket, key))
-    if there and release.reason:
-        return None
-    if there and services.registry.count_repeat(release.release_id) <= MAX_REPEATS:
-        event = {"Records": [{"s3": {"object": {"key": key}}}]}
-        services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
-        return "upload event repeated"
-    if not there and not release.reason and age_s <= UPLOAD_EXPIRES_S + PATIENCE_S:
-        return None
     try:
-        if there:
-            # Not the package's fault, so its release has not failed: it is registered once that is mended.
-            services.registry.note(release.release_id, RESTS)
-            return "left to the platform team"
+        if any(storage.keys(services.s3, services.packages_bucket, key)):
+            return _announce_again(services, release, key)
+        if not release.reason and age_s <= UPLOAD_EXPIRES_S + PATIENCE_S:
+            return None
         reason = GONE if release.reason else NEVER_CAME
         services.registry.change_status(release.release_id, Status.FAILED, before=Status.UPLOADING, reason=reason)
     except Conflict:
         return None
     return "failed"
+
+
+def _announce_again(services: Services, release: Release, key: str) -> str | None:
+    """Send the event of an upload that is there. Where that has not helped its release waits, and says why.
+
+    It has not failed: the fault is not the package's, and it is registered once that is mended.
+    """
+    if release.reason:
+        return None
+    if services.registry.count_repeat(release.release_id) <= MAX_REPEATS:
+        event = {"Records": [{"s3": {"object": {"key": key}}}]}
+        services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
+        return "upload event repeated"
+    services.registry.note(release.release_id, RESTS)
+    return "left to the platform team"
 
 
 def _execution_state(services: Services, release: Release) -> str | None:

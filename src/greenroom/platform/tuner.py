@@ -236,7 +236,7 @@ def analyze(services: Services, tuning_id: str, transitions_made: int) -> dict[s
         "search": state.search,
         "testLambdaCostUsd": round(decision.test_cost_usd, 9),
         "stateTransitions": transitions_made,
-        "chart": chart(decision, made, state.averaging, ephemeral_storage_mb=state.ephemeral_storage_mb).to_dict(),
+        "chart": chart(decision, made).to_dict(),
     }
     if job.asked.disable_payload_logs:
         summary["cases"] = [{**case, "log": None} for case in summary["cases"]]

@@ -136,6 +136,7 @@ class Decision:
     probability_wrong: float | None = None
     expected_loss: float | None = None
     averaging: Averaging = PLAIN
+    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
 
     @property
     def chosen(self) -> PowerValueResult | None:
@@ -272,6 +273,7 @@ def analyze(
         probability_wrong=choice.probability_wrong if choice else None,
         expected_loss=choice.expected_loss if choice else None,
         averaging=averaging,
+        ephemeral_storage_mb=ephemeral_storage_mb,
     )
 
 

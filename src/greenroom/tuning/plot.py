@@ -15,8 +15,7 @@ from xml.sax.saxutils import escape
 from greenroom.tuning.adaptive import LADDER_MB, weigh
 from greenroom.tuning.decision import Decision
 from greenroom.tuning.measurements import Measurement
-from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB
-from greenroom.tuning.statistics import PLAIN, Averaging, Mean
+from greenroom.tuning.statistics import Mean
 from greenroom.tuning.strategies import Objective
 
 _TWO_SIDED_95 = 1.96
@@ -96,19 +95,13 @@ class Chart:
             raise ValueError(f"not a chart: {wrong!r}") from None
 
 
-def chart(
-    decision: Decision,
-    measurements: Sequence[Measurement],
-    averaging: Averaging = PLAIN,
-    *,
-    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
-) -> Chart:
+def chart(decision: Decision, measurements: Sequence[Measurement]) -> Chart:
     """What a decision and its measurements look like."""
     prices = decision.prices
 
     def point(memory_mb: int, durations_ms: Interval, billed_ms: Interval) -> Point:
         low, middle, high = (
-            prices.cost_usd_per_million(memory_mb, max(1.0, ms), ephemeral_storage_mb) for ms in billed_ms
+            prices.cost_usd_per_million(memory_mb, max(1.0, ms), decision.ephemeral_storage_mb) for ms in billed_ms
         )
         low_ms, middle_ms, high_ms = durations_ms
         return Point(memory_mb, middle_ms, low_ms, high_ms, middle, low, high)
@@ -124,7 +117,7 @@ def chart(
         sizes = sorted({p.memory_mb for p in tried} | {size for size in LADDER_MB if first <= size <= last})
         # Lambda bills whole milliseconds, so the cost has a curve of its own: under `cost` it is what is billed.
         duration_of, billed_of = (
-            weigh(sizes, measurements, Objective(strategy), prices, averaging=averaging)
+            weigh(sizes, measurements, Objective(strategy), prices, averaging=decision.averaging)
             for strategy in ("duration", "cost")
         )
         if duration_of is not None and billed_of is not None:
@@ -144,7 +137,7 @@ def _interval(mean: Mean) -> Interval:
     return mean.value / wide, mean.value, mean.value * wide
 
 
-_PANELS: tuple[tuple[str, Callable[[Point], tuple[float, float, float]]], ...] = (
+_PANELS: tuple[tuple[str, Callable[[Point], Interval]], ...] = (
     ("cost, $ per million invocations", lambda p: (p.low_usd, p.cost_usd_per_million, p.high_usd)),
     ("duration, ms", lambda p: (p.low_ms, p.duration_ms, p.high_ms)),
 )
@@ -237,7 +230,7 @@ def _svg_model(
     model: Sequence[Point],
     across: Callable[[float], float],
     down: Callable[[float], float],
-    values: Callable[[Point], tuple[float, float, float]],
+    values: Callable[[Point], Interval],
 ) -> list[str]:
     if not model:
         return []
@@ -257,7 +250,7 @@ def _svg_point(
     drawn: Chart,
     x: float,
     down: Callable[[float], float],
-    values: tuple[float, float, float],
+    values: Interval,
     title: str,
 ) -> list[str]:
     low, middle, high = (down(value) for value in values)
