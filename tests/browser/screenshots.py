@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from stage import Platform, eventually, running_platform
 
 from greenroom.client import GreenroomClient
-from greenroom.package.build import pack
+from greenroom.workbench.build import pack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}

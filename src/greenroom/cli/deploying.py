@@ -58,17 +58,19 @@ def deploy(
     from botocore.exceptions import BotoCoreError, ClientError
 
     from greenroom.cli.local import progress_view
-    from greenroom.deploy import BuildError, DeployError, deploy_platform
+    from greenroom.deploy import BuildError, DeployError, PlatformSettings, deploy_platform
 
     try:
         with progress_view(console(stderr=True)) as tell:
             deployment = deploy_platform(
                 boto3.Session(profile_name=profile, region_name=region),
-                prefix=prefix,
+                PlatformSettings(
+                    prefix=prefix,
+                    architecture=architecture.value,
+                    tunable=tunable,
+                    tunable_payloads=tunable_payloads,
+                ),
                 endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-                architecture=architecture.value,
-                tunable=tunable,
-                tunable_payloads=tunable_payloads,
                 on_progress=tell,
             )
     except (BotoCoreError, ClientError, BuildError, DeployError) as error:

@@ -48,7 +48,7 @@ def init(
     ] = AlgorithmType.IN,
 ) -> None:
     """Write a small algorithm to start from. It passes its tests as it is."""
-    from greenroom.package.scaffold import init as write
+    from greenroom.workbench.scaffold import init as write
 
     called = name or re.sub(r"[^a-z0-9]+", "-", directory.absolute().name.lower()).strip("-")
     files = write(directory, called, type_.value)
@@ -73,7 +73,7 @@ def pack(
     The dependencies of requirements.txt are installed for Lambda, not for this machine. The same files give the same
     ZIP, byte for byte.
     """
-    from greenroom.package.build import pack as build
+    from greenroom.workbench.build import pack as build
 
     folder = directory.resolve()
     zip_path = output or folder.with_name(f"{folder.name}.zip")
@@ -111,7 +111,7 @@ def test(
 
     The exit code is 0 only when every case passed. Durations are this machine's: only backstage are they Lambda's.
     """
-    from greenroom.package.local import run_tests
+    from greenroom.workbench.local import run_tests
 
     results = run_tests(package, progress(quiet=as_json))
     if as_json:

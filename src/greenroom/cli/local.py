@@ -128,7 +128,7 @@ def platform_up(
     from botocore.exceptions import BotoCoreError, ClientError
 
     from greenroom.client.errors import GreenroomError
-    from greenroom.deploy import DeployError, deploy_platform
+    from greenroom.deploy import DeployError, PlatformSettings, deploy_platform
     from greenroom.deploy.artifacts import BuildError
     from greenroom.embedded import EmbeddedAws, StartFailed
 
@@ -147,7 +147,11 @@ def platform_up(
             )
             try:
                 deployment = deploy_platform(
-                    session, prefix=prefix, endpoint_url=aws.endpoint_url, on_progress=on_progress, poll_s=0.2
+                    session,
+                    PlatformSettings(prefix=prefix),
+                    endpoint_url=aws.endpoint_url,
+                    on_progress=on_progress,
+                    poll_s=0.2,
                 )
             except (BuildError, DeployError, BotoCoreError, ClientError) as error:
                 raise GreenroomError(str(error), where=f"stack {prefix}") from error

@@ -140,7 +140,7 @@ def as_zip(package: Path, out: Console) -> Iterator[Path]:
     if package.is_file():
         yield package
         return
-    from greenroom.package.build import pack
+    from greenroom.workbench.build import pack
 
     with tempfile.TemporaryDirectory(prefix="greenroom-push-") as folder:
         zip_path = Path(folder) / f"{package.resolve().name}.zip"

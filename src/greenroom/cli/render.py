@@ -21,7 +21,7 @@ from greenroom.client import models
 
 if TYPE_CHECKING:
     from greenroom.cli.checks import Check
-    from greenroom.package.local import CaseResult as LocalResult
+    from greenroom.workbench.local import CaseResult as LocalResult
 
 STATUS_STYLES = {
     "LIVE": "bold green",

@@ -21,14 +21,16 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from greenroom.package.python_sdk import SDK_MODULES
+
 ROOMS = ("package", "platform", "releases", "tuning", "web")
 """The rooms of Greenroom that run inside AWS."""
 
 DEPENDENCIES = ("aws-lambda-powertools", "pydantic", "python-ulid")
-"""What those rooms import, beside boto3, which Lambda's Python runtimes bring along."""
+"""What those rooms import, besides boto3, which Lambda's Python runtimes bring along."""
 
-IN_RUNTIME = frozenset({"boto3", "botocore", "jmespath", "s3transfer", "python-dateutil", "six", "urllib3"})
-"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included"""
+STATE_MACHINES = {"ProvisionKey": "provision", "BackstageKey": "backstage", "TuneKey": "tune"}
+"""The platform's state machines by the template's parameters that name their definitions in the bucket."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
@@ -50,12 +52,32 @@ def runtime() -> str:
     return f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def build(architecture: str, *, for_this_machine: bool) -> dict[str, Artifact]:
+    """Return everything that the platform's template names by a parameter, by that parameter.
+
+    Args:
+        architecture: of the platform's functions, `x86_64` or `arm64`.
+        for_this_machine: the functions will run here and not in Lambda, so what is installed here is what they need.
+
+    Raises:
+        BuildError: the dependencies can't be had for Lambda.
+    """
+    return {
+        "CodeKey": build_code(architecture, for_this_machine=for_this_machine),
+        "EquipmentKey": build_equipment(),
+        **{parameter: state_machine(name) for parameter, name in STATE_MACHINES.items()},
+    }
+
+
 def build_code(architecture: str, *, for_this_machine: bool) -> Artifact:
     """Return the code of all functions of the platform, with bytecode, so that a cold start compiles nothing.
 
     Args:
         architecture: `x86_64` or `arm64`, as Lambda is to run it.
-        for_this_machine: it will run here and not in Lambda, so that what is installed here is what it needs.
+        for_this_machine: it will run here and not in Lambda, so what is installed here is what it needs.
+
+    Raises:
+        BuildError: pip finds no wheels of the dependencies for Lambda.
     """
     files = dict(_own_sources())
     if for_this_machine or (sys.platform == "linux" and _machine() == architecture):
@@ -122,7 +144,7 @@ def _requirements() -> list[importlib.metadata.Distribution]:
     wanted = list(DEPENDENCIES)
     while wanted:
         name = canonicalize_name(wanted.pop())
-        if name in found or name in IN_RUNTIME:
+        if name in found or name in SDK_MODULES:
             continue
         found[name] = importlib.metadata.distribution(name)
         for line in found[name].requires or ():
@@ -163,7 +185,7 @@ def _belongs(name: str) -> bool:
 
 
 def _bytecode(files: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    # Unchecked: the file times in a ZIP mean nothing, and the sources beside it never change.
+    # Unchecked: the file times in a ZIP mean nothing, and the sources next to it never change.
     tag = sys.implementation.cache_tag
     with tempfile.TemporaryDirectory() as folder:
         for name, source in files.items():

@@ -17,9 +17,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.package.build import pack_own_files
 from greenroom.package.check import check_package
-from greenroom.package.local import run_tests
+from greenroom.workbench.build import pack_own_files
+from greenroom.workbench.local import run_tests
 
 REPOSITORY = Path(__file__).parents[3]
 EXAMPLES = REPOSITORY / "examples"

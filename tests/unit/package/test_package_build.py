@@ -17,11 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zips import SOURCE
 
-from greenroom.package import build
-from greenroom.package.build import lambda_platforms, pack
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import Metadata, MetadataError
-from greenroom.package.scaffold import init
+from greenroom.workbench import build
+from greenroom.workbench.build import lambda_platforms, pack
+from greenroom.workbench.scaffold import init
 
 METADATA: dict[str, Any] = {"name": "sample", "type": "in", "entry": "sample.code:Translator"}
 FILES = {

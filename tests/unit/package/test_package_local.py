@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from zips import package
 
-from greenroom.package.build import pack
 from greenroom.package.errors import PackageError
-from greenroom.package.local import CaseResult, run_tests
-from greenroom.package.scaffold import init
+from greenroom.workbench.build import pack
+from greenroom.workbench.local import CaseResult, run_tests
+from greenroom.workbench.scaffold import init
 
 
 def run(tmp_path: Path, source: str, files: dict[str, Any] | None = None, **metadata: Any) -> list[CaseResult]:

@@ -20,15 +20,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from greenroom.package import build
 from greenroom.package.archive import Archive
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.metadata import MAX_MEMORY_MB, Metadata
+from greenroom.package.python_sdk import SDK_MODULES
+from greenroom.workbench import build
 
 MAX_OUTPUT_BYTES = 16_000
-
-IN_RUNTIME = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
-"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included"""
 
 Progress = Callable[[str], None]
 
@@ -103,7 +101,7 @@ def _environment(metadata: Metadata, place: Path) -> dict[str, str]:
     sdk, home = place / "sdk", place / "home"
     for folder in (sdk, home):
         folder.mkdir()
-    for name in IN_RUNTIME:
+    for name in SDK_MODULES.values():
         if (spec := importlib.util.find_spec(name)) is not None and spec.origin is not None:
             origin = Path(spec.origin)
             found = origin.parent if origin.name == "__init__.py" else origin
@@ -149,7 +147,7 @@ def _run_case(metadata: Metadata, case: str, place: Path, environment: dict[str,
     result_file, log_file = place / "result.json", place / "output.log"
     result_file.unlink(missing_ok=True)
     # -S: nothing that is installed here; -P: not this room's folder either.
-    command = [sys.executable, "-S", "-P", "-B", str(resources.files("greenroom.package") / "run_case.py")]
+    command = [sys.executable, "-S", "-P", "-B", str(resources.files("greenroom.workbench") / "run_case.py")]
     command += [str(result_file), handler, json.dumps({"greenroomTest": {"case": case}}), json.dumps(facts)]
     with log_file.open("wb") as log, _session(command, place / "task", environment, log) as process:
         try:
