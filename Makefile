@@ -43,7 +43,7 @@ chromium:
 
 .PHONY: screenshots
 screenshots: $(STAMP) chromium
-	$(BIN)/python tests/browser/screenshots.py docs/images
+	$(BIN)/python -m tests.browser.screenshots docs/images
 
 format: $(STAMP)
 	$(BIN)/ruff format .

@@ -1,6 +1,6 @@
 """Pictures of the page's main views, for the README.
 
-    python tests/browser/screenshots.py FOLDER
+    python -m tests.browser.screenshots FOLDER
 
 Starts the embedded AWS in a temporary folder, deploys the platform, brings two of the examples live, one of them
 several times and once broken, sends a document through them, and takes a picture of each view in Chromium.
@@ -15,9 +15,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from conftest import FLAGS, installed_chromium
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from stage import Platform, eventually, running_platform
+from tests.browser.chromium import FLAGS, installed_chromium
+from tests.e2e.stage import Platform, eventually, running_platform
 
 from greenroom.client import GreenroomClient
 from greenroom.workbench.build import pack

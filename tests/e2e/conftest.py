@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from stage import Platform, running_platform
+from tests.e2e.stage import Platform, running_platform
 
 
 @pytest.fixture(scope="session")

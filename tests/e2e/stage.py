@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import boto3
 import httpx
-from packages import write
+from tests.e2e.packages import write
 
 from greenroom.client import GreenroomClient
 from greenroom.client.models import Message, Release

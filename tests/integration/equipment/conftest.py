@@ -12,17 +12,12 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import boto3
 import pytest
-
-LAYER = str(resources.files("greenroom") / "equipment")
-if LAYER not in sys.path:
-    sys.path.insert(0, LAYER)
 
 START_TIMEOUT_S = 60
 REGION = "eu-central-1"

@@ -1,16 +1,10 @@
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-
-# The stand-in for the platform is shared with the client's tests.
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "client"))
-
-from stand_in_api import TOKEN, StandInApi
+from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 from greenroom.cli.main import main
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from stand_in_api import TOKEN, StandInApi
+from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 from greenroom.client import GreenroomClient
 

@@ -1,8 +1,7 @@
-"""The equipment as Lambda sees it: its folder on the path, its environment variables set."""
+"""The equipment as Lambda sees it: its folder on the path (`pythonpath` in pyproject.toml), its variables set."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 LAYER = str(resources.files("greenroom") / "equipment")
-if LAYER not in sys.path:
-    sys.path.insert(0, LAYER)
 
 ARN = "arn:aws:lambda:eu-central-1:000000000000:function:greenroom-alg-sample"
 

@@ -1,0 +1,50 @@
+"""What the other tests have asked of the roles shows that each statement in them is needed.
+
+The embedded AWS has recorded every authorization since it was started. Taking any one statement out of a role would
+refuse something that was allowed, and with it fail the test that asked for it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.stage import Platform
+
+from greenroom.embedded import decisions
+
+ASKING = {"test_release.py", "test_production.py", "test_faults.py", "test_sweep.py", "test_tune_any.py"}
+HERE = Path(__file__).parent
+
+
+@pytest.mark.after_all_others
+def test_every_statement_of_every_role_is_needed(platform: Platform, request: pytest.FixtureRequest) -> None:
+    ran = {item.path.name for item in request.session.items if item.path.parent == HERE}
+    if not ran >= ASKING:
+        pytest.skip("it judges by what the other end-to-end tests have asked for: run all of tests/e2e")
+    recorded = decisions.read(platform.aws.data_dir / "iam-decisions.jsonl")
+    prefix = platform.deployment.prefix
+    unneeded: dict[str, set[str]] = {}
+    of_algorithms: list[tuple[set[str], set[str]]] = []
+    for role, document in _policies(platform.service("iam"), prefix):
+        found = set(decisions.unneeded_statements(recorded, role, document))
+        if role.startswith(f"{prefix}-alg-"):
+            of_algorithms.append(({statement["Sid"] for statement in document["Statement"]}, found))
+        elif found:
+            unneeded[role] = found
+    # Algorithms' roles are made from one template: a statement in it is needed if any of them needs it.
+    sids = set().union(*(all_of_it for all_of_it, _ in of_algorithms))
+    needed = set().union(*(all_of_it - found for all_of_it, found in of_algorithms))
+    assert (unneeded, sids - needed) == ({}, set())
+
+
+def _policies(iam: Any, prefix: str) -> list[tuple[str, Any]]:
+    pages = iam.get_paginator("list_roles").paginate()
+    roles = [role["RoleName"] for page in pages for role in page["Roles"]]
+    return [
+        (role, iam.get_role_policy(RoleName=role, PolicyName=policy)["PolicyDocument"])
+        for role in roles
+        if role.startswith(f"{prefix}-")
+        for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]
+    ]

@@ -1,0 +1,711 @@
+"""The engine against what AWS documents of Lambda: life cycle, errors, limits, logs. Real functions, a real kernel."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from greenroom.engine import Engine, FunctionSpec, InvokeResult, LayerCode, isolation
+
+REPOSITORY = Path(__file__).parents[3]
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+ARN = "arn:aws:lambda:eu-central-1:123456789012:function:f"
+
+grouped = pytest.mark.skipif(isolation().limits == "watcher", reason="this process may not make control groups")
+jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no name spaces here")
+
+
+def zipped(**files: str) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, text in files.items():
+            # The same text is the same code: without a fixed time it would not be.
+            entry = zipfile.ZipInfo(name.replace("__", "/") + ".py")
+            archive.writestr(entry, textwrap.dedent(text))
+    return buffer.getvalue()
+
+
+class Lab:
+    """An engine and a short way to run a piece of code as a function."""
+
+    def __init__(self, folder: Path, **options: Any) -> None:
+        self.engine = Engine(folder, **options)
+
+    def run(
+        self,
+        source: str,
+        event: Any = None,
+        *,
+        layer: bytes | None = None,
+        arn: str = ARN,
+        measured: bool = False,
+        **spec: Any,
+    ) -> InvokeResult:
+        code = zipped(app=source)
+        values: dict[str, Any] = {
+            "arn": ARN,
+            "name": "f",
+            "version": "7",
+            "runtime": RUNTIME,
+            "handler": "app.handler",
+            "memory_mb": 512,
+            "timeout_s": 10,
+            "code_sha256": base64.b64encode(hashlib.sha256(code + (layer or b"")).digest()).decode(),
+            "revision": json.dumps(spec, default=str, sort_keys=True),
+            "log_group": "/aws/lambda/f",
+            **spec,
+        }
+        return self.engine.invoke(
+            FunctionSpec(**values),
+            json.dumps(event).encode(),
+            invoked_function_arn=arn,
+            request_id=str(uuid4()),
+            code=lambda: code,
+            layers=lambda: [LayerCode("layer", layer)] if layer else [],
+            credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
+            measured=measured,
+        )
+
+
+@pytest.fixture(
+    scope="module", params=[pytest.param(True, marks=grouped, id="groups"), pytest.param(False, id="watcher")]
+)
+def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    lab = Lab(
+        tmp_path_factory.mktemp("engine"),
+        environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
+        control_groups=request.param,
+    )
+    yield lab
+    lab.engine.close()
+
+
+def answer(result: InvokeResult) -> Any:
+    assert result.function_error is None, result.payload
+    return json.loads(result.payload)
+
+
+def error(result: InvokeResult) -> Any:
+    assert result.function_error == "Unhandled", result.payload
+    return json.loads(result.payload)
+
+
+def messages(result: InvokeResult) -> list[str]:
+    return [event.message for event in result.log_events]
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+
+
+def test_the_second_invocation_is_warm_and_finds_what_the_first_left(lab: Lab) -> None:
+    source = """
+    count = 0
+    def handler(event, context):
+        global count
+        count += 1
+        return count
+    """
+    first, second = lab.run(source), lab.run(source)
+    assert (answer(first), answer(second)) == (1, 2)
+    assert (first.cold_start, second.cold_start) == (True, False)
+    assert first.init_duration_ms is not None and second.init_duration_ms is None
+    assert first.log_stream == second.log_stream
+
+
+def test_a_new_configuration_or_version_gets_environments_of_its_own(lab: Lab) -> None:
+    source = "def handler(event, context): return [context.function_version, context.memory_limit_in_mb]"
+    assert answer(lab.run(source, version="1")) == ["1", "512"]
+    assert answer(lab.run(source, version="2")) == ["2", "512"]
+    assert answer(lab.run(source, version="1", memory_mb=256)) == ["1", "256"]
+
+
+def test_concurrent_invocations_take_environments_of_their_own(lab: Lab) -> None:
+    source = """
+    import time, uuid
+    me = str(uuid.uuid4())
+    def handler(event, context):
+        time.sleep(0.5)
+        return [me, event]
+    """
+    found: list[Any] = []
+    threads = [threading.Thread(target=lambda n=n: found.append(answer(lab.run(source, n)))) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({me for me, _ in found}) == 4
+    assert sorted(event for _, event in found) == [0, 1, 2, 3]
+
+
+def test_over_the_limit_of_concurrency_an_invocation_is_throttled(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, max_concurrency=1)
+    try:
+        slow = "import time\ndef handler(event, context): time.sleep(1)"
+        thread = threading.Thread(target=lambda: lab.run(slow))
+        thread.start()
+        time.sleep(0.5)
+        assert lab.run(slow).throttled
+        thread.join()
+        assert not lab.run(slow).throttled
+    finally:
+        lab.engine.close()
+
+
+def test_background_threads_stand_still_between_invocations(lab: Lab) -> None:
+    source = """
+    import threading, time
+    ticks = []
+    def tick():
+        while True:
+            ticks.append(time.monotonic()); time.sleep(0.01)
+    threading.Thread(target=tick, daemon=True).start()
+    def handler(event, context):
+        time.sleep(0.1)
+        return max(b - a for a, b in zip(ticks, ticks[1:]))
+    """
+    lab.run(source)
+    time.sleep(1.0)
+    assert answer(lab.run(source)) > 0.9
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
+
+
+def test_an_exception_is_reported_with_type_message_and_trace(lab: Lab) -> None:
+    result = lab.run("def handler(event, context):\n    raise KeyError('x')\n")
+    found = error(result)
+    assert (found["errorType"], found["errorMessage"]) == ("KeyError", "'x'")
+    assert "/var/task/app.py" in found["stackTrace"][0] or not isolation().namespaces
+    assert any(message.startswith("[ERROR] KeyError: 'x'\nTraceback") for message in messages(result))
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ("import no_such_module", "Runtime.ImportModuleError"),
+        ("def another(event, context): ...", "Runtime.HandlerNotFound"),
+        ("def handler(:", "Runtime.UserCodeSyntaxError"),
+        ("1 / 0", "ZeroDivisionError"),
+    ],
+)
+def test_a_function_that_can_not_be_loaded_says_why(lab: Lab, source: str, kind: str) -> None:
+    result = lab.run(source)
+    assert error(result)["errorType"] == kind
+    assert result.init_duration_ms is None
+    lines = messages(result)
+    # Lambda tries again, in the invocation's own time.
+    (first, again) = (line for line in lines if line.startswith("INIT_REPORT"))
+    assert first.endswith(f"Phase: init\tStatus: error\tError Type: {kind}")
+    assert again.endswith(f"Phase: invoke\tStatus: error\tError Type: {kind}")
+    assert [line.split()[0] for line in lines[-3:]] == ["START", "END", "REPORT"]
+    assert f"Error Type: {kind}" in lines[-1]
+    assert 0 < result.duration_ms < result.billed_duration_ms
+
+
+def test_an_init_that_takes_too_long_is_begun_anew_in_the_functions_own_time(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, init_timeout_s=0.4)
+    try:
+        source = "import time\ntime.sleep(0.5)\ndef handler(event, context): return 1"
+        result = lab.run(source)
+        assert answer(result) == 1
+        assert next(line for line in messages(result) if "INIT_REPORT" in line).endswith("Phase: init\tStatus: timeout")
+        assert result.init_duration_ms is None
+        assert result.duration_ms >= 500
+        assert result.billed_duration_ms >= 900
+        again = lab.run(source.replace("0.5", "30"), timeout_s=1)
+        assert error(again)["errorMessage"].endswith("Task timed out after 1.00 seconds")
+        assert "Status: timeout" in messages(again)[-1]
+    finally:
+        lab.engine.close()
+
+
+def test_a_result_that_is_no_json_is_an_error(lab: Lab) -> None:
+    assert error(lab.run("def handler(event, context): return {1}"))["errorType"] == "Runtime.MarshalError"
+
+
+def test_an_answer_over_6_mb_is_an_error(lab: Lab) -> None:
+    result = lab.run("def handler(event, context): return 'x' * 7_000_000", memory_mb=1769)
+    assert error(result)["errorType"] == "Function.ResponseSizeTooLarge"
+
+
+@pytest.mark.parametrize(
+    ("source", "how"),
+    [
+        ("import sys\ndef handler(event, context): sys.exit(3)", "exit status 3"),
+        ("import ctypes\ndef handler(event, context): ctypes.string_at(0)", "signal: segmentation fault"),
+    ],
+)
+def test_a_runtime_that_ends_is_reported_and_the_next_invocation_is_cold(lab: Lab, source: str, how: str) -> None:
+    result = lab.run(source)
+    found = error(result)
+    assert found["errorType"] == "Runtime.ExitError"
+    assert found["errorMessage"].endswith(f"Error: Runtime exited with error: {how}")
+    assert messages(result)[-3] == f"{found['errorMessage']}\nRuntime.ExitError"
+    assert lab.run(source).cold_start
+
+
+def test_a_runtime_that_ends_without_an_error_is_reported_too(lab: Lab) -> None:
+    found = error(lab.run("import sys\ndef handler(event, context): sys.exit(0)"))
+    assert found["errorMessage"].endswith("Error: Runtime exited without providing a reason")
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-timeout.html
+
+
+def test_a_timeout_ends_the_invocation_and_its_environment(lab: Lab) -> None:
+    source = "import time\ndef handler(event, context): time.sleep(30)"
+    result = lab.run(source, timeout_s=1)
+    found = error(result)
+    assert found["errorType"] == "Sandbox.Timedout"
+    assert found["errorMessage"].endswith("Error: Task timed out after 1.00 seconds")
+    assert "Status: timeout" in messages(result)[-1]
+    assert result.duration_ms == 1_000
+    assert lab.run(source, timeout_s=1).cold_start
+
+
+def test_the_remaining_time_counts_down_from_the_timeout(lab: Lab) -> None:
+    left = answer(lab.run("def handler(event, context): return context.get_remaining_time_in_millis()", timeout_s=7))
+    assert 6_000 < left <= 7_000
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html
+
+
+def test_memory_over_the_ceiling_kills_the_environment(lab: Lab) -> None:
+    source = """
+    def handler(event, context):
+        ballast = bytearray(400 << 20)
+        for page in range(0, len(ballast), 4096):
+            ballast[page] = 1
+    """
+    result = lab.run(source, memory_mb=128, timeout_s=60)
+    found = error(result)
+    assert found["errorType"] == "Runtime.OutOfMemory"
+    assert found["errorMessage"].endswith("Runtime exited with error: signal: killed")
+    assert result.max_memory_used_mb == 128
+    assert answer(lab.run(source, memory_mb=1024)) is None
+
+
+def test_max_memory_used_is_the_environments_peak_since_it_started(lab: Lab) -> None:
+    source = """
+    def handler(event, context):
+        if event:
+            ballast = bytearray(100 << 20)
+            for page in range(0, len(ballast), 4096):
+                ballast[page] = 1
+    """
+    assert lab.run(source, False).max_memory_used_mb < 80
+    assert lab.run(source, True).max_memory_used_mb >= 100
+    assert lab.run(source, False).max_memory_used_mb >= 100
+
+
+@pytest.mark.parametrize("memory_mb", [128, 256, 512, 1024])
+def test_the_cpu_is_shared_out_in_proportion_to_memory(lab: Lab, memory_mb: int) -> None:
+    source = """
+    import time
+    def handler(event, context):
+        begin, until = time.perf_counter(), time.process_time() + 0.2
+        while time.process_time() < until:
+            pass
+        return (time.perf_counter() - begin) / 0.2
+    """
+    # The best of three: what else runs on this machine can only slow it down.
+    slowdown = min(answer(lab.run(source, memory_mb=memory_mb)) for _ in range(3))
+    assert slowdown == pytest.approx(1_769 / memory_mb, rel=0.15)
+
+
+@pytest.mark.skipif(not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists(), reason="needs /proc")
+def test_what_a_function_starts_shares_its_cpu_and_its_memory(lab: Lab) -> None:
+    source = """
+    import os, time
+    def handler(event, context):
+        begin = time.perf_counter()
+        child = os.fork()
+        if child == 0:
+            ballast = bytearray(event << 20)
+            for page in range(0, len(ballast), 4096):
+                ballast[page] = 1
+            until = time.process_time() + 0.2
+            while time.process_time() < until:
+                pass
+            os._exit(0)
+        os.waitpid(child, 0)
+        return (time.perf_counter() - begin) / 0.2
+    """
+    assert answer(lab.run(source, 1, memory_mb=512)) > 0.85 * 1_769 / 512
+    # The kernel kills the process that uses most, which need not be the runtime: then the function goes on.
+    # At 7 % of a CPU the pages that it takes until then can take long.
+    too_much = lab.run(source, 400, memory_mb=128, timeout_s=120)
+    assert too_much.function_error is None or error(too_much)["errorType"] == "Runtime.OutOfMemory"
+    assert too_much.max_memory_used_mb == 128
+
+
+def test_the_init_phase_has_all_of_the_cpu(lab: Lab) -> None:
+    source = """
+    import time
+    begin, until = time.perf_counter(), time.process_time() + 0.2
+    while time.process_time() < until:
+        pass
+    took = time.perf_counter() - begin
+    def handler(event, context):
+        return took
+    """
+    assert answer(lab.run(source, memory_mb=128)) < 1.0  # with its share of the CPU it would be 2.8 s
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
+
+
+@pytest.mark.parametrize("minor", range(11, 15))
+def test_a_runtime_runs_on_its_own_python_or_says_that_it_does_not(lab: Lab, minor: int) -> None:
+    source = "import sys, boto3\ndef handler(event, context): return list(sys.version_info[:2])"
+    result = lab.run(source, runtime=f"python3.{minor}", timeout_s=30)
+    warned = [message for message in messages(result) if f"python3.{minor} is not on this machine" in message]
+    assert bool(warned) != (answer(result) == [3, minor])
+
+
+def test_compiled_modules_for_another_python_are_named(lab: Lab) -> None:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("python/fast/_c.cpython-399-x86_64-linux-gnu.so", b"")
+        archive.writestr("python/fast/_any.abi3.so", b"")
+        archive.writestr("python/fast/__init__.py", "from fast import _c")
+    result = lab.run("import fast\ndef handler(event, context): ...", layer=buffer.getvalue())
+    assert error(result)["errorType"] == "Runtime.ImportModuleError"
+    warned = [message for message in messages(result) if "compiled for another Python" in message]
+    assert warned == [
+        f"[WARNING] compiled for another Python than {RUNTIME}: python/fast/_c.cpython-399-x86_64-linux-gnu.so"
+    ]
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html and …/chapter-layers.html
+
+
+def test_a_function_finds_lambdas_environment_and_nothing_of_this_process(lab: Lab) -> None:
+    os.environ["GREENROOM_SECRET_OF_THE_PARENT"] = "x"
+    found = answer(
+        lab.run(
+            "import os\ndef handler(event, context): return dict(os.environ)",
+            environment={"MY_OWN": "1"},
+            memory_mb=256,
+        )
+    )
+    assert found["AWS_LAMBDA_FUNCTION_NAME"] == "f"
+    assert found["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"] == "256"
+    assert found["AWS_REGION"] == "eu-central-1"
+    assert found["AWS_ACCESS_KEY_ID"] == "ASIAROLE"
+    assert found["AWS_ENDPOINT_URL"] == "http://127.0.0.1:1"
+    assert found["MY_OWN"] == "1"
+    assert found["LAMBDA_TASK_ROOT"] == "/var/task" or not isolation().namespaces
+    assert "GREENROOM_SECRET_OF_THE_PARENT" not in found
+    assert not [name for name in found if name.startswith(("PIP_", "VIRTUAL_ENV"))]
+
+
+def test_the_context_has_the_arn_that_was_invoked(lab: Lab) -> None:
+    source = "def handler(event, context): return context.invoked_function_arn"
+    assert answer(lab.run(source, arn=f"{ARN}:prod")) == f"{ARN}:prod"
+    assert answer(lab.run(source, arn=f"{ARN}:test-256")) == f"{ARN}:test-256"
+
+
+def test_a_layers_packages_are_found_after_the_functions_own(lab: Lab) -> None:
+    layer = zipped(python__helper="name = 'layer'", python__app="raise RuntimeError('the layer is first')")
+    assert answer(lab.run("import helper\ndef handler(event, context): return helper.name", layer=layer)) == "layer"
+
+
+def test_the_sdk_is_there_and_nothing_of_greenroom_is(lab: Lab) -> None:
+    source = """
+    import importlib.util, boto3
+    def handler(event, context):
+        return [importlib.util.find_spec(name) is not None for name in ("greenroom", "ministack", "pydantic", "rich")]
+    """
+    assert answer(lab.run(source)) == [False] * 4
+
+
+@jailed
+def test_a_function_sees_its_code_its_tmp_and_nothing_of_the_machine(lab: Lab) -> None:
+    source = """
+    import os
+    def handler(event, context):
+        def writable(path):
+            try:
+                open(path + "/x", "w").close()
+                return True
+            except OSError:
+                return False
+        with open("/proc/self/status") as file:
+            rights = next(line.split()[1] for line in file if line.startswith("CapEff:"))
+        return {
+            "rights": int(rights, 16), "uid": os.getuid(), "pids": [p for p in os.listdir("/proc") if p.isdigit()],
+            "task": writable("/var/task"), "tmp": writable("/tmp"), "root": writable("/"), "usr": writable("/usr"),
+            "code": os.listdir("/.greenroom-code"), "home": os.path.exists("/root/.ssh") or os.path.exists("/home"),
+            "shadow": os.path.exists("/etc/shadow"),
+        }
+    """
+    found = answer(lab.run(source))
+    assert found["uid"] != 0
+    assert found["rights"] == 0
+    assert found["pids"] == ["1"]
+    assert (found["task"], found["tmp"], found["root"], found["usr"]) == (False, True, False, False)
+    assert (found["code"], found["home"], found["shadow"]) == ([], False, False)
+
+
+@jailed
+def test_functions_share_no_memory(lab: Lab) -> None:
+    source = """
+    import ctypes
+    def handler(event, context):
+        return ctypes.CDLL(None).shmget(0x67726565, 4096, event) >= 0
+    """
+    create = 0o1666
+    assert answer(lab.run(source, create)) is True
+    assert answer(lab.run(source, 0)) is True
+    assert answer(lab.run(source + "# another", 0)) is False
+
+
+@jailed
+def test_tmp_has_the_size_that_was_asked_for_and_is_private(lab: Lab) -> None:
+    source = """
+    import os
+    def handler(event, context):
+        open("/tmp/mine", "w").write("x")
+        found = os.statvfs("/tmp")
+        return [found.f_blocks * found.f_frsize // (1 << 20), os.listdir("/tmp")]
+    """
+    assert answer(lab.run(source, ephemeral_storage_mb=600)) == [600, ["mine"]]
+    assert not Path("/tmp/mine").exists()
+
+
+# https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html
+
+
+def test_the_log_has_lambdas_lines_around_the_functions_own(lab: Lab) -> None:
+    result = lab.run("def handler(event, context):\n    print('one')\n    print('two')\n")
+    found = messages(result)
+    assert found[0].startswith("INIT_START Runtime Version: python")
+    assert found[1].startswith("START RequestId: ") and found[1].endswith(" Version: 7")
+    assert found[2:4] == ["one", "two"]
+    assert found[4].startswith("END RequestId: ")
+    fields = dict(field.split(": ", 1) for field in found[5].strip().split("\t"))
+    assert list(fields)[1:] == ["Duration", "Billed Duration", "Memory Size", "Max Memory Used", "Init Duration"]
+    assert fields["Memory Size"] == "512 MB"
+    assert result.billed_duration_ms >= result.duration_ms + (result.init_duration_ms or 0) - 1
+
+
+def test_the_tail_is_the_last_4_kb(lab: Lab) -> None:
+    result = lab.run("def handler(event, context):\n    for n in range(1000): print('line', n)\n")
+    assert len(result.log_tail) == 4_096
+    assert result.log_tail.decode().strip().splitlines()[-1].startswith("REPORT RequestId:")
+
+
+def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
+    source = """
+    import logging
+    def handler(event, context):
+        logging.getLogger().info("too quiet")
+        logging.getLogger().warning("loud enough")
+    """
+    result = lab.run(source, log_format="JSON", application_log_level="WARN")
+    records = [json.loads(message) for message in messages(result)]
+    assert [record.get("type") for record in records] == [
+        "platform.initStart",
+        "platform.start",
+        None,
+        "platform.report",
+    ]
+    assert records[2]["message"] == "loud enough"
+    assert records[3]["record"]["metrics"]["memorySizeMB"] == 512
+    assert records[3]["record"]["status"] == "success"
+
+
+def test_system_log_level_warn_leaves_out_what_went_well(lab: Lab) -> None:
+    quiet = {"log_format": "JSON", "system_log_level": "WARN"}
+    assert messages(lab.run("def handler(event, context): ...", **quiet)) == []
+    late = messages(lab.run("import time\ndef handler(event, context): time.sleep(5)", timeout_s=1, **quiet))
+    assert [json.loads(line).get("type") for line in late] == [None, "platform.report"]
+
+
+# Quiet measurement. It is the engine's own: Lambda says nothing of its neighbours.
+
+SPIN = """
+import time
+def handler(event, context):
+    begin, end = time.monotonic(), time.process_time() + event
+    while time.process_time() < end: pass
+    return [begin, time.monotonic()]
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell who waits for CPU")
+def test_a_measurement_that_others_disturb_says_so_and_only_that(lab: Lab) -> None:
+    # Each in a session of its own: the kernel shares CPU out among sessions first.
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
+        for _ in range(4 * (os.cpu_count() or 1))
+    ]
+    try:
+        disturbed = lab.run(SPIN, 0.3, memory_mb=1769, measured=True)
+        unasked = lab.run(SPIN, 0.1, memory_mb=1769)
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
+    assert disturbed.disturbed_ms is not None
+    assert disturbed.disturbed_ms > 0.05 * disturbed.duration_ms
+    assert f"Disturbed: {disturbed.disturbed_ms:.2f} ms" in messages(disturbed)[-1]
+    assert "Disturbed" not in messages(unasked)[-1]
+
+
+def test_measured_invocations_do_not_share_cores(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    cores = max(1, int(isolation().cpus) - 1)
+    spans: list[list[float]] = []
+    threads = [
+        threading.Thread(target=lambda: spans.append(answer(lab.run(SPIN, 0.05, memory_mb=1769, measured=True))))
+        for _ in range(cores + 3)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(spans) == len(threads)
+        at_once = [sum(begin <= at < end for begin, end in spans) for at, _ in spans]
+        assert max(at_once) <= cores
+    finally:
+        lab.engine.close()
+
+
+def test_a_measured_invocation_that_finds_no_core_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("greenroom.engine.pool.CORES_WAIT_S", 0.1)
+    lab = Lab(tmp_path)
+    longer = threading.Thread(target=lambda: lab.run(SPIN, 2.0, memory_mb=10_240, measured=True))
+    try:
+        longer.start()
+        until = time.monotonic() + 10
+        while not lab.engine._busy and time.monotonic() < until:
+            time.sleep(0.01)
+        assert lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
+        longer.join()
+        assert not lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
+    finally:
+        lab.engine.close()
+
+
+@pytest.mark.skipif(isolation().cpus >= 6, reason="this machine has as many CPUs as the largest function")
+def test_a_size_that_the_machine_is_too_small_for_says_so(lab: Lab) -> None:
+    # 10,240 MB deserve 10240 / 1769 = 5.79 vCPU.
+    report = messages(lab.run("def handler(event, context): ...", memory_mb=10_240))[-1]
+    assert f"Differs From Lambda: {isolation().cpus:g} of 5.79 vCPU, the size is not representable here" in report
+    assert "Differs" not in messages(lab.run("def handler(event, context): ...", memory_mb=1769))[-1]
+
+
+# No process is left, however anything ends.
+
+
+def test_environments_end_with_the_engine(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    pids = [answer(lab.run(f"import os  # {n}\ndef handler(event, context): return {n}")) for n in range(3)]
+    assert pids == [0, 1, 2]
+    processes = [e.pid for idle in lab.engine._idle.values() for e in idle]
+    assert len(processes) == 3
+    lab.engine.close()
+    assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
+
+
+def test_environments_end_when_the_engines_process_is_killed(tmp_path: Path) -> None:
+    program = f"""
+import time
+from pathlib import Path
+from tests.integration.engine.test_conformance import Lab
+lab = Lab(Path({str(tmp_path)!r}))
+lab.run("def handler(event, context): return 1")
+print([e.pid for idle in lab.engine._idle.values() for e in idle][0], flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    assert Path(f"/proc/{pid}").exists()
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    until = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+    process.stdout.close()
+
+
+def test_an_environment_that_was_killed_while_it_stood_still_is_not_used_again(lab: Lab) -> None:
+    source = "import os\ncold = [True]\ndef handler(event, context): return cold.pop() if cold else False"
+    assert answer(lab.run(source)) is True
+    assert answer(lab.run(source)) is False
+    newest = [each for idle in lab.engine._idle.values() for each in idle][-1]
+    os.kill(newest.pid, signal.SIGKILL)
+    newest._group.freeze(False)  # what stands still in a group of version 1 ends when it goes on
+    time.sleep(0.2)
+    assert answer(lab.run(source)) is True
+
+
+def test_environments_end_when_the_process_they_were_forked_from_is_killed(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    try:
+        source = "import time\ndef handler(event, context): time.sleep(event)"
+        lab.run(source, 0)
+        (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]
+        (zygote,) = lab.engine._zygotes.values()
+        os.kill(zygote._process.pid, signal.SIGKILL)
+        zygote._process.wait()
+        assert lab.run(source, 0).cold_start
+        until = time.monotonic() + 5
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
+    finally:
+        lab.engine.close()
+
+
+def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
+    lab = Lab(tmp_path, idle_s=0.2)
+    try:
+        lab.run("def handler(event, context): ...")
+        (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]
+        until = time.monotonic() + 5
+        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        assert not Path(f"/proc/{pid}").exists()
+    finally:
+        lab.engine.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux can become another user")
+def test_the_list_holds_for_an_ordinary_user_too() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "bench.ordinary_user",
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run([*command, __file__], cwd=REPOSITORY, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
+    assert " passed" in done.stdout

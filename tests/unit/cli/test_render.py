@@ -1,0 +1,214 @@
+"""How answers are drawn: what must be readable, at which width, and that data never becomes markup or control codes."""
+
+from __future__ import annotations
+
+import io
+import re
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from tests.unit.cli.sample_releases import CHART, FAILED, LIVE, WITH_CHART, power_value, release
+
+from greenroom.cli import render
+from greenroom.client import models
+
+
+def drawn(renderable: object, *, width: int = 80, encoding: str = "utf-8") -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False, color_system=None)
+    console.print(renderable)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+
+
+def line_with(text: str, *words: str) -> str:
+    return next(line for line in text.split("\n") if all(word in line for word in words))
+
+
+def test_a_live_release_shows_its_stages_its_numbers_and_why_it_was_chosen():
+    text = drawn(render.release_page(release(LIVE)))
+
+    assert "13.2 s" in line_with(text, "TESTING") and "after 17.1 s" in line_with(text, "LIVE", "serving")
+    row = line_with(text, "◆", "512 MB", "199 ms")
+    assert [cell in row for cell in ("30", "197 ms", "221 ms", "143 MB", "$1.87")] == [True] * 5
+    assert "512 MB is the cheapest" in text and "version 6 at 512 MB" in text
+    assert "excluded: ran out of memory in case large" in text
+    assert "75 passed" in line_with(text, "groups-by-tag")
+
+
+@pytest.mark.parametrize("width", [80, 110, 200])
+def test_nothing_of_the_result_is_cut_off_on_a_usual_terminal(width):
+    text = drawn(render.outcome(release(LIVE)), width=width)
+
+    assert "…" not in text
+    assert max(len(line) for line in text.split("\n")) <= width
+    for number in ("408 ms", "453 ms", "400 ms", "143 MB", "$2.07"):
+        assert number in text
+
+
+def test_a_percentile_that_needs_more_measurements_says_how_to_get_them():
+    few = power_value(256, 412.2, 1.92, n=8, p90Ms=None)
+    summary = models.Summary.model_validate({"powerValues": [few]})
+
+    assert "a larger num in metadata.json" in drawn(render.results_table(summary))
+    assert "a larger num" not in drawn(render.outcome(release(LIVE)))
+
+
+def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
+    text = drawn(render.release_page(release(FAILED)))
+
+    assert "3 failed at 256 MB" in line_with(text, "large", "failed")
+    assert '-{"a": 1}' in text and '+{"a": 2}' in text and "hello" in text
+    assert "tests/large/expected.json says\n" in re.sub(" +\n", "\n", text)
+    assert text.count("--- expected") == 1, "the difference is shown once, with its case"
+    assert "not run" in line_with(text, "· later")
+    assert "prod did not move" in text
+
+
+def test_what_came_over_the_network_is_neither_markup_nor_a_control_code():
+    text = drawn(render.release_page(release(FAILED)))
+
+    assert r"no such group [bold]\x1b[31m" in text
+    assert "\x1b" not in text
+
+
+@given(st.text(max_size=80))
+def test_cleaned_text_has_no_character_that_controls_a_terminal(text):
+    cleaned = render.clean(text)
+
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", cleaned)
+
+
+@given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=80))
+def test_cleaning_changes_nothing_that_can_be_read(text):
+    assert render.clean(text) == text
+
+
+def test_a_long_difference_and_a_long_log_are_shortened_and_say_so():
+    lines = "\n".join(f"line {number}" for number in range(100))
+
+    assert "… and 60 lines more" in render.difference(lines).plain
+    assert render.tail(lines, 10).split("\n")[0] == "… 90 lines before"
+    assert render.tail(lines, 10).endswith("line 99")
+
+
+def test_a_release_that_is_only_an_id_and_a_status_can_be_shown():
+    bare = models.Release.model_validate({"releaseId": "A", "status": "UPLOADING"})
+
+    assert "UPLOADING" in drawn(render.release_page(bare))
+
+
+def test_a_running_release_shows_how_far_it_is():
+    running = release(
+        LIVE
+        | {"status": "TESTING", "summary": None, "progress": [{"memoryMb": 256, "done": 12, "total": 30, "failed": 1}]}
+    )
+
+    assert "1 failed" in line_with(drawn(render.release_page(running)), "256 MB", "12/30")
+
+
+@pytest.mark.parametrize(
+    ("write", "value", "text"),
+    [
+        (render.milliseconds, 3.456, "3.46 ms"),
+        (render.milliseconds, 34.56, "34.6 ms"),
+        (render.milliseconds, 345.6, "346 ms"),
+        (render.milliseconds, 3456, "3.46 s"),
+        (render.milliseconds, 34567, "34.6 s"),
+        (render.milliseconds, None, "-"),
+        (render.usd, 0.00031, "$0.00031"),
+        (render.usd, 0.0000099, "less than $0.0001"),
+        (render.usd, 0.208, "$0.208"),
+        (render.usd, 12.3, "$12.30"),
+        (render.usd, 1234.5, "$1,234"),
+        (render.usd, 0.0, "$0"),
+        (render.size, 1023, "1023 B"),
+        (render.size, 2048, "2.0 KB"),
+        (render.size, 1_374_146, "1.3 MB"),
+        (render.seconds, 0.254, "0.25 s"),
+        (render.seconds, 65.21, "65.2 s"),
+        (render.seconds, 180, "3.0 min"),
+    ],
+)
+def test_numbers_are_written_with_the_digits_that_say_something(write, value, text):
+    assert write(value) == text
+
+
+@pytest.mark.parametrize(("passed_s", "text"), [(5, "5 s ago"), (90, "2 min ago"), (7200, "2 h ago"), (-5, "0 s ago")])
+def test_an_age_is_told_in_its_largest_unit(passed_s, text):
+    now = datetime(2026, 11, 24, tzinfo=UTC)
+
+    assert render.age(now - timedelta(seconds=passed_s), now) == text
+
+
+def test_lists_say_how_to_begin_when_they_are_empty():
+    assert "greenroom init" in drawn(render.algorithms_table([]))
+    assert "greenroom push" in drawn(render.releases_table([]))
+
+
+def test_dead_letters_are_not_overlooked():
+    assert "✗ 2 in dead-letter queues" in drawn(render.status_page(models.Status(dead_letters=2)))
+    assert "✓ no dead letters" in drawn(render.status_page(models.Status()))
+
+
+# ---- the chart ------------------------------------------------------------------------------------------------------
+
+
+def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve():
+    text = drawn(render.charts(release(WITH_CHART).summary))
+
+    assert text.count("◆") == 3 and "x" in text
+    assert line_with(text, "cost, $ per million") and line_with(text, "duration, ms")
+    assert line_with(text, "128", "256", "512", "1024")
+    assert line_with(text, "chosen", "interval", "curve")
+
+
+def test_a_terminal_without_line_drawing_gets_plain_characters():
+    text = drawn(render.charts(release(WITH_CHART).summary), encoding="ascii")
+
+    assert text.isascii() and "?" not in text and "#" in text
+
+
+@pytest.mark.parametrize(
+    "chart",
+    [None, {}, {"tried": [{"memoryMb": "x"}]}, {"tried": 3}, CHART | {"tried": CHART["tried"][:1]}],
+)
+def test_what_is_no_chart_or_less_than_two_points_is_not_drawn(chart):
+    assert render.charts(models.Summary.model_validate({"chart": chart})) is None
+
+
+def test_statistics_are_shown_in_full_with_intervals_and_their_method():
+    text = drawn(render.statistics(release(WITH_CHART).summary))
+
+    assert line_with(text, "256 MB", "410 [398-431]")
+    assert line_with(text, "256 MB", "±2.0%")
+    assert line_with(text, "256 MB", "113 (44%)")
+    assert line_with(text, "128 MB", "2 out_of_memory")
+    assert "order statistics" in " ".join(text.split()) and "trimmed by 20%" in text
+
+
+def test_the_test_says_what_it_cost_and_of_what_and_what_was_said_before():
+    text = drawn(render.outcome(release(WITH_CHART)), width=110)
+
+    assert line_with(text, "The test itself", "for Lambda", "26 state transitions", "at most $0.012")
+
+
+def test_a_tuning_shows_what_it_found_and_a_dry_run_says_that_it_was_one():
+    tuning = {"tuningId": "t", "status": "SUCCEEDED", "summary": WITH_CHART["summary"], "costAtMostUsd": 0.01}
+    link = "https://lambda-power-tuning.show/#gAA=;AAA=;AAA="
+    found = models.Tuning.model_validate(tuning | {"output": {"stateMachine": {"visualization": link}}})
+
+    text = drawn(render.tuning_outcome(found))
+    assert "◆ 512 MB chosen for cost" in text and link in text
+    assert "costs at most $0.010" in render.tuning_lines(found)[0]
+    assert "dry run" in drawn(render.tuning_outcome(models.Tuning.model_validate(tuning | {"output": None})))
+
+
+def test_a_long_reason_takes_no_room_from_the_other_columns():
+    text = drawn(render.releases_table([release(FAILED | {"reason": "word " * 100})]))
+
+    line = line_with(text, "FAILED")
+    assert FAILED["releaseId"] in line and "ago" in line and line.rstrip().endswith("…")

@@ -1,0 +1,277 @@
+"""Whether a ZIP is a package: what is certain to fail in Lambda is refused with its reason, the rest is let through."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import struct
+import sys
+from typing import Any
+
+import pytest
+from tests.unit.package.zips import Item, package, zip_of
+
+from greenroom.package import check as check_module
+from greenroom.package.check import PackageReport, check_package
+from greenroom.package.errors import PackageError
+from greenroom.package.metadata import MetadataError
+
+HERE = sys.version_info.minor
+
+
+def check(files: dict[str, Any] | None = None, **metadata: Any) -> PackageReport:
+    return check_package(package(files, **metadata))
+
+
+def refused(files: dict[str, Any] | None = None, **metadata: Any) -> PackageError:
+    with pytest.raises(PackageError) as caught:
+        check(files, **metadata)
+    assert caught.value.todo
+    return caught.value
+
+
+def test_a_package_is_reported_with_all_that_was_found() -> None:
+    body = package({"tests/two/input.txt": "text", "tests/readme.md": "not a case"})
+    report = check_package(body)
+    assert report.metadata.name == "sample"
+    assert report.sha256 == hashlib.sha256(body.getvalue()).hexdigest()
+    assert report.size_bytes == len(body.getvalue())
+    assert report.files == 7
+    assert report.module_path == "sample/code.py"
+    one, two = report.cases
+    assert (one.name, one.input_path, one.input_bytes) == ("one", "tests/one/input.json", 8)
+    assert (one.expected_path, one.expected_bytes) == ("tests/one/expected.json", 8)
+    assert (two.name, two.expected_path, two.expected_bytes) == ("two", None, None)
+
+
+def test_metadata_one_folder_too_deep_is_explained() -> None:
+    body = io.BytesIO(zip_of(Item(b"folder/metadata.json", b"{}")))
+    with pytest.raises(PackageError, match=r"there is one at folder/metadata\.json: zip what is in the folder"):
+        check_package(body)
+
+
+def test_wrong_metadata_is_told_as_such() -> None:
+    with pytest.raises(MetadataError, match="field 'num'"):
+        check(num=0)
+
+
+@pytest.mark.parametrize(
+    ("files", "what"),
+    [
+        ({"tests/one/input.json": None, "tests/one/expected.json": None}, "has no case"),
+        ({"tests/one/input.json": None}, "has an expected.* but no input.*"),
+        ({"tests/one/input.txt": "x"}, "is a second input.* of case one"),
+        ({"tests/one/expected.tar.gz": "x"}, "is a second expected.* of case one"),
+        ({"tests/a b/input.json": "{}"}, "has a case name"),
+        ({"tests/-x/input.json": "{}"}, "has a case name"),
+        ({"tests/one/input.json": "{"}, "is not JSON"),
+        ({"tests/one/expected.json": '{"a": NaN}'}, "NaN is no number in JSON"),
+        ({"tests/one/expected.json": "[" * 5000}, "is n"),  # "not JSON" or "nested too deeply", by Python's own limit
+        ({"tests/two/input.txt": b"\xff\xfe"}, "is not UTF-8"),
+    ],
+)
+def test_tests_that_cannot_be_run_are_refused(files: dict[str, Any], what: str) -> None:
+    error = refused(files)
+    assert error.code == "bad_tests"
+    assert what in error.what
+
+
+def test_tests_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "MAX_CASES", 2)
+    more = {f"tests/case{number}/input.json": "{}" for number in range(2)}
+    assert "has 3 cases; at most 2" in refused(more).what
+    monkeypatch.setattr(check_module, "MAX_TEST_FILE_BYTES", 4)
+    assert "has 8 bytes; at most 4" in refused().what
+
+
+def test_a_modules_error_is_shown_with_file_and_line() -> None:
+    error = refused({"sample/helper.py": "x = 1\ndef f(:\n"})
+    assert error.code == "syntax"
+    assert error.where == "sample/helper.py, line 2"
+    assert f"is not valid Python 3.{HERE}: invalid syntax" in error.what
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "return 1",
+        "x = = 1",
+        "def f():\n  x\n y",
+        "break",
+        "x = 'open",
+        "nonlocal x",
+        "\0",
+        "# coding: no-such\n",
+        "(" * 300,
+    ],
+)
+def test_what_cannot_be_compiled_is_refused(source: str) -> None:
+    assert refused({"sample/helper.py": source}).code == "syntax"
+
+
+@pytest.mark.parametrize("source", ["-" * 100_000 + "1", "1" + "+1" * 100_000, "a" + ".b" * 100_000, "not " * 50_000])
+def test_sources_made_to_exhaust_the_parser_end_as_a_refusal(source: str) -> None:
+    assert refused({"sample/helper.py": source}).code == "syntax"
+
+
+def test_nothing_of_a_package_is_run(tmp_path: Any) -> None:
+    witness = tmp_path / "ran"
+    source = f"open({str(witness)!r}, 'w')\nclass Translator:\n    def translate(self, document): ...\n"
+    check({"sample/code.py": source, "sample/__init__.py": source, "top.py": source})
+    assert not witness.exists()
+
+
+def test_files_of_dependencies_may_be_no_python_of_this_version() -> None:
+    check({"jinja/template.py": "{{ not python }}", "old/py2.py": "print 'x'"})
+    assert refused({"top.py": "print 'x'"}).code == "syntax"
+
+
+def test_syntax_is_that_of_the_runtime_not_of_the_platform() -> None:
+    newer = "class Translator[T]:\n    def translate(self, document): ...\n"
+    if HERE >= 12:
+        assert refused({"sample/code.py": newer}, runtime="python3.11").code == "syntax"
+    check({"sample/code.py": newer}, runtime="python3.14")
+    # Wrong in any Python, even in one that is not here to ask.
+    assert refused({"sample/code.py": "def f():\n  x\n y"}, runtime="python3.14").code == "syntax"
+
+
+def test_the_algorithms_own_sources_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "MAX_SOURCE_BYTES", 1000)
+    monkeypatch.setattr(check_module, "MAX_SOURCES_BYTES", 1500)
+    assert refused({"sample/big.py": "#" * 1001}).code == "too_large"
+    assert refused({"sample/a.py": "#" * 800, "sample/b.py": "#" * 800}).code == "too_large"
+    check({"dependency/big.py": "#" * 5000})
+
+
+METHOD = "    def translate(self, document): ...\n"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        f"class Translator:\n{METHOD}",
+        "class Translator:\n    def translate(self, document, hint=None): ...\n",
+        "class Translator:\n    def translate(self, *documents): ...\n",
+        "class Translator:\n    @staticmethod\n    def translate(document): ...\n",
+        "class Translator:\n    translate = lambda self, document: document\n",
+        "class Translator:\n    def __init__(self, size=3): ...\n" + METHOD,
+        "class Translator(Base): ...\n",
+        "class Translator(metaclass=Meta): ...\n",
+        "@made\nclass Translator: ...\n",
+        "from other import Translator\n",
+        "from other import Something as Translator\n",
+        "from other import *\n",
+        "Translator = make()\n",
+        "Translator: type = make()\n",
+        "try:\n    from fast import Translator\nexcept ImportError:\n    class Translator: ...\n",
+        f"if True:\n    class Translator:\n    {METHOD}",
+        "for Translator in (1,): pass\n",
+        f"match 1:\n    case 1:\n        class Translator:\n        {METHOD}",
+        "class Translator:\n    from other import translate\n",
+        "class Translator:\n    if True:\n        def translate(self, document): ...\n",
+        "def __getattr__(name): ...\n",
+    ],
+)
+def test_an_entry_that_may_be_there_is_let_through(source: str) -> None:
+    check({"sample/code.py": source})
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("", "no_entry"),
+        ("class Other: ...\n", "no_entry"),
+        ("def f():\n    class Translator: ...\n", "no_entry"),
+        ("class Outer:\n    class Translator: ...\n", "no_entry"),
+        ("print(Translator)\n", "no_entry"),
+        ("import other.Translator\n", "no_entry"),
+        ("def Translator(): ...\n", "no_entry"),
+        ("class Translator: ...\n", "no_translate"),
+        ("class Translator:\n    def translate(self): ...\n", "not_callable"),
+        ("class Translator:\n    def translate(self, document, more): ...\n", "not_callable"),
+        ("class Translator:\n    def translate(self, document, *, more): ...\n", "not_callable"),
+        ("class Translator:\n    async def translate(self, document): ...\n", "not_callable"),
+        ("class Translator:\n    def __init__(self, size): ...\n" + METHOD, "not_callable"),
+    ],
+)
+def test_an_entry_that_cannot_work_is_refused(source: str, code: str) -> None:
+    assert refused({"sample/code.py": source}).code == code
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("def handle(event, context): ...\n", None),
+        ("def handle(*all): ...\n", None),
+        ("handle = make()\n", None),
+        ("@wrapped\ndef handle(): ...\n", None),
+        ("def other(event, context): ...\n", "no_entry"),
+        ("def handle(event): ...\n", "not_callable"),
+        ("def handle(event, context, more): ...\n", "not_callable"),
+        ("async def handle(event, context): ...\n", "not_callable"),
+    ],
+)
+def test_a_handler_is_looked_for_likewise(source: str, code: str | None) -> None:
+    files = {"sample/code.py": source}
+    if code is None:
+        check(files, entry=None, handler="sample.code.handle")
+    else:
+        assert refused(files, entry=None, handler="sample.code.handle").code == code
+
+
+def test_a_module_that_is_not_there_is_told_with_the_file_it_would_be() -> None:
+    error = refused(entry="sample.cod:Translator")
+    assert error.code == "no_module"
+    assert "no sample/cod.py" in error.what
+
+
+def test_a_folder_comes_before_a_file_of_its_name_as_python_finds_them() -> None:
+    source = "class Translator:\n    def translate(self, document): ...\n"
+    report = check({"sample/code/__init__.py": source, "sample/code.py": ""})
+    assert report.module_path == "sample/code/__init__.py"
+
+
+@pytest.mark.parametrize("path", ["aws_equipment/__init__.py", "aws_equipment.py"])
+def test_a_package_cannot_bring_its_own_equipment(path: str) -> None:
+    assert refused({path: ""}).code == "reserved"
+
+
+def elf(machine: int) -> bytes:
+    return b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HH", 3, machine) + bytes(44)
+
+
+X86, ARM = elf(62), elf(183)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "why"),
+    [
+        ("dep/fast.cpython-39-x86_64-linux-gnu.so", X86, "Python 3.9"),
+        ("dep/fast.cpython-313-aarch64-linux-gnu.so", ARM, "arm64"),
+        ("dep/fast.abi3.so", ARM, "arm64"),
+        ("dep/fast.abi3.so", elf(243), "machine 243"),
+        ("dep/fast.cpython-313-darwin.so", b"\xcf\xfa\xed\xfe" + bytes(60), "another system than Linux"),
+        ("dep/fast.cp313-win_amd64.pyd", b"MZ" + bytes(60), "Windows"),
+        ("dep/fast.cpython-313-x86_64-linux-musl.so", X86, "musl"),
+        ("dep/fast.pypy310-pp73-x86_64-linux-gnu.so", X86, "PyPy"),
+    ],
+)
+def test_a_module_compiled_for_something_else_is_refused_with_what_it_is_for(path: str, body: bytes, why: str) -> None:
+    error = refused({path: body}, runtime="python3.13")
+    assert (error.code, error.where) == ("wrong_wheel", path)
+    assert f"is compiled for {why}" in error.what
+    assert "allowed: python3.13 on x86_64" in error.what
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"dep/fast.cpython-313-x86_64-linux-gnu.so": X86},
+        {"dep/fast.abi3.so": X86},
+        {"dep/data.so": ARM},
+        {"dep.libs/libz.so.1": X86},
+        {"dep/fast.cpython-313-x86_64-linux-gnu.so": X86, "dep/fast.cpython-312-x86_64-linux-gnu.so": X86},
+    ],
+)
+def test_compiled_modules_that_fit_are_let_through(files: dict[str, bytes]) -> None:
+    check(files, runtime="python3.13")

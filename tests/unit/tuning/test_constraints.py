@@ -1,0 +1,149 @@
+"""Constraints in the search, weights of cases, and the plan beside the live release."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.tuning.builders import measurement, series
+
+from greenroom.tuning import (
+    Averaging,
+    Chart,
+    Constraints,
+    Measurement,
+    PlanState,
+    analyze,
+    case_of,
+    chart,
+    plan,
+    plan_beside_live,
+    prices_for,
+    side_of,
+)
+from greenroom.tuning.adaptive import LADDER_MB
+from greenroom.tuning.statistics import comparable_means, mean_over_cases
+
+PRICES = prices_for("us-east-1")
+
+
+def cpu_bound_ms(memory_mb: int) -> float:
+    return 20.0 + 100.0 * 1769 / min(memory_mb, 1769)
+
+
+def explore(state: PlanState, spread: float) -> tuple[PlanState, str]:
+    draw = random.Random(state.seed)  # noqa: S311
+    asked_after: dict[int, str] = {}
+    while not (found := plan(state)).done:
+        made = list(state.measurements)
+        for batch in found.batches:
+            assert batch.memory_mb not in asked_after, f"{batch.memory_mb} MB {asked_after[batch.memory_mb]}"
+            for index in range(batch.start, batch.start + batch.count):
+                duration = cpu_bound_ms(batch.memory_mb) * draw.lognormvariate(0, spread)
+                case = case_of(state.cases, index)
+                made.append(measurement(batch.memory_mb, duration, index=index, case=case, cold_start=index == 0))
+        state = replace(state, measurements=tuple(made), round_number=state.round_number + 1)
+        limit = state.constraints.max_duration_ms
+        for size in {m.memory_mb for m in made}:
+            warm = [m.duration_ms for m in made if m.memory_mb == size and not m.cold_start]
+            if limit is not None and warm and min(warm) > limit:
+                asked_after[size] = f"was asked again, though all of {warm} are above {limit}"
+    return state, found.reason
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    limit_ms=st.sampled_from([60.0, 125.0, 200.0, 400.0, 1000.0]),
+    strategy=st.sampled_from(["cost", "duration", "balanced"]),
+    seed=st.integers(0, 5),
+)
+def test_the_search_leaves_out_sizes_that_break_a_constraint(limit_ms: float, strategy: str, seed: int) -> None:
+    limits = Constraints(max_duration_ms=limit_ms, max_duration_percentile=0.5)
+    state, reason = explore(
+        PlanState(
+            ("small",),
+            (),
+            10,
+            60,
+            search="adaptive",
+            strategy=strategy,
+            constraints=limits,
+            seed=seed,  # type: ignore[arg-type]
+        ),
+        0.02,
+    )
+    decision = analyze(
+        state.measurements,
+        state.sizes_mb,
+        state.strategy,
+        PRICES,
+        cases=("small",),
+        search="adaptive",
+        constraints=limits,
+        seed=seed,
+    )
+    within = [size for size in LADDER_MB if cpu_bound_ms(size) <= limit_ms]
+    if not within:
+        assert reason == "every size breaks a constraint"
+        assert not decision.passed and "above maxDurationMs" in (decision.reason or "")
+        return
+    assert decision.passed, decision.reason
+    assert decision.chosen_memory_mb is not None
+    assert cpu_bound_ms(decision.chosen_memory_mb) <= limit_ms * 1.05
+    if strategy == "cost":
+        cost = {size: PRICES.cost_usd(size, cpu_bound_ms(size)) for size in within}
+        # One size in the list apart may be lost at the limit itself, where noise decides.
+        assert PRICES.cost_usd(decision.chosen_memory_mb, cpu_bound_ms(decision.chosen_memory_mb)) <= 1.12 * min(
+            cost.values()
+        )
+
+
+def test_sizes_that_were_not_looked_at_are_not_told_as_excluded_after_an_adaptive_search() -> None:
+    state, _ = explore(PlanState(("small",), (), 10, 60, search="adaptive"), 0.02)
+    decision = analyze(state.measurements, LADDER_MB, "cost", PRICES, cases=("small",), search="adaptive")
+    assert {r.memory_mb for r in decision.power_values} == {m.memory_mb for m in state.measurements}
+    assert "was not measured" not in decision.sentence
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from("abcd"), st.lists(st.floats(1, 1000), min_size=1, max_size=8), min_size=1, max_size=4
+    ),
+    st.lists(st.floats(0.1, 10), min_size=4, max_size=4),
+)
+def test_weights_weigh_the_cases_as_by_hand(values: dict[str, list[float]], weights: list[float]) -> None:
+    of_case = dict(zip("abcd", weights, strict=True))
+    found = mean_over_cases(values, Averaging(0.0, of_case)).value
+    total = sum(of_case[case] for case in values)
+    by_hand = sum(of_case[case] * sum(row) / len(row) for case, row in values.items()) / total
+    assert abs(found - by_hand) <= 1e-9 * by_hand
+    alike = comparable_means({128: {case: [row[0]] for case, row in values.items()}}, Averaging(0.0, of_case))
+    one = sum(of_case[case] * row[0] for case, row in values.items()) / total
+    assert abs(alike.of_size[128].value - one) <= 1e-9 * one
+
+
+@given(st.integers(1, 30), st.integers(1, 50), st.integers(1, 900))
+def test_beside_the_live_release_both_sides_run_each_case_as_often_and_in_turn(
+    cases: int, num: int, timeout_s: int
+) -> None:
+    batches = plan_beside_live(cases, 256, num, timeout_s)
+    assert all(batch.beside_live and batch.memory_mb == 256 for batch in batches)
+    indexes = [index for batch in batches for index in range(batch.start, batch.start + batch.count)]
+    assert indexes == list(range(len(indexes)))
+    sides = [side_of(index) for index in indexes]
+    seen = Counter((is_live, pair % cases) for is_live, pair in sides)
+    assert {case for _, case in seen} == set(range(cases))
+    assert all(seen[True, case] == seen[False, case] for case in range(cases))
+    # Each pair has one of each side, and who begins alternates.
+    for pair in range(len(indexes) // 2):
+        first, second = sides[2 * pair], sides[2 * pair + 1]
+        assert (first[0], second[0]) == ((False, True) if pair % 2 == 0 else (True, False))
+
+
+def test_a_chart_is_read_back_as_it_was_written() -> None:
+    measured: list[Measurement] = [*series(256, [400.0 + i for i in range(10)]), *series(512, [190.0] * 10)]
+    drawn = chart(analyze(measured, [256, 512], "cost", PRICES), measured)
+    assert Chart.from_dict(drawn.to_dict()).to_dict() == drawn.to_dict()

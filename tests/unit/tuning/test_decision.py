@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.tuning.builders import measurement, series
+
+from greenroom.tuning import Constraints, Measurement, analyze, prices_for
+from greenroom.tuning.decision import Candidate, choose, probability_wrong
+
+PRICES = prices_for("us-east-1")
+SUMMARY_FIELDS = {"strategy", "chosenMemoryMb", "sentence", "powerValues", "cases", "testCostUsd"}
+POWER_VALUE_FIELDS = {
+    "memoryMb", "version", "status", "reason", "n", "meanMs", "trimmedMeanMs", "p50Ms", "p90Ms", "minMs", "maxMs",
+    "initMs", "maxMemoryUsedMb", "costUsdPerMillion", "coldStarts", "errors",
+}  # fmt: skip
+CASE_FIELDS = {"case", "passed", "failed", "difference", "error", "memoryMb", "log"}
+
+
+def around(memory_mb: int, duration_ms: float, n: int = 10, spread: float = 0.01, **fields: Any) -> list[Measurement]:
+    """Durations evenly spread around one, so that their mean is exactly that."""
+    return series(memory_mb, [duration_ms * (1 + spread * (2 * i / (n - 1) - 1)) for i in range(n)], **fields)
+
+
+def test_cost_takes_the_cheapest_and_duration_the_fastest() -> None:
+    measured = around(128, 1000) + around(256, 450) + around(512, 400)
+    assert analyze(measured, [128, 256, 512], "cost", PRICES).chosen_memory_mb == 256
+    assert analyze(measured, [128, 256, 512], "duration", PRICES).chosen_memory_mb == 512
+
+
+def test_balanced_lies_between_cost_and_duration() -> None:
+    measured = around(128, 1000) + around(256, 600) + around(512, 280) + around(1024, 260)
+    values = [128, 256, 512, 1024]
+    chosen = [
+        analyze(measured, values, "balanced", PRICES, balanced_weight=weight).chosen_memory_mb for weight in (1, 0.5, 0)
+    ]
+    assert chosen == [128, 512, 1024]
+    assert chosen[0] == analyze(measured, values, "cost", PRICES).chosen_memory_mb
+    assert chosen[2] == analyze(measured, values, "duration", PRICES).chosen_memory_mb
+
+
+def test_a_tie_in_cost_goes_to_the_faster_and_the_sentence_says_so() -> None:
+    decision = analyze(around(128, 1000, spread=0.05) + around(256, 501, spread=0.05), [128, 256], "cost", PRICES)
+    assert decision.chosen_memory_mb == 256
+    assert decision.tied_mb == (128,)
+    assert "can't tell" in decision.sentence
+
+
+def test_a_tie_in_duration_goes_to_the_cheaper() -> None:
+    decision = analyze(
+        around(2048, 100.3, spread=0.05) + around(4096, 100, spread=0.05), [2048, 4096], "duration", PRICES
+    )
+    assert decision.chosen_memory_mb == 2048
+
+
+def test_the_sentence_names_the_choice_the_runner_up_and_the_probability_of_being_wrong() -> None:
+    decision = analyze(around(128, 1000) + around(256, 450), [128, 256], "cost", PRICES)
+    assert decision.runner_up_memory_mb == 128
+    assert decision.sentence.startswith("256 MB is the cheapest: $")
+    assert "the runner-up, 128 MB, costs 9.98 % more and is 122 % slower" in decision.sentence
+    assert decision.sentence.endswith("the probability that another is better by more than 1 % is under 1 %.")
+
+
+def test_the_sentence_makes_nothing_of_a_difference_that_no_measurement_can_tell() -> None:
+    decision = analyze(around(128, 300) + around(256, 299.98), [128, 256], "cost", PRICES)
+    assert "the runner-up, 256 MB, costs 75.8 % more and is as fast;" in decision.sentence
+
+
+@pytest.mark.parametrize("error", ["timeout", "out_of_memory"])
+def test_a_power_value_that_is_too_small_is_excluded_and_the_others_go_on(error: str) -> None:
+    measured = [*around(128, 10), measurement(128, 3000.0, index=10, error=error), *around(256, 450), *around(512, 440)]
+    decision = analyze(measured, [128, 256, 512], "cost", PRICES)
+    assert decision.passed
+    assert decision.chosen_memory_mb == 256
+    assert [r.status for r in decision.power_values] == ["excluded", "ok", "ok"]
+    assert "ran out of" in (decision.power_values[0].reason or "")
+    assert "128 MB excluded" in decision.sentence
+
+
+@pytest.mark.parametrize("error", ["wrong_answer", "exception"])
+def test_a_wrong_answer_or_an_exception_fails_the_release_with_case_difference_and_log(error: str) -> None:
+    wrong = measurement(
+        256, case="groups", index=1, error=error, error_message="KeyError: 'tag'", difference="-1\n+2", log="START"
+    )
+    decision = analyze([*around(128, 100), *around(256, 50), wrong], [128, 256], "cost", PRICES)
+    assert not decision.passed
+    assert decision.chosen_memory_mb is None
+    assert "case 'groups' at 256 MB" in (decision.reason or "")
+    failed = next(c for c in decision.cases if c.case == "groups")
+    assert (failed.failed, failed.memory_mb, failed.difference, failed.log) == (1, 256, "-1\n+2", "START")
+    assert [r.status for r in decision.power_values] == ["ok", "failed"]
+
+
+def test_a_release_of_which_every_power_value_is_too_small_fails_with_every_reason() -> None:
+    measured = [measurement(128, error="out_of_memory"), measurement(256, 3000.0, error="timeout")]
+    decision = analyze(measured, [128, 256], "cost", PRICES)
+    assert not decision.passed
+    assert "128 MB: ran out of memory" in (decision.reason or "")
+    assert "256 MB: ran out of time" in (decision.reason or "")
+
+
+def test_throttling_is_not_the_algorithms_fault_but_nothing_goes_live_unmeasured() -> None:
+    throttled = series(128, [0.0] * 3, error="throttled", error_message="Rate exceeded")
+    decision = analyze([*throttled, *around(256, 50)], [128, 256], "cost", PRICES)
+    assert decision.chosen_memory_mb == 256
+    assert "3 invocations throttled: Rate exceeded" in (decision.power_values[0].reason or "")
+    assert not analyze(throttled, [128], "cost", PRICES).passed
+
+
+def test_a_power_value_that_has_not_seen_every_case_cannot_go_live() -> None:
+    measured = around(128, 100, case="a") + around(256, 80, case="a") + around(256, 80, case="b")
+    decision = analyze(measured, [128, 256], "cost", PRICES, cases=["a", "b"])
+    assert decision.chosen_memory_mb == 256
+    assert "1 of 2 cases, the first being 'b'" in (decision.power_values[0].reason or "")
+
+
+def test_a_power_value_that_was_never_measured_cannot_go_live() -> None:
+    decision = analyze(around(256, 80), [128, 256], "cost", PRICES)
+    assert decision.power_values[0].reason == "was not measured"
+
+
+@pytest.mark.parametrize(
+    ("constraints", "reason"),
+    [
+        (Constraints(max_duration_ms=500), "p95 of the duration"),
+        (Constraints(max_cost_usd_per_million=2.0), "above maxCostUsd 2"),
+        (Constraints(min_headroom=0.6), "minimum headroom of 60 %"),
+    ],
+)
+def test_a_power_value_that_breaks_a_constraint_is_excluded_with_the_constraint(
+    constraints: Constraints, reason: str
+) -> None:
+    measured = around(128, 1000) + around(256, 499, spread=0)
+    decision = analyze(measured, [128, 256], "cost", PRICES, constraints=constraints)
+    excluded = [r for r in decision.power_values if r.status == "excluded"]
+    assert any(reason in (r.reason or "") for r in excluded)
+
+
+def test_the_summary_has_the_shape_of_the_api_and_is_json() -> None:
+    measured = [*around(128, 1000), measurement(256, error="out_of_memory"), *around(512, 300)]
+    decision = analyze(measured, [128, 256, 512], "cost", PRICES, versions={128: "4", 256: "5", 512: "6"})
+    summary = json.loads(json.dumps(decision.to_summary(), allow_nan=False))
+    assert summary.keys() >= SUMMARY_FIELDS
+    assert all(value.keys() >= POWER_VALUE_FIELDS for value in summary["powerValues"])
+    assert all(case.keys() >= CASE_FIELDS for case in summary["cases"])
+    assert [value["version"] for value in summary["powerValues"]] == ["4", "5", "6"]
+    assert summary["chosenVersion"] == "4"
+
+
+def test_what_the_test_cost_counts_every_invocation_and_every_state_transition() -> None:
+    measured = [measurement(1024, 1000.0), measurement(1024, 1000.0, index=1, error="timeout")]
+    decision = analyze(measured, [1024], "cost", PRICES, state_transitions=4)
+    assert decision.test_cost_usd == pytest.approx(2 * (0.0000166667 + 0.0000002) + 4 * 0.000025)
+
+
+CANDIDATES = st.lists(
+    st.builds(
+        Candidate,
+        memory_mb=st.integers(128, 10_240),
+        score=st.floats(0.9, 1.1),
+        error=st.floats(0.0001, 0.2),
+        tie_score=st.floats(1, 100),
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda c: c.memory_mb,
+)
+
+
+@given(CANDIDATES, st.floats(0, 0.05))
+def test_a_choice_is_never_worse_than_the_best_by_more_than_the_tolerance(
+    candidates: list[Candidate], tolerance: float
+) -> None:
+    choice = choose(candidates, tolerance)
+    lowest = min(c.score for c in candidates)
+    assert choice.best.score == lowest
+    assert choice.chosen.score <= lowest * (1 + tolerance)
+    tied = [c for c in candidates if c.memory_mb in choice.tied_mb]
+    assert all(c.score <= lowest * (1 + tolerance) for c in tied)
+    assert all(choice.chosen.tie_score <= c.tie_score for c in tied)
+    assert choice.runner_up is None or choice.runner_up is not choice.chosen
+    assert 0 <= choice.probability_wrong <= 1
+
+
+@given(CANDIDATES, st.randoms())
+def test_the_order_of_the_candidates_does_not_matter(candidates: list[Candidate], draw: random.Random) -> None:
+    shuffled = candidates[:]
+    draw.shuffle(shuffled)
+    one, other = choose(candidates), choose(shuffled)
+    assert (one.chosen, one.tied_mb) == (other.chosen, other.tied_mb)
+    assert one.probability_wrong == pytest.approx(other.probability_wrong, abs=1e-9)
+
+
+def test_the_probability_of_being_wrong_agrees_with_simulation() -> None:
+    chosen = Candidate(128, 1.0, 0.05, 1)
+    others = [Candidate(256, 1.03, 0.04, 1), Candidate(512, 1.10, 0.08, 1)]
+    draw = random.Random(3)  # noqa: S311
+    draws = 40_000
+    wrong = 0
+    for _ in range(draws):
+        truth = chosen.score * draw.lognormvariate(0, chosen.error)
+        best = min(o.score * draw.lognormvariate(0, o.error) for o in others)
+        wrong += best < truth / 1.01
+    assert probability_wrong(chosen, others, 0.01) == pytest.approx(wrong / draws, abs=0.01)
+
+
+def test_a_difference_that_the_data_can_tell_is_no_tie() -> None:
+    near = [Candidate(128, 1.0, 0.0005, 9), Candidate(256, 1.005, 0.0005, 1)]
+    assert choose(near).chosen.memory_mb == 128
+    assert choose([Candidate(c.memory_mb, c.score, 0.05, c.tie_score) for c in near]).chosen.memory_mb == 256
+
+
+def test_the_sentence_says_what_was_not_as_on_lambda() -> None:
+    rows = [
+        *series(1024, [100] * 6),
+        *series(4096, [90] * 6, differs="2 of 2.32 vCPU, the size is not representable here"),
+    ]
+    decision = analyze(rows, [1024, 4096], "cost", PRICES)
+    assert "Not as on Lambda at 4096 MB: 2 of 2.32 vCPU" in decision.sentence
+    assert [value["differs"] is None for value in decision.to_summary()["powerValues"]] == [True, False]
