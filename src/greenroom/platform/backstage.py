@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,26 +67,17 @@ def initialize(services: Services, release_id: str, what: int | str) -> str:
         live = services.registry.algorithm(_algorithm_of(release)).live
         if live is None:
             raise Disturbed("there is no live release any more to compare with")
-        point_alias(services, function, names.LIVE_TEST_ALIAS, live.version)
+        services.functions.point(function, names.LIVE_TEST_ALIAS, live.version)
         return live.version
-    memory_mb = int(what)
-    client = services.lambda_
-    configuration = await_update(services, function)
-    deployed = configuration.get("Environment", {}).get("Variables", {}).get("GREENROOM_RELEASE")
+    memory_mb, functions = int(what), services.functions
+    now = functions.updated(function)
+    deployed = now.variables.get("GREENROOM_RELEASE")
     if deployed != release_id:
         raise Disturbed(f"$LATEST of {function} holds release {deployed}, not {release_id}")
-    if configuration["MemorySize"] != memory_mb:
-        client.update_function_configuration(FunctionName=function, MemorySize=memory_mb)
-        configuration = await_update(services, function)
-    # The revision makes sure that what is published is what has just been configured.
-    published = client.publish_version(
-        FunctionName=function,
-        RevisionId=configuration["RevisionId"],
-        Description=f"Greenroom release {release_id} at {memory_mb} MB",
-    )
-    version = published["Version"]
-    await_active(services, function, version)
-    point_alias(services, function, names.test_alias(memory_mb), version)
+    # What is published is what has just been configured: the configuration names its revision.
+    configured = functions.configure(function, now, memory_mb=memory_mb)
+    version = functions.publish(function, configured, f"Greenroom release {release_id} at {memory_mb} MB")
+    functions.point(function, names.test_alias(memory_mb), version)
     services.registry.record_version(release_id, memory_mb, version)
     return version
 
@@ -293,7 +284,7 @@ def promote(services: Services, release_id: str) -> bool:
     release = services.registry.release(release_id)
     name = _algorithm_of(release)
     assert release.version is not None  # noqa: S101 -- analyzed
-    point_alias(services, services.function_name(name), names.PROD, release.version)
+    services.functions.point(services.function_name(name), names.PROD, release.version)
     return services.registry.algorithm(name).live is None
 
 
@@ -307,32 +298,25 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
     name = _algorithm_of(release)
     function = services.function_name(name)
     algorithm = services.registry.algorithm(name)
-    client = services.lambda_
+    functions = services.functions
     live = [algorithm.live.version] if algorithm.live else []
     served = [*live, *(before.version for before in algorithm.live_before)]
     if promoted and release.version and release.version not in live:
         served.insert(0, release.version)
-    kept = {"$LATEST", *served[: LIVE_KEPT + 1]}
-    aliases = {
-        alias["Name"]: alias["FunctionVersion"]
-        for page in client.get_paginator("list_aliases").paginate(FunctionName=function)
-        for alias in page["Aliases"]
-    }
+    kept = set(served[: LIVE_KEPT + 1])
+    aliases = {alias.name: alias.version for alias in functions.aliases(function)}
     if not promoted:
         if live and aliases.get(names.PROD) != live[0]:
-            point_alias(services, function, names.PROD, live[0])
+            functions.point(function, names.PROD, live[0])
         elif not live and names.PROD in aliases:
-            client.delete_alias(FunctionName=function, Name=names.PROD)
+            functions.remove_alias(function, names.PROD)
     for alias in aliases:
         if alias.startswith(names.TEST_ALIAS_PREFIX):
-            client.delete_alias(FunctionName=function, Name=alias)
-    for page in client.get_paginator("list_versions_by_function").paginate(FunctionName=function):
-        for configuration in page["Versions"]:
-            if configuration["Version"] not in kept:
-                client.delete_function(FunctionName=function, Qualifier=configuration["Version"])
-    if await_update(services, function)["MemorySize"] != LATEST_MEMORY_MB:
-        client.update_function_configuration(FunctionName=function, MemorySize=LATEST_MEMORY_MB)
-        await_update(services, function)
+            functions.remove_alias(function, alias)
+    for published in functions.versions(function):
+        if published.version not in kept:
+            functions.remove_version(function, published.version)
+    functions.configure(function, functions.updated(function), memory_mb=LATEST_MEMORY_MB)
 
 
 def measurements(services: Services, release_id: str) -> Iterator[Measurement]:
@@ -500,34 +484,6 @@ def _report_progress(
     durations_ms = tuple(row.duration_ms for row in done if row.error is None)[-MAX_DURATIONS_SHOWN:]
     progress = Progress(batch.memory_mb, len(done), total, failed, durations_ms)
     services.registry.put_progress(release_id, f"{round_number:03d}#{batch.start:05d}", progress)
-
-
-def point_alias(services: Services, function: str, alias: str, version: str) -> None:
-    client = services.lambda_
-    try:
-        client.update_alias(FunctionName=function, Name=alias, FunctionVersion=version)
-    except client.exceptions.ResourceNotFoundException:
-        client.create_alias(FunctionName=function, Name=alias, FunctionVersion=version)
-
-
-def await_update(services: Services, function: str) -> Any:
-    """Return the configuration of $LATEST once its last update has succeeded."""
-    return _await(services, function, "$LATEST", lambda c: c.get("LastUpdateStatus") or "Successful", "Successful")
-
-
-def await_active(services: Services, function: str, version: str) -> Any:
-    return _await(services, function, version, lambda c: c.get("State") or "Active", "Active")
-
-
-def _await(services: Services, function: str, qualifier: str, state: Callable[[Any], str], wanted: str) -> Any:
-    for attempt in range(120):
-        configuration = services.lambda_.get_function_configuration(FunctionName=function, Qualifier=qualifier)
-        if state(configuration) == wanted:
-            return configuration
-        if state(configuration) == "Failed":
-            raise Disturbed(f"{function}:{qualifier} failed: {configuration.get('LastUpdateStatusReason')}")
-        time.sleep(min(1.0, 0.05 * 2 ** min(attempt, 5)))
-    raise Disturbed(f"{function}:{qualifier} did not become {wanted}")
 
 
 def _metadata(release: Release) -> Metadata:

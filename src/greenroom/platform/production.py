@@ -13,7 +13,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from greenroom.platform import names, storage
+from greenroom.platform import aws_errors, names, storage
 from greenroom.platform.services import Services
 from greenroom.releases import Algorithm, Conflict, NotFound, Status, new_release_id
 
@@ -78,7 +78,7 @@ def submit(services: Services, name: str, message_id: str, content_type: str, to
     try:
         size_bytes = services.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("404", "NoSuchKey"):
+        if not aws_errors.is_absent_object(error):
             raise
         raise NotPossible(f"no document of message {message_id} has arrived: upload it first") from error
     envelope = {
@@ -152,7 +152,7 @@ def _answer(services: Services, message_id: str, name: str) -> Answer:
                 version=meta.get("greenroom-version"),
             )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "NoSuchBucket":
+        if not aws_errors.is_absent_bucket(error):
             raise
         raise NotFound(f"there is no algorithm {name!r}") from error
     reason = _failure(services, message_id, name)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import ClientError
 
 from greenroom.package.metadata import Metadata
-from greenroom.platform import names
+from greenroom.platform import aws_errors, names
 from greenroom.platform.services import Services
 from greenroom.releases import Algorithm, Release
 
@@ -168,7 +168,7 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
     try:
         cloudformation.update_stack(**arguments)
     except ClientError as error:
-        if "No updates are to be performed" in str(error):
+        if aws_errors.is_unchanged_stack(error):
             return StackOutcome("succeeded")
         raise
     return StackOutcome("running")
@@ -196,7 +196,7 @@ def _describe(services: Services, name: str) -> StackTypeDef | None:
     try:
         return services.cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     except ClientError as error:
-        if "does not exist" in str(error):
+        if aws_errors.is_absent_stack(error):
             return None
         raise
 

@@ -11,6 +11,7 @@ import boto3
 from botocore.config import Config
 
 from greenroom.platform import names
+from greenroom.platform.functions import Functions
 from greenroom.releases import Registry
 
 if TYPE_CHECKING:
@@ -95,6 +96,11 @@ class Services:
         """Lambda, to configure functions."""
         client: LambdaClient = self._client("lambda")
         return client
+
+    @cached_property
+    def functions(self) -> Functions:
+        """Lambda's functions, with what waits on them."""
+        return Functions(self.lambda_)
 
     def invoker(self, longest_wait_s: int) -> LambdaClient:
         """Lambda, to invoke: waits for an answer as long as said, and never invokes twice on its own."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
+from greenroom.platform import aws_errors
+
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
@@ -58,7 +60,7 @@ def read(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> bytes:
     try:
         answer = client.get_object(Bucket=bucket, Key=key)
     except ClientError as error:
-        if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+        if aws_errors.is_absent_object(error):
             raise KeyError(key) from error
         raise
     body = answer["Body"].read(max_bytes + 1)

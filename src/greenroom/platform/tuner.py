@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from greenroom.platform import backstage, measuring, storage, transitions
+from greenroom.platform import aws_errors, backstage, measuring, storage, transitions
+from greenroom.platform.functions import Configuration
 from greenroom.platform.services import Services
 from greenroom.platform.tune_input import S3_ADDRESS, FunctionName, InputError, Payloads, TuneInput
 from greenroom.tuning import (
@@ -135,10 +136,10 @@ def begin(services: Services, tuning_id: str, document: Any) -> int:
             "input": {key: value for key, value in document.items() if key not in ("payload", "payloadS3")},
             "payloads": payloads.bodies,
             "weights": payloads.weights,
-            "timeoutS": found["Timeout"],
+            "timeoutS": found.timeout_s,
             "region": services.settings.region,
-            "architecture": found.get("Architectures", ["x86_64"])[0],
-            "ephemeralStorageMb": found.get("EphemeralStorage", {}).get("Size", 512),
+            "architecture": found.architecture,
+            "ephemeralStorageMb": found.ephemeral_storage_mb,
         }
     )
     state = job.state()
@@ -165,21 +166,17 @@ def plan(services: Services, tuning_id: str, round_number: int) -> tuple[list[st
 def publish(services: Services, tuning_id: str, alias: str) -> None:
     """Publish a version of the function for an alias, at the size that is in its name, and point the alias at it."""
     job = _job(services, tuning_id)
-    client, function = services.lambda_, job.function
+    functions, function = services.functions, job.function
     memory_mb = int(alias.removeprefix(ALIAS_PREFIX).split("-")[0])
-    configuration = backstage.await_update(services, function)
-    change: dict[str, Any] = {"MemorySize": memory_mb} if configuration["MemorySize"] != memory_mb else {}
+    description = None
     if job.asked.only_cold_starts:
         # Only what has changed gets a version of its own, and with it environments of its own.
-        change["Description"] = f"{_claimed(services, function)['description']} ({alias})"[-256:]
-    if change:
-        client.update_function_configuration(FunctionName=function, **change)
-        configuration = backstage.await_update(services, function)
-    version = client.publish_version(
-        FunctionName=function, RevisionId=configuration["RevisionId"], Description=_mark(tuning_id, memory_mb)
-    )["Version"]
-    backstage.await_active(services, function, version)
-    backstage.point_alias(services, function, alias, version)
+        description = f"{_claimed(services, function)['description']} ({alias})"[-256:]
+    configured = functions.configure(
+        function, functions.updated(function), memory_mb=memory_mb, description=description
+    )
+    version = functions.publish(function, configured, _mark(tuning_id, memory_mb))
+    functions.point(function, alias, version)
 
 
 def execute(services: Services, tuning_id: str, round_number: int, batch: Batch) -> None:
@@ -290,8 +287,8 @@ def optimize(services: Services, tuning_id: str) -> None:
         return
     if job.asked.auto_optimize_alias:
         measured = f"{ALIAS_PREFIX}{output['power']}" + ("-0" if job.asked.only_cold_starts else "")
-        version = services.lambda_.get_alias(FunctionName=job.function, Name=measured)["FunctionVersion"]
-        backstage.point_alias(services, job.function, job.asked.auto_optimize_alias, version)
+        version = services.functions.version_of(job.function, measured)
+        services.functions.point(job.function, job.asked.auto_optimize_alias, version)
     else:
         claim = _claimed(services, job.function)
         _write(services, _claim_key(job.function), {**claim, "memoryMb": output["power"]})
@@ -307,11 +304,9 @@ def clean(services: Services, tuning_id: str) -> None:
     if claim.get("tuningId") != tuning_id:
         return
     _remove(services, job.function, tuning_id)
-    configuration = backstage.await_update(services, job.function)
-    wanted = {"MemorySize": claim["memoryMb"], "Description": claim["description"]}
-    if any(configuration.get(key, "") != value for key, value in wanted.items()):
-        services.lambda_.update_function_configuration(FunctionName=job.function, **wanted)
-        backstage.await_update(services, job.function)
+    functions = services.functions
+    now = functions.updated(job.function)
+    functions.configure(job.function, now, memory_mb=claim["memoryMb"], description=claim["description"])
     services.s3.delete_object(Bucket=services.packages_bucket, Key=_claim_key(job.function))
 
 
@@ -413,14 +408,13 @@ def _own(services: Services, arn: str, field: str) -> FunctionName:
     return name
 
 
-def _function(services: Services, function: str) -> Any:
+def _function(services: Services, function: str) -> Configuration:
     try:
-        return backstage.await_update(services, function)
+        return services.functions.updated(function)
     except ClientError as error:
-        code = error.response["Error"]["Code"]
-        if code == "ResourceNotFoundException":
+        if aws_errors.is_absent(error):
             raise InputError(f"there is no function {function!r} in {services.settings.region}") from None
-        if code in ("AccessDeniedException", "AccessDenied"):
+        if aws_errors.is_denied(error):
             raise InputError(
                 f"function {function!r} may not be tuned: the platform team says which may, with "
                 "`greenroom deploy --tunable NAME`"
@@ -444,7 +438,7 @@ def _payload_s3(services: Services, address: str) -> Any:
         raise InputError(f"payloadS3: {address} is not UTF-8") from None
     except ClientError as error:
         raise InputError(
-            f"payloadS3: {address} can't be read ({error.response['Error']['Code']}): the platform team says which "
+            f"payloadS3: {address} can't be read ({aws_errors.code_of(error)}): the platform team says which "
             "objects may be, with `greenroom deploy --tunable-payloads BUCKET/KEY`"
         ) from None
     try:
@@ -453,18 +447,18 @@ def _payload_s3(services: Services, address: str) -> Any:
         return body
 
 
-def _claim(services: Services, tuning_id: str, function: str, found: Any) -> dict[str, Any]:
+def _claim(services: Services, tuning_id: str, function: str, found: Configuration) -> dict[str, Any]:
     """Take a function for a tuning, and return the claim that was there, or the new one.
 
     Of a tuning that was killed the claim is taken over, with what it says the function was like.
     """
     key, bucket = _claim_key(function), services.packages_bucket
-    claim = {"tuningId": tuning_id, "memoryMb": found["MemorySize"], "description": found.get("Description", "")}
+    claim = {"tuningId": tuning_id, "memoryMb": found.memory_mb, "description": found.description}
     try:
         services.s3.put_object(Bucket=bucket, Key=key, Body=json.dumps(claim).encode(), IfNoneMatch="*")
         return claim
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+        if not aws_errors.is_taken(error):
             raise
     answer = services.s3.get_object(Bucket=bucket, Key=key)
     there: dict[str, Any] = json.loads(answer["Body"].read(MAX_JOB_BYTES))
@@ -478,7 +472,7 @@ def _claim(services: Services, tuning_id: str, function: str, found: Any) -> dic
             Bucket=bucket, Key=key, Body=json.dumps({**there, "tuningId": tuning_id}).encode(), IfMatch=answer["ETag"]
         )
     except ClientError as error:
-        if error.response["Error"]["Code"] not in ("PreconditionFailed", "ConditionalRequestConflict"):
+        if not aws_errors.is_taken(error):
             raise
         raise TuningFailed(f"function {function} was taken by another tuning just now: try again later") from None
     return there
@@ -486,20 +480,16 @@ def _claim(services: Services, tuning_id: str, function: str, found: Any) -> dic
 
 def _remove(services: Services, function: str, tuning_id: str) -> None:
     """Delete the aliases for tuning, and the versions that a tuning made and nobody else has an alias for."""
-    client = services.lambda_
-    kept = set()
-    for page in client.get_paginator("list_aliases").paginate(FunctionName=function):
-        for alias in page["Aliases"]:
-            if alias["Name"].startswith(ALIAS_PREFIX):
-                client.delete_alias(FunctionName=function, Name=alias["Name"])
-            else:
-                kept.add(alias["FunctionVersion"])
-                kept |= set(alias.get("RoutingConfig", {}).get("AdditionalVersionWeights", {}))
-    for versions in client.get_paginator("list_versions_by_function").paginate(FunctionName=function):
-        for configuration in versions["Versions"]:
-            made_here = configuration.get("Description", "").startswith(_mark(tuning_id))
-            if made_here and configuration["Version"] not in {"$LATEST", *kept}:
-                client.delete_function(FunctionName=function, Qualifier=configuration["Version"])
+    functions = services.functions
+    kept: set[str] = set()
+    for alias in functions.aliases(function):
+        if alias.name.startswith(ALIAS_PREFIX):
+            functions.remove_alias(function, alias.name)
+        else:
+            kept |= alias.versions
+    for published in functions.versions(function):
+        if published.description.startswith(_mark(tuning_id)) and published.version not in kept:
+            functions.remove_version(function, published.version)
 
 
 def _mark(tuning_id: str, memory_mb: int | None = None) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from greenroom.package.metadata import Metadata
-from greenroom.platform import backstage, names
+from greenroom.platform import aws_errors, backstage, names
 from greenroom.platform.failures import Failure
 from greenroom.platform.services import Services
 from greenroom.releases import Algorithm, Release, Status
@@ -127,7 +127,7 @@ def logs_view(services: Services, release: Release, limit: int) -> dict[str, Any
                         }
                     )
     except ClientError as error:
-        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+        if not aws_errors.is_absent(error):
             raise
     lines.sort(key=lambda line: line["at"])
     return {"events": lines[-limit:]}
