@@ -1,7 +1,10 @@
-"""The command `greenroom`: parses, calls one room of the house, and shows what came back.
+"""The command `greenroom`: each command parses its options, calls one other room, and prints what came back.
 
-One file per group of commands: `local` (up, down, env, doctor), `develop` (init, pack, test), `push`, `look` (status,
-algorithms, releases, show, logs), `operate` (send, rollback) and `demo`. They import the rooms they call inside the
-command, so that `greenroom --help` and shell completion answer at once. `render`, `plot` and `live` draw and know
-nothing of HTTP; `common` holds what all commands share.
+* `main` puts the commands together; `common` has the options and output that they share.
+* `local` (up, down, env, doctor), `demo`, `develop` (init, pack, test), `push`, `look` (status, algorithms, releases,
+  show, logs), `operate` (send, rollback, failures, redrive), `tune` and `deploying` (deploy) are the commands, in the
+  order of `greenroom --help`. They import the rooms that they call inside the command, so that `--help` and shell
+  completion answer at once.
+* `checks` is what `doctor` looks at, `run_file` is how a platform on this machine is found.
+* `live` and `render` draw and know nothing of HTTP; `text` writes numbers; `errors` has the exit codes.
 """

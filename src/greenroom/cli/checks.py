@@ -175,5 +175,5 @@ def platform(url: str | None, token: str | None) -> Check:
         with GreenroomClient(url, token, timeout_s=10, attempts=1) as client:
             info = client.status().platform
     except GreenroomError as error:
-        return Check("platform", FAILED, f"{error.what} ({error.where})", error.hint)
+        return Check("platform", FAILED, f"{error.message} ({error.where})", error.hint)
     return Check("platform", OK, f"Greenroom {info.version or ''} answers at {url} and takes the token")

@@ -10,10 +10,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
-from enum import IntEnum
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from greenroom.cli.errors import UsageProblem
+from greenroom.cli.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,28 +24,8 @@ if TYPE_CHECKING:
     from greenroom.client import GreenroomClient
 
 
-class ExitCode(IntEnum):
-    """What a script learns from a command; `greenroom --help` documents it."""
-
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    UNREACHABLE = 3
-    INTERRUPTED = 130
-
-
-class UsageProblem(Exception):
-    """What was asked cannot be done as it was asked: what is wrong, and what to say instead. Exit code 2."""
-
-    def __init__(self, what: str, hint: str, *, where: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.where = where
-        self.hint = hint
-
-
-# Wide enough for the result table when nobody says how wide a pipe is.
 PIPE_WIDTH = 110
+"""Columns of what is written into a pipe: wide enough for the table of results."""
 
 UrlOption = Annotated[
     str | None,
@@ -62,12 +45,22 @@ JsonOption = Annotated[
 ]
 
 
-def add_command(app: typer.Typer, panel: str, command: Callable[..., None], *examples: str) -> None:
+class Panel(StrEnum):
+    """The headings under which `greenroom --help` lists the commands, in this order."""
+
+    MACHINE = "This machine"
+    DEVELOP = "Develop"
+    LOOK = "Look"
+    PRODUCTION = "Production"
+    AWS = "On AWS"
+
+
+def add_command(app: typer.Typer, panel: Panel, command: Callable[..., None], *examples: str) -> None:
     """Adds a command; its help is its docstring, its paragraphs unwrapped, and lines to copy at the end."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
-    app.command(help=text, rich_help_panel=panel, epilog=epilog)(command)
+    app.command(help=text, rich_help_panel=panel.value, epilog=epilog)(command)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -88,7 +81,7 @@ def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> G
     if not url or not token:
         raise UsageProblem(
             f"no platform is named: {'GREENROOM_TOKEN' if url else 'GREENROOM_URL'} is not set",
-            'For the embedded one: greenroom up --detach, then eval "$(greenroom env)". '
+            hint='For the embedded one: greenroom up --detach, then eval "$(greenroom env)". '
             "For your team's: ask the platform team for its address and a token.",
         )
     from greenroom.client import GreenroomClient
@@ -112,14 +105,12 @@ def print_json(document: Any) -> None:
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
-def print_error(what: str, where: str = "", hint: str = "") -> None:
-    """An error for a person, on stderr: what was wrong, where, what to do."""
+def print_error(message: str, where: str = "", hint: str = "") -> None:
+    """Print an error for a person, on stderr: what was wrong, where, what to do."""
     from rich.text import Text
 
-    from greenroom.cli.render import clean
-
-    text = Text.assemble(("✗ ", "bold red"), (clean(what), "bold"))
-    if where:
+    text = Text.assemble(("✗ ", "bold red"), (clean(message), "bold"))
+    if where and where not in message:
         text.append(f"\n  {clean(where)}", style="dim")
     if hint:
         text.append(f"\n  {clean(hint)}")

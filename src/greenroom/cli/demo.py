@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.common import ExitCode, UsageProblem, add_command, console
+from greenroom.cli.common import Panel, add_command, console
+from greenroom.cli.errors import ExitCode, UsageProblem
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -40,7 +41,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     add_command(
         app,
-        "This machine",
+        Panel.MACHINE,
         demo,
         "greenroom demo",
         "greenroom demo --keep                  and look around afterwards",
@@ -83,7 +84,7 @@ class Story:
 def promise_line(held: bool, text: str) -> RenderableType:
     from rich.text import Text
 
-    from greenroom.cli.render import clean
+    from greenroom.cli.text import clean
 
     return Text.assemble(("✓ ", "green") if held else ("✗ ", "bold red"), clean(text))
 
@@ -107,7 +108,7 @@ def demo(
     if missing:
         raise UsageProblem(
             "the examples are not beside this installation",
-            "Clone the repository and run `make demo` in it.",
+            hint="Clone the repository and run `make demo` in it.",
             where=str(examples / missing[0]),
         )
     picture = Console(
@@ -222,21 +223,23 @@ def gist(release: models.Release) -> Iterator[RenderableType]:
     """What the picture shows of a result: the measurements of one that passed, the difference of one that did not."""
     from rich.padding import Padding
 
-    from greenroom.cli import render
+    from greenroom.cli.render.cases import difference
+    from greenroom.cli.render.measured import charts, results_table
+    from greenroom.cli.render.release import stages, verdict
 
     summary = release.summary
     if summary and release.status == "LIVE":
-        yield render.stages(release)
+        yield stages(release)
         yield ""
-        yield render.results_table(summary)
-        yield render.charts(summary) or ""
+        yield results_table(summary)
+        yield charts(summary) or ""
     elif summary:
         wrong = next((case for case in summary.cases if case.difference), None)
         if wrong:
             yield f"✗ {wrong.case}"
-            yield Padding(render.difference(wrong.difference or "", PICTURE_LINES), (0, 0, 0, 4))
+            yield Padding(difference(wrong.difference or "", PICTURE_LINES), (0, 0, 0, 4))
     yield ""
-    yield render.verdict(release)
+    yield verdict(release)
 
 
 def break_copy(source: Path, target: Path) -> None:
@@ -270,25 +273,26 @@ def send_document(story: Story, client: GreenroomClient, sender: str, document: 
     """Sends one document and shows what came out."""
     from rich.text import Text
 
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import message_table
+    from greenroom.cli.text import clean, size
 
     name = document.name if document.name != "input.json" else f"{document.parent.name}.json"
     story.show(
         Text(f"\n$ greenroom send {sender} {name} --wait", style="bold"),
-        Text(f"{render.size(document.stat().st_size)}\n", style="dim"),
+        Text(f"{size(document.stat().st_size)}\n", style="dim"),
         in_picture=in_picture,
     )
     started_s = time.monotonic()
     message = client.wait_for_message(sender, client.send(sender, document).message_id, timeout_s=MESSAGE_LIMIT_S)
     passed_s = time.monotonic() - started_s
-    story.show(render.message_table(message), Text(), in_picture=in_picture)
+    story.show(message_table(message), Text(), in_picture=in_picture)
     for result in message.results:
         if result.status != "done":
             story.promise(False, f"{result.algorithm} answered {name}: {result.status}: {result.reason}")
             continue
         translated = io.BytesIO()
         client.download(result, translated)
-        lines = [render.clean(line) for line in readable(translated.getvalue()).splitlines()]
+        lines = [clean(line) for line in readable(translated.getvalue()).splitlines()]
         title = Text(f"{result.algorithm}: {len(lines):,} lines", style="bold underline")
         story.show(title, excerpt(lines, SHOWN_LINES), Text())
         if in_picture and result is message.results[0]:

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from greenroom.cli.common import ExitCode, JsonOption, add_command, console, print_error, print_json
+from greenroom.cli.common import JsonOption, Panel, add_command, console, print_error, print_json
+from greenroom.cli.errors import ExitCode
 
 
 class Architecture(StrEnum):
@@ -20,7 +21,7 @@ def register(app: typer.Typer) -> None:
     """Adds the command of this file."""
     add_command(
         app,
-        "On AWS",
+        Panel.AWS,
         deploy,
         "greenroom deploy --region eu-central-1",
         "greenroom deploy --profile platform --prefix green-test",

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
-from greenroom.cli.common import ExitCode, add_command, console, print_json
+from greenroom.cli.common import Panel, add_command, console, print_json
+from greenroom.cli.errors import ExitCode
 
 PackageJsonOption = Annotated[bool, typer.Option("--json", help="Print a JSON object instead, for scripts.")]
 
@@ -23,7 +24,7 @@ class AlgorithmType(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    panel = "Develop"
+    panel = Panel.DEVELOP
     add_command(
         app,
         panel,
@@ -91,11 +92,11 @@ def pack(
         }
         print_json(facts)
         return
-    from greenroom.cli import render
+    from greenroom.cli.text import size
 
     count = len(result.report.cases)
     console().print(
-        f"{zip_path}: {render.size(result.size_bytes)}, {result.report.files} files, "
+        f"{zip_path}: {size(result.size_bytes)}, {result.report.files} files, "
         f"{count} test case{'' if count == 1 else 's'}\nsha256 {result.sha256}",
         soft_wrap=True,
     )
@@ -117,9 +118,9 @@ def test(
     if as_json:
         print_json({"cases": [camel_case(asdict(result)) for result in results]})
     else:
-        from greenroom.cli import render
+        from greenroom.cli.render.cases import local_cases
 
-        console().print(render.local_cases(results))
+        console().print(local_cases(results))
     if not all(result.passed for result in results):
         raise typer.Exit(ExitCode.FAILED)
 

@@ -18,7 +18,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from greenroom.cli import render
+from greenroom.cli.render.elements import STATUS_MEANINGS, status_text
+from greenroom.cli.render.release import cost_at_most, release_head
+from greenroom.cli.text import clean, megabytes, milliseconds, seconds, size
 from greenroom.client import models
 
 BAR_WIDTH = 32
@@ -81,8 +83,8 @@ class TerminalView:
         self._release = release
 
     def measured(self, memory_mb: int, mean_ms: float, max_memory_used_mb: float | None) -> None:
-        used = f", {render.megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""
-        self._measured[memory_mb] = f"{render.milliseconds(mean_ms)} mean{used}"
+        used = f", {megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""
+        self._measured[memory_mb] = f"{milliseconds(mean_ms)} mean{used}"
 
     def render(self) -> RenderableType:
         """The view as it is at this moment."""
@@ -92,20 +94,20 @@ class TerminalView:
         if self._release is not None:
             parts.append(self._stages(self._release))
             if self._release.reason and not self._release.ended:
-                parts.append(Text(f"  {render.clean(self._release.reason)}", style="yellow"))
+                parts.append(Text(f"  {clean(self._release.reason)}", style="yellow"))
             if self._release.cost_at_most_usd is not None and not self._release.ended:
-                parts.append(Text(f"  {render.cost_at_most(self._release.cost_at_most_usd)}", style="dim"))
+                parts.append(Text(f"  {cost_at_most(self._release.cost_at_most_usd)}", style="dim"))
             if self._release.progress:
                 parts.append(self._progress(self._release.progress))
         return Group(*parts)
 
     def _head(self) -> Text:
-        return render.release_head(self._release, self._title)
+        return release_head(self._release, self._title)
 
     def _upload_bar(self, sent_bytes: int, total_bytes: int) -> RenderableType:
         grid = Table.grid(padding=(0, 1))
         passed_s = max(self._upload_ended_s - self._upload_started_s, 0.001)
-        speed = f"{render.size(sent_bytes)} of {render.size(total_bytes)}, {render.size(int(sent_bytes / passed_s))}/s"
+        speed = f"{size(sent_bytes)} of {size(total_bytes)}, {size(int(sent_bytes / passed_s))}/s"
         grid.add_row("  upload", ProgressBar(total=total_bytes, completed=sent_bytes, width=BAR_WIDTH), speed)
         return grid
 
@@ -113,14 +115,14 @@ class TerminalView:
         grid = Table.grid(padding=(0, 2))
         history = release.history or [models.HistoryEntry.model_validate({"status": release.status, "at": 0})]
         for entry, after in zip(history, [*history[1:], None], strict=True):
-            meaning = Text(render.STATUS_MEANINGS.get(entry.status, ""), style="dim")
+            meaning = Text(STATUS_MEANINGS.get(entry.status, ""), style="dim")
             if after is not None:
-                took = render.seconds(max((after.at - entry.at).total_seconds(), 0))
+                took = seconds(max((after.at - entry.at).total_seconds(), 0))
                 mark: RenderableType = Text("✓", style="green")
             else:
-                took = render.seconds(self._clock() - self._stage_started_s)
+                took = seconds(self._clock() - self._stage_started_s)
                 mark = self._spinner
-            grid.add_row(mark, render.status_text(entry.status), Text(took, style="dim", justify="right"), meaning)
+            grid.add_row(mark, status_text(entry.status), Text(took, style="dim", justify="right"), meaning)
         return grid
 
     def _progress(self, values: list[models.Progress]) -> RenderableType:
@@ -166,7 +168,7 @@ class LineView:
 
     def uploading(self, sent_bytes: int, total_bytes: int) -> None:
         if sent_bytes == total_bytes:
-            self._line(f"uploaded {self._title}: {render.size(total_bytes)}")
+            self._line(f"uploaded {self._title}: {size(total_bytes)}")
 
     def update(self, release: models.Release) -> None:
         if release.release_id != self._release_id:
@@ -183,7 +185,7 @@ class LineView:
             self._line(release.reason)
         if release.cost_at_most_usd is not None and not self._cost_told:
             self._cost_told = True
-            self._line(render.cost_at_most(release.cost_at_most_usd))
+            self._line(cost_at_most(release.cost_at_most_usd))
         for value in sorted(release.progress, key=lambda value: value.memory_mb):
             # Four lines a power value are enough to see that it moves.
             quarter = 4 * value.done // value.total if value.total else 0
@@ -195,12 +197,12 @@ class LineView:
 
     def _tell(self, statuses: list[str]) -> None:
         for status in statuses:
-            self._line(f"{status}: {render.STATUS_MEANINGS.get(status, '')}")
+            self._line(f"{status}: {STATUS_MEANINGS.get(status, '')}")
 
     def measured(self, memory_mb: int, mean_ms: float, max_memory_used_mb: float | None) -> None:
-        used = f", {render.megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""
-        self._line(f"{memory_mb} MB: {render.milliseconds(mean_ms)} mean{used}")
+        used = f", {megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""
+        self._line(f"{memory_mb} MB: {milliseconds(mean_ms)} mean{used}")
 
     def _line(self, text: str) -> None:
         passed = f"{self._clock() - self._started_s:6.1f} s"
-        self._console.print(Text(f"{passed}  {render.clean(text)}"), soft_wrap=True)
+        self._console.print(Text(f"{passed}  {clean(text)}"), soft_wrap=True)

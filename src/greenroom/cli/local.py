@@ -18,16 +18,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenroom.cli import run_file
-from greenroom.cli.common import (
-    ExitCode,
-    TokenOption,
-    UrlOption,
-    UsageProblem,
-    add_command,
-    console,
-    print_error,
-    print_json,
-)
+from greenroom.cli.common import Panel, TokenOption, UrlOption, add_command, console, print_error, print_json
+from greenroom.cli.errors import ExitCode, UsageProblem
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +49,7 @@ class Shell(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    panel = "This machine"
+    panel = Panel.MACHINE
     add_command(
         app,
         panel,
@@ -182,7 +174,7 @@ def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callabl
     """
     from rich.text import Text
 
-    from greenroom.cli.render import clean
+    from greenroom.cli.text import clean
 
     started_s = time.monotonic()
     if out.is_terminal and not out.is_dumb_terminal:
@@ -234,8 +226,8 @@ def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], N
         UsageProblem: a platform runs on the folder already.
         typer.Exit: it did not start; why was printed.
     """
-    with run_file.held(data):
-        """Nobody else runs on it; if somebody is quicker than the new process, that one says so."""
+    # The new process takes the lock again, and says so if another one was quicker.
+    run_file.check_free(data)
     log_path = data / LOG_FILE
     command = [sys.executable, "-m", "greenroom.cli.main", "up", "--data", str(data), "--port", str(port)]
     with log_path.open("wb") as log:
@@ -323,7 +315,9 @@ def running(data: Path) -> run_file.Run:
             "the platform on this data folder is still starting"
             if starting
             else "no platform runs on this data folder",
-            "Wait a moment." if starting else "Start it with: greenroom up --detach. Or name its folder with --data.",
+            hint="Wait a moment."
+            if starting
+            else "Start it with: greenroom up --detach. Or name its folder with --data.",
             where=str(data.absolute()),
         )
     return run
@@ -345,8 +339,8 @@ def doctor(
     if as_json:
         print_json({"checks": [check.to_json() for check in checks]})
     else:
-        from greenroom.cli import render
+        from greenroom.cli.render.lists import checks_list
 
-        console().print(render.checks(checks))
+        console().print(checks_list(checks))
     if any(check.status == FAILED for check in checks):
         raise typer.Exit(ExitCode.FAILED)

@@ -11,6 +11,7 @@ import typer
 from greenroom.cli.common import (
     JsonOption,
     NameArgument,
+    Panel,
     TokenOption,
     UrlOption,
     add_command,
@@ -40,7 +41,7 @@ ReleaseArgument = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    panel = "Look"
+    panel = Panel.LOOK
     add_command(app, panel, status, "greenroom status", "greenroom status --json | jq .deadLetters")
     add_command(app, panel, algorithms, "greenroom algorithms")
     add_command(app, panel, releases, "greenroom releases nsx-in --limit 5")
@@ -75,9 +76,9 @@ def status(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption
     if as_json:
         print_json(answer.to_json())
         return
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import status_page
 
-    console().print(render.status_page(answer))
+    console().print(status_page(answer))
 
 
 def algorithms(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
@@ -90,9 +91,9 @@ def algorithms(url: UrlOption = None, token: TokenOption = None, as_json: JsonOp
     if as_json:
         print_json({"algorithms": [algorithm.to_json() for algorithm in found]})
         return
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import algorithms_table
 
-    console().print(render.algorithms_table(found))
+    console().print(algorithms_table(found))
 
 
 def releases(
@@ -108,9 +109,9 @@ def releases(
     if as_json:
         print_json({"releases": [release.to_json() for release in found]})
         return
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import releases_table
 
-    console().print(render.releases_table(found))
+    console().print(releases_table(found))
 
 
 def show(
@@ -126,7 +127,8 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show one release: its stages, its test cases, what was measured, and what was chosen and why."""
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import measurements_table
+    from greenroom.cli.render.release import release_page
 
     with connect(url, token) as client:
         release_id = resolve_release(client, release)
@@ -135,7 +137,7 @@ def show(
             if as_json:
                 print_json({"measurements": [measurement.to_json() for measurement in measured]})
             else:
-                console().print(render.measurements_table(measured))
+                console().print(measurements_table(measured))
             return
         answer = client.release(release_id)
     if plot is not None:
@@ -143,7 +145,7 @@ def show(
     if as_json:
         print_json(answer.to_json())
         return
-    console().print(render.release_page(answer))
+    console().print(release_page(answer))
 
 
 def write_plot(path: Path, summary: models.Summary | None) -> None:
@@ -173,8 +175,8 @@ def logs(
     if as_json:
         print_json({"events": [event.to_json() for event in events]})
         return
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import log_line
 
     out = console()
     for event in events:
-        out.print(render.log_line(event), soft_wrap=True)
+        out.print(log_line(event), soft_wrap=True)

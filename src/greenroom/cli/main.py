@@ -8,7 +8,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from greenroom.cli import demo, deploying, develop, local, look, operate, push, tune
-from greenroom.cli.common import ExitCode, UsageProblem, print_error
+from greenroom.cli.common import print_error
+from greenroom.cli.errors import ExitCode, UsageProblem
 
 HELP = """A Lambda function waits here, and is tested in production beside the live version, before it goes on stage.
 
@@ -60,25 +61,19 @@ def root(
 
 
 def tell(error: Exception) -> ExitCode | None:
-    """Prints an error that a person can act on and says how to exit; None for one that is a fault of Greenroom."""
-    if isinstance(error, UsageProblem):
-        print_error(error.what, error.where, error.hint)
-        return ExitCode.USAGE
+    """Print an error that a person can act on, and return the exit code; None for a fault of Greenroom itself."""
     from greenroom.client.errors import GreenroomError, PlatformFault, Unreachable, WaitTimeout
-
-    if isinstance(error, GreenroomError):
-        print_error(error.what, error.where, error.hint)
-        away = isinstance(error, Unreachable | WaitTimeout | PlatformFault)
-        return ExitCode.UNREACHABLE if away else ExitCode.FAILED
     from greenroom.package.errors import PackageError
 
-    if isinstance(error, PackageError):
-        print_error(f"{error.where}: {error.what}", hint=error.todo)
-        return ExitCode.FAILED
     if isinstance(error, OSError) and error.filename:
-        print_error(error.strerror or "the file cannot be used", str(error.filename))
+        print_error(error.strerror or "the file can't be used", str(error.filename))
         return ExitCode.USAGE
-    return None
+    if not isinstance(error, UsageProblem | GreenroomError | PackageError):
+        return None
+    print_error(error.message, error.where, error.hint)
+    if isinstance(error, UsageProblem):
+        return ExitCode.USAGE
+    return ExitCode.UNREACHABLE if isinstance(error, Unreachable | WaitTimeout | PlatformFault) else ExitCode.FAILED
 
 
 def main() -> NoReturn:

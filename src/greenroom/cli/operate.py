@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenroom.cli.common import (
-    ExitCode,
     JsonOption,
     NameArgument,
     OptionalNameArgument,
+    Panel,
     TokenOption,
     UrlOption,
-    UsageProblem,
     add_command,
     connect,
     console,
     print_json,
 )
+from greenroom.cli.errors import ExitCode, UsageProblem
 
 UploadsOption = Annotated[
     bool, typer.Option("--uploads", help="Instead of an algorithm's: the uploads that could not be registered.")
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
-    panel = "Production"
+    panel = Panel.PRODUCTION
     add_command(
         app,
         panel,
@@ -109,11 +109,11 @@ def send(
     if as_json:
         print_json(message.to_json())
     else:
-        from greenroom.cli import render
+        from greenroom.cli.render.lists import message_table
 
         # Beside the documents, not among them: those are on stdout.
         err = console(stderr=True)
-        err.print(render.message_table(message))
+        err.print(message_table(message))
         for path in stored:
             err.print(f"written: {path}", soft_wrap=True)
     if message.status != "done" or any(result.status != "done" for result in message.results):
@@ -130,7 +130,7 @@ def check_json(file: Path) -> None:
     except (ValueError, RecursionError) as error:
         raise UsageProblem(
             f"this is not JSON: {error}",
-            "Correct it, or send it as text under another name than .json.",
+            hint="Correct it, or send it as text under another name than .json.",
             where=str(file),
         ) from None
 
@@ -168,14 +168,14 @@ def print_document(client: GreenroomClient, result: models.MessageResult, *, tit
     from rich.rule import Rule
     from rich.text import Text
 
-    from greenroom.cli import render
+    from greenroom.cli.text import clean
 
     document = io.BytesIO()
     client.download(result, document)
     out = console()
     if title:
-        out.print(Rule(Text(render.clean(title))))
-    out.print(Text(render.clean(document.getvalue().decode(errors="replace"))), soft_wrap=True)
+        out.print(Rule(Text(clean(title))))
+    out.print(Text(clean(document.getvalue().decode(errors="replace"))), soft_wrap=True)
 
 
 def rollback(
@@ -198,7 +198,7 @@ def rollback(
             target = f"release {to}" if to else "the release that was live before"
             now = f"version {live.live_version} (release {live.live_release_id})" if live.live_version else "nothing"
             if not sys.stdin.isatty():
-                raise UsageProblem("nobody is there to be asked", "Say --yes.")
+                raise UsageProblem("nobody is there to be asked", hint="Say --yes.")
             typer.confirm(f"{name}: {now} is live. Make {target} live instead?", abort=True, err=True)
         answer = client.rollback(name, to_release_id=to.upper() if to else None)
     if as_json:
@@ -227,9 +227,9 @@ def failures(
     if as_json:
         print_json(answer.to_json())
         return
-    from greenroom.cli import render
+    from greenroom.cli.render.lists import failures_table
 
-    console().print(render.failures_table(answer))
+    console().print(failures_table(answer))
 
 
 def redrive(
@@ -268,4 +268,4 @@ def redrive(
 def check_one_of(name: str | None, uploads: bool) -> None:
     """Says that it takes an algorithm or --uploads, where there is neither or both."""
     if (name is None) is not uploads:
-        raise UsageProblem("whose failures?", "Name one algorithm, or say --uploads.")
+        raise UsageProblem("whose failures?", hint="Name one algorithm, or say --uploads.")

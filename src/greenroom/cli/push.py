@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli.common import ExitCode, JsonOption, TokenOption, UrlOption, add_command, connect, console, print_json
+from greenroom.cli.common import JsonOption, Panel, TokenOption, UrlOption, add_command, connect, console, print_json
+from greenroom.cli.errors import ExitCode
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,7 @@ def register(app: typer.Typer) -> None:
     """Adds the commands of this file."""
     add_command(
         app,
-        "Develop",
+        Panel.DEVELOP,
         push,
         "greenroom push my-algorithm/           pack the folder and push it",
         "greenroom push my-algorithm.zip        push a package as it is",
@@ -93,14 +94,14 @@ def push_and_watch(client: GreenroomClient, zip_path: Path, out: Console, *, tim
 
 def print_result(out: Console, release: models.Release, title: str) -> None:
     """What stays on the screen of a release that has ended."""
-    from greenroom.cli import render
+    from greenroom.cli.render.release import outcome, release_head, stages
 
     if out.is_terminal:
         # The view that renewed itself is gone; plain lines have said this already.
-        out.print(render.release_head(release, title))
-        out.print(render.stages(release))
+        out.print(release_head(release, title))
+        out.print(stages(release))
     out.print()
-    out.print(render.outcome(release))
+    out.print(outcome(release))
 
 
 def measurements_as_they_come(

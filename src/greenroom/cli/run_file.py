@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from greenroom.cli.common import UsageProblem
+from greenroom.cli.errors import UsageProblem
 
 RUN_FILE, LOCK_FILE = "run.json", "up.lock"
 LIMIT_BYTES = 64 * 1024
@@ -84,6 +84,12 @@ def is_running(data_dir: Path) -> bool:
     return False
 
 
+def check_free(data_dir: Path) -> None:
+    """Make the folder, and check that no `greenroom up` holds it. Raises UsageProblem."""
+    with held(data_dir):
+        pass
+
+
 @contextmanager
 def held(data_dir: Path) -> Iterator[None]:
     """Holds a data folder for this process, and lets go of it when the block or the process ends, however that ends.
@@ -98,7 +104,7 @@ def held(data_dir: Path) -> Iterator[None]:
         except BlockingIOError:
             raise UsageProblem(
                 "a platform runs on this data folder already",
-                'Use it: eval "$(greenroom env)". Stop it: greenroom down. Or give another folder with --data.',
+                hint='Use it: eval "$(greenroom env)". Stop it: greenroom down. Or give another folder with --data.',
                 where=str(data_dir),
             ) from None
         yield

@@ -9,30 +9,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from greenroom.cli.common import (
-    ExitCode,
     JsonOption,
+    Panel,
     TokenOption,
     UrlOption,
-    UsageProblem,
     add_command,
     connect,
     console,
     print_error,
     print_json,
 )
+from greenroom.cli.errors import ExitCode, UsageProblem
 
 if TYPE_CHECKING:
-    from greenroom.client import models
+    from rich.console import Console
 
-# As the platform takes it: what an execution of Step Functions may be given.
+    from greenroom.client import GreenroomClient, models
+
 INPUT_LIMIT_BYTES = 256 * 1024
+"""The input of an execution: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
 
 
 def register(app: typer.Typer) -> None:
     """Adds the command of this file."""
     add_command(
         app,
-        "Operate",
+        Panel.PRODUCTION,
         tune,
         "greenroom tune checkout                          the whole range of sizes, where it is worth a look",
         "greenroom tune checkout --input tuning.json      an execution input of AWS Lambda Power Tuning",
@@ -68,69 +70,81 @@ def tune(
     stateMachine and stats. Without powerValues the whole range is searched. The function's $LATEST is put back
     afterwards, unless autoOptimize says otherwise. docs/tuning.md has every field.
     """
-    from greenroom.cli import render
-    from greenroom.cli.look import write_plot
-
+    if show and (function or input_file):
+        raise UsageProblem("--show looks at a tuning that was started before", hint="Leave FUNCTION and --input out.")
+    document = None if show else tuning_input(function, input_file)
     out = console(stderr=as_json)
-    if show is None:
-        document = _input(function, input_file)
-    elif function or input_file:
-        raise UsageProblem("--show looks at a tuning that was started before", "Leave FUNCTION and --input out.")
-    told: set[str] = set()
-
-    def tell(tuning: models.Tuning) -> None:
-        for line in render.tuning_lines(tuning):
-            if line not in told:
-                told.add(line)
-                out.print(line)
-
     with connect(url, token) as client:
-        tuning_id = show or client.tune(document)
-        if not wait and show is None:
+        tuning_id = show or client.tune(document or {})
+        if not (wait or show):
             if as_json:
                 print_json({"tuningId": tuning_id})
             else:
-                out.print(f"Tuning {tuning_id} has begun. Look at it with: greenroom tune --show {tuning_id}")
+                out.print(f"Tuning {tuning_id} has begun. To look at it: greenroom tune --show {tuning_id}")
             return
-        if not out.is_terminal or show is None:
-            out.print(f"Tuning {tuning_id}")
-        try:
-            tuning = client.wait_for_tuning(tuning_id, tell, timeout)
-        except KeyboardInterrupt:
-            out.print(f"\nIt goes on without you. Look at it with: greenroom tune --show {tuning_id}", soft_wrap=True)
-            raise typer.Exit(ExitCode.INTERRUPTED) from None
-    out.print(render.tuning_outcome(tuning))
-    if plot is not None:
-        write_plot(plot, tuning.summary)
-    if tuning.status != "SUCCEEDED":
-        print_error(tuning.reason or f"the tuning ended as {tuning.status}", where=f"tuning {tuning_id}")
-        raise typer.Exit(ExitCode.FAILED)
+        tuning = wait_and_report(client, tuning_id, out, timeout_s=timeout)
+    print_outcome(out, tuning, plot)
     if as_json:
         print_json(tuning.output)
 
 
-def _input(function: str | None, path: Path | None) -> dict[str, Any]:
-    """The input of a tuning. Raises UsageProblem."""
-    document: Any = {}
-    if path is not None:
-        body = path.read_bytes()
-        if len(body) > INPUT_LIMIT_BYTES:
-            raise UsageProblem(
-                f"it has {len(body):,} bytes, and {INPUT_LIMIT_BYTES:,} are allowed",
-                "Put a large payload into S3 and name it in payloadS3.",
-                where=str(path),
-            )
-        try:
-            document = json.loads(body)
-        except (ValueError, RecursionError) as error:
-            raise UsageProblem(
-                f"it is not JSON: {error}", "Give an execution input as JSON.", where=str(path)
-            ) from None
-        if not isinstance(document, dict):
-            raise UsageProblem("it is no JSON object", "Give an execution input as JSON.", where=str(path))
+def wait_and_report(client: GreenroomClient, tuning_id: str, out: Console, *, timeout_s: float) -> models.Tuning:
+    """Wait until a tuning has ended, and print each step of it once."""
+    from greenroom.cli.render.tuning import tuning_lines
+
+    printed: set[str] = set()
+
+    def report(tuning: models.Tuning) -> None:
+        for line in tuning_lines(tuning):
+            if line not in printed:
+                printed.add(line)
+                out.print(line)
+
+    out.print(f"Tuning {tuning_id}")
+    try:
+        return client.wait_for_tuning(tuning_id, report, timeout_s)
+    except KeyboardInterrupt:
+        out.print(f"\nThe tuning goes on. To look at it: greenroom tune --show {tuning_id}", soft_wrap=True)
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
+
+
+def print_outcome(out: Console, tuning: models.Tuning, plot: Path | None) -> None:
+    """Print what a tuning found, and draw it into a file. Raises typer.Exit if it did not succeed."""
+    from greenroom.cli.look import write_plot
+    from greenroom.cli.render.tuning import tuning_outcome
+
+    out.print(tuning_outcome(tuning))
+    if plot is not None:
+        write_plot(plot, tuning.summary)
+    if tuning.status != "SUCCEEDED":
+        print_error(tuning.reason or f"the tuning ended as {tuning.status}", where=f"tuning {tuning.tuning_id}")
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def tuning_input(function: str | None, path: Path | None) -> dict[str, Any]:
+    """Return the input of a tuning of `function`, read from a file if one is named. Raises UsageProblem."""
+    document = read_input(path) if path is not None else {}
     if function is not None:
-        document = {**document, "lambdaARN": function}
-    asked: dict[str, Any] = document
-    if "lambdaARN" not in asked:
-        raise UsageProblem("no function is named", "Say which: greenroom tune FUNCTION, or lambdaARN in the input.")
-    return asked
+        document["lambdaARN"] = function
+    if "lambdaARN" not in document:
+        raise UsageProblem("no function is named", hint="Name it: greenroom tune FUNCTION, or lambdaARN in the input.")
+    return document
+
+
+def read_input(path: Path) -> dict[str, Any]:
+    """Read the input of a tuning from a file. Raises UsageProblem."""
+    body = path.read_bytes()
+    if len(body) > INPUT_LIMIT_BYTES:
+        raise UsageProblem(
+            f"the input has {len(body):,} bytes; at most {INPUT_LIMIT_BYTES:,} are allowed",
+            where=str(path),
+            hint="Put a large payload into S3 and name it in payloadS3.",
+        )
+    hint = "Give an execution input of AWS Lambda Power Tuning; docs/tuning.md has its fields."
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise UsageProblem(f"the input is not JSON: {error}", where=str(path), hint=hint) from None
+    if not isinstance(document, dict):
+        raise UsageProblem("the input is not a JSON object", where=str(path), hint=hint)
+    return document

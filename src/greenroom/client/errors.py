@@ -10,21 +10,21 @@ class GreenroomError(Exception):
     """Something that a person can act on.
 
     Args:
-        what: what was wrong, one sentence without a full stop.
-        where: the file, address or field it concerns, or "" when `what` says it.
+        message: what was wrong, one sentence without a full stop.
+        where: the file, address or field it concerns, or "" when the message says it.
         hint: what to do about it, or "".
     """
 
-    def __init__(self, what: str, *, where: str = "", hint: str = "") -> None:
-        self.what = what
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        self.message = message
         self.where = where
         self.hint = hint
-        super().__init__(what)
+        super().__init__(message)
 
     def __str__(self) -> str:
         where = f" ({self.where})" if self.where else ""
         hint = f". {self.hint}" if self.hint else ""
-        return f"{self.what}{where}{hint}"
+        return f"{self.message}{where}{hint}"
 
 
 class Unreachable(GreenroomError):
@@ -42,8 +42,8 @@ class UnexpectedAnswer(GreenroomError):
 class UploadRefused(GreenroomError):
     """S3 did not take the file. `code` is S3's own, for example `EntityTooLarge`."""
 
-    def __init__(self, what: str, *, code: str, where: str = "", hint: str = "") -> None:
-        super().__init__(what, where=where, hint=hint)
+    def __init__(self, message: str, *, code: str, where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
         self.code = code
 
 
@@ -55,8 +55,8 @@ class ApiError(GreenroomError):
         code: the API's own word for it, or "" when the answer had none.
     """
 
-    def __init__(self, what: str, *, status_code: int, code: str = "", where: str = "", hint: str = "") -> None:
-        super().__init__(what, where=where, hint=hint)
+    def __init__(self, message: str, *, status_code: int, code: str = "", where: str = "", hint: str = "") -> None:
+        super().__init__(message, where=where, hint=hint)
         self.status_code = status_code
         self.code = code
 

@@ -254,7 +254,11 @@ def _directory(file: IO[bytes], size_bytes: int) -> tuple[list[_Record], int]:
     if offset + length != tail_offset + found or comment_bytes != len(tail) - found - END.size:
         raise _error("no_zip", "ZIP", "has bytes before or behind its parts that belong to none of them", ANEW)
     file.seek(offset)
-    directory = file.read(length)
+    return _records(file.read(length), count), offset
+
+
+def _records(directory: bytes, count: int) -> list[_Record]:
+    """Read the directory's records: exactly `count`, which fill it."""
     records, position = [], 0
     for _ in range(count):
         if len(directory) - position < CENTRAL.size or directory[position : position + 4] != b"PK\1\2":
@@ -264,12 +268,12 @@ def _directory(file: IO[bytes], size_bytes: int) -> tuple[list[_Record], int]:
         name_at = position + CENTRAL.size
         extra_at = name_at + name_bytes
         position = extra_at + extra_bytes + remark_bytes
-        if position > length:
+        if position > len(directory):
             break
         records.append(_record(fields, directory[name_at:extra_at], directory[extra_at : extra_at + extra_bytes]))
-    if len(records) != count or position != length:
+    if len(records) != count or position != len(directory):
         raise _error("no_zip", "ZIP", "has a damaged directory", ANEW)
-    return records, offset
+    return records
 
 
 def _record(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Record:
@@ -370,5 +374,5 @@ def _corrupt(record: _Record, why: str) -> PackageError:
     return _error("corrupt", shown(record.path), f"can't be unpacked: {why}", ANEW)
 
 
-def _error(code: str, where: str, what: str, todo: str) -> PackageError:
-    return PackageError(code=code, where=where, what=what, todo=todo)
+def _error(code: str, where: str, what: str, hint: str) -> PackageError:
+    return PackageError(code=code, where=where, fault=what, hint=hint)

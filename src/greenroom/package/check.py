@@ -108,8 +108,8 @@ def _metadata(archive: Archive) -> Metadata:
     raise PackageError(
         code="no_metadata",
         where="metadata.json",
-        what=f"is not at the top of the ZIP{hint}",
-        todo="`greenroom init` makes one.",
+        fault=f"is not at the top of the ZIP{hint}",
+        hint="`greenroom init` makes one.",
     )
 
 
@@ -187,8 +187,8 @@ def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -
             raise PackageError(
                 code="reserved",
                 where=shown(entry.path),
-                what=f"would take the place of the layer {RESERVED}",
-                todo="Leave it out: Lambda gets it from the layer. Or give your own another name.",
+                fault=f"would take the place of the layer {RESERVED}",
+                hint="Leave it out: Lambda gets it from the layer. Or give your own another name.",
             )
         if not entry.path.endswith(".py") or (len(parts) > 1 and parts[0] != top):
             continue
@@ -197,8 +197,8 @@ def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -
             raise PackageError(
                 code="too_large",
                 where=shown(entry.path),
-                what=f"makes the algorithm's own modules larger than {MAX_SOURCES_BYTES:,} bytes",
-                todo="Put generated tables into data files, and dependencies into requirements.txt.",
+                fault=f"makes the algorithm's own modules larger than {MAX_SOURCES_BYTES:,} bytes",
+                hint="Put generated tables into data files, and dependencies into requirements.txt.",
             )
         _compile(archive, entry.path, metadata.runtime)
     if (tree := _compile(archive, module_path, metadata.runtime)) is not None:
@@ -215,8 +215,8 @@ def _module_path(archive: Archive, module: str) -> str:
     raise PackageError(
         code="no_module",
         where="metadata.json, field entry or handler",
-        what=f"names module {module!r}, and the ZIP has no {path}.py",
-        todo="Name a module that is in the package.",
+        fault=f"names module {module!r}, and the ZIP has no {path}.py",
+        hint="Name a module that is in the package.",
     )
 
 
@@ -235,10 +235,10 @@ def _compile(archive: Archive, path: str, runtime: str) -> ast.Module | None:
             return None
         line = f", line {error.lineno}" if error.lineno else ""
         what = f"is not valid Python {runtime.removeprefix('python')}: {error.msg}"
-        raise PackageError(code="syntax", where=f"{shown(path)}{line}", what=what, todo="Correct it.") from None
+        raise PackageError(code="syntax", where=f"{shown(path)}{line}", fault=what, hint="Correct it.") from None
     except (ValueError, RecursionError, MemoryError) as error:
         what = f"can't be parsed ({type(error).__name__}: {error})"
-        raise PackageError(code="syntax", where=shown(path), what=what, todo="Simplify it.") from None
+        raise PackageError(code="syntax", where=shown(path), fault=what, hint="Simplify it.") from None
     return tree
 
 
@@ -263,7 +263,7 @@ def _require_name(tree: ast.Module, path: str, wanted: str, *, is_class: bool) -
     if found is None:
         kind = "class" if is_class else "function"
         what = f"has no {kind} {wanted!r} at its top level, which metadata.json names"
-        raise PackageError(code="no_entry", where=shown(path), what=what, todo="Correct the name.")
+        raise PackageError(code="no_entry", where=shown(path), fault=what, hint="Correct the name.")
     if is_class:
         _require_algorithm(found, path, wanted)
     else:
@@ -284,7 +284,7 @@ def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
     where = f"{shown(path)}, class {wanted}"
     if not isinstance(node, ast.ClassDef):
-        raise PackageError(code="no_entry", where=where, what="is a function", todo="An entry names a class.")
+        raise PackageError(code="no_entry", where=where, fault="is a function", hint="An entry names a class.")
     if node.decorator_list or node.bases or node.keywords:
         return
     methods = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -293,15 +293,15 @@ def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
     if (translate := methods.get("translate")) is not None:
         _require_callable(translate, f"{where}, translate", ("self", "document"))
     elif all(isinstance(each, PLAIN) for each in node.body):
-        todo = "Add `def translate(self, document)`."
-        raise PackageError(code="no_translate", where=where, what="has no method translate", todo=todo)
+        hint = "Add `def translate(self, document)`."
+        raise PackageError(code="no_translate", where=where, fault="has no method translate", hint=hint)
 
 
 def _require_callable(node: ast.stmt, where: str, given: tuple[str, ...]) -> None:
     """Refuse a function that what calls it can't call. A decorator may change all of that, so it is believed."""
-    todo = f"It is called as {node.name if hasattr(node, 'name') else ''}({', '.join(given)})."
+    hint = f"It is called as {node.name if hasattr(node, 'name') else ''}({', '.join(given)})."
     if isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list:
-        raise PackageError(code="not_callable", where=where, what="is async, and nothing awaits it", todo=todo)
+        raise PackageError(code="not_callable", where=where, fault="is async, and nothing awaits it", hint=hint)
     if not isinstance(node, ast.FunctionDef) or node.decorator_list:
         return
     arguments = node.args
@@ -310,7 +310,7 @@ def _require_callable(node: ast.stmt, where: str, given: tuple[str, ...]) -> Non
     keywords = [each.arg for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not value]
     if needed > len(given) or (positional < len(given) and arguments.vararg is None) or keywords:
         shown_arguments = shown(ast.unparse(arguments))
-        raise PackageError(code="not_callable", where=where, what=f"takes ({shown_arguments})", todo=todo)
+        raise PackageError(code="not_callable", where=where, fault=f"takes ({shown_arguments})", hint=hint)
 
 
 def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
@@ -331,8 +331,8 @@ def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata
             raise PackageError(
                 code="wrong_wheel",
                 where=shown(path),
-                what=f"is compiled for {why}; allowed: {metadata.runtime} on {metadata.architecture}, Linux",
-                todo="`greenroom pack` installs requirements.txt for it; or change runtime or architecture.",
+                fault=f"is compiled for {why}; allowed: {metadata.runtime} on {metadata.architecture}, Linux",
+                hint="`greenroom pack` installs requirements.txt for it; or change runtime or architecture.",
             )
 
 
@@ -357,5 +357,5 @@ def _misfit(archive: Archive, path: str, version: str | None, metadata: Metadata
 
 
 def _case_error(where: str, what: str) -> PackageError:
-    todo = "Tests are tests/<case>/input.* with an optional expected.*."
-    return PackageError(code="bad_tests", where=shown(where), what=what, todo=todo)
+    hint = "Tests are tests/<case>/input.* with an optional expected.*."
+    return PackageError(code="bad_tests", where=shown(where), fault=what, hint=hint)

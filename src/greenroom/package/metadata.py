@@ -67,8 +67,8 @@ class MetadataError(PackageError):
         super().__init__(
             code="bad_metadata",
             where="metadata.json",
-            what="; ".join(shown),
-            todo="docs/package-format.md and GET /schema/metadata.json say what is allowed.",
+            fault="; ".join(shown),
+            hint="docs/package-format.md and GET /schema/metadata.json say what is allowed.",
         )
         self.problems = problems
 

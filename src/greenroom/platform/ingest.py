@@ -100,8 +100,8 @@ def _check(services: Services, file: IO[bytes]) -> PackageReport:
         raise PackageError(
             code="name_too_long",
             where="metadata.json, field name",
-            what=f"{name!r} is {over} characters too long for the algorithm's bucket in {settings.region}",
-            todo=f"Choose a name of at most {len(name) - over} characters.",
+            fault=f"{name!r} is {over} characters too long for the algorithm's bucket in {settings.region}",
+            hint=f"Choose a name of at most {len(name) - over} characters.",
         )
     try:
         algorithm = services.registry.algorithm(name)
@@ -111,8 +111,8 @@ def _check(services: Services, file: IO[bytes]) -> PackageReport:
         raise PackageError(
             code="type_changed",
             where="metadata.json, field type",
-            what=f"{name!r} is live with type {algorithm.type!r}, this package says {report.metadata.type!r}",
-            todo="Keep the type, or give the algorithm another name.",
+            fault=f"{name!r} is live with type {algorithm.type!r}, this package says {report.metadata.type!r}",
+            hint="Keep the type, or give the algorithm another name.",
         )
     return report
 

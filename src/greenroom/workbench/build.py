@@ -114,8 +114,8 @@ def read_metadata(directory: Path) -> Metadata:
         raise PackageError(
             code="no_metadata",
             where=str(path),
-            what=f"can't be read ({error.strerror})",
-            todo="`greenroom init` makes an algorithm's folder.",
+            fault=f"can't be read ({error.strerror})",
+            hint="`greenroom init` makes an algorithm's folder.",
         ) from None
 
 
@@ -183,23 +183,23 @@ def _explained(stderr: str, for_lambda: Metadata | None) -> PackageError:
     errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
     said = "\n  ".join(errors[-MAX_SAID_LINES:] or stderr.splitlines()[-MAX_SAID_LINES:])
     if "No module named pip" in stderr:
-        todo = f"Give this Python a pip: {sys.executable} -m ensurepip"
-        return _pip_failed("can't be installed: this Python has no pip", todo)
+        hint = f"Give this Python a pip: {sys.executable} -m ensurepip"
+        return _pip_failed("can't be installed: this Python has no pip", hint)
     if "NewConnectionError" in stderr or "Could not fetch URL" in stderr or "ReadTimeoutError" in stderr:
         return _pip_failed(f"can't be installed, the package index can't be reached:\n  {said}", "Try again.")
     if found := re.search(r"No matching distribution found for ([^\s(]+)", stderr):
         name = found[1]
-        todo = (
+        hint = (
             "Take a version that has one. If it is pure Python with a source distribution only, build its wheel with\n"
             f"  pip wheel --no-deps --wheel-dir wheels '{name}'\n"
             "and name the file in requirements.txt, as ./wheels/<file>.whl."
         )
-        return _pip_failed(f"names {name}, which has no wheel for {where}:\n  {said}", todo)
+        return _pip_failed(f"names {name}, which has no wheel for {where}:\n  {said}", hint)
     return _pip_failed(f"can't be installed for {where}:\n  {said}", "Correct it, and try again.")
 
 
-def _pip_failed(what: str, todo: str) -> PackageError:
-    return PackageError(code="requirements", where="requirements.txt", what=what, todo=todo)
+def _pip_failed(what: str, hint: str) -> PackageError:
+    return PackageError(code="requirements", where="requirements.txt", fault=what, hint=hint)
 
 
 def _named(paths: Iterator[Path], folder: Path) -> dict[str, Path]:
@@ -220,7 +220,7 @@ def _own_files(directory: Path, output: Path) -> Iterator[Path]:
                 continue
             if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(directory.resolve())):
                 what = "is a link to a folder, or out of the algorithm's folder"
-                raise PackageError(code="link", where=relative, what=what, todo="Copy what it leads to.")
+                raise PackageError(code="link", where=relative, fault=what, hint="Copy what it leads to.")
             if path.is_file():
                 yield path
             # A virtual environment holds another machine's files, whatever it is called.
@@ -284,7 +284,7 @@ def _refuse_too_much(files: dict[str, Path]) -> None:
     raise PackageError(
         code="too_large",
         where="the package",
-        what=f"would have {len(files):,} files of {total / 1024**2:,.0f} MB, most of it in {largest}; allowed: "
+        fault=f"would have {len(files):,} files of {total / 1024**2:,.0f} MB, most of it in {largest}; allowed: "
         f"{MAX_ENTRIES:,} files of {MAX_UNPACKED_BYTES / 1024**2:,.0f} MB",
-        todo="Leave out what the algorithm does not need; .greenroomignore names what to leave out.",
+        hint="Leave out what the algorithm does not need; .greenroomignore names what to leave out.",
     )

@@ -68,7 +68,7 @@ def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
     validate_metadata({**metadata, "entry": "module:Class"})
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise PackageError(
-            code="not_empty", where=str(directory), what="is there already and not empty", todo="Name a new folder."
+            code="not_empty", where=str(directory), fault="is there already and not empty", hint="Name a new folder."
         )
     files = {
         "metadata.json": json.dumps(

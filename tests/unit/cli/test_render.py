@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from rich.console import Console
 from tests.unit.cli.sample_releases import CHART, FAILED, LIVE, WITH_CHART, power_value, release
 
-from greenroom.cli import render
+from greenroom.cli.render.cases import difference
+from greenroom.cli.render.lists import algorithms_table, releases_table, status_page
+from greenroom.cli.render.measured import charts, results_table, statistics
+from greenroom.cli.render.release import outcome, release_page
+from greenroom.cli.render.tuning import tuning_lines, tuning_outcome
+from greenroom.cli.text import age, clean, milliseconds, seconds, size, tail, usd
 from greenroom.client import models
 
 
@@ -29,7 +34,7 @@ def line_with(text: str, *words: str) -> str:
 
 
 def test_a_live_release_shows_its_stages_its_numbers_and_why_it_was_chosen():
-    text = drawn(render.release_page(release(LIVE)))
+    text = drawn(release_page(release(LIVE)))
 
     assert "13.2 s" in line_with(text, "TESTING") and "after 17.1 s" in line_with(text, "LIVE", "serving")
     row = line_with(text, "◆", "512 MB", "199 ms")
@@ -41,7 +46,7 @@ def test_a_live_release_shows_its_stages_its_numbers_and_why_it_was_chosen():
 
 @pytest.mark.parametrize("width", [80, 110, 200])
 def test_nothing_of_the_result_is_cut_off_on_a_usual_terminal(width):
-    text = drawn(render.outcome(release(LIVE)), width=width)
+    text = drawn(outcome(release(LIVE)), width=width)
 
     assert "…" not in text
     assert max(len(line) for line in text.split("\n")) <= width
@@ -53,12 +58,12 @@ def test_a_percentile_that_needs_more_measurements_says_how_to_get_them():
     few = power_value(256, 412.2, 1.92, n=8, p90Ms=None)
     summary = models.Summary.model_validate({"powerValues": [few]})
 
-    assert "a larger num in metadata.json" in drawn(render.results_table(summary))
-    assert "a larger num" not in drawn(render.outcome(release(LIVE)))
+    assert "a larger num in metadata.json" in drawn(results_table(summary))
+    assert "a larger num" not in drawn(outcome(release(LIVE)))
 
 
 def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
-    text = drawn(render.release_page(release(FAILED)))
+    text = drawn(release_page(release(FAILED)))
 
     assert "3 failed at 256 MB" in line_with(text, "large", "failed")
     assert '-{"a": 1}' in text and '+{"a": 2}' in text and "hello" in text
@@ -69,7 +74,7 @@ def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
 
 
 def test_what_came_over_the_network_is_neither_markup_nor_a_control_code():
-    text = drawn(render.release_page(release(FAILED)))
+    text = drawn(release_page(release(FAILED)))
 
     assert r"no such group [bold]\x1b[31m" in text
     assert "\x1b" not in text
@@ -77,28 +82,28 @@ def test_what_came_over_the_network_is_neither_markup_nor_a_control_code():
 
 @given(st.text(max_size=80))
 def test_cleaned_text_has_no_character_that_controls_a_terminal(text):
-    cleaned = render.clean(text)
+    cleaned = clean(text)
 
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", cleaned)
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=80))
 def test_cleaning_changes_nothing_that_can_be_read(text):
-    assert render.clean(text) == text
+    assert clean(text) == text
 
 
 def test_a_long_difference_and_a_long_log_are_shortened_and_say_so():
     lines = "\n".join(f"line {number}" for number in range(100))
 
-    assert "… and 60 lines more" in render.difference(lines).plain
-    assert render.tail(lines, 10).split("\n")[0] == "… 90 lines before"
-    assert render.tail(lines, 10).endswith("line 99")
+    assert "… and 60 lines more" in difference(lines).plain
+    assert tail(lines, 10).split("\n")[0] == "… 90 lines before"
+    assert tail(lines, 10).endswith("line 99")
 
 
 def test_a_release_that_is_only_an_id_and_a_status_can_be_shown():
     bare = models.Release.model_validate({"releaseId": "A", "status": "UPLOADING"})
 
-    assert "UPLOADING" in drawn(render.release_page(bare))
+    assert "UPLOADING" in drawn(release_page(bare))
 
 
 def test_a_running_release_shows_how_far_it_is():
@@ -107,30 +112,30 @@ def test_a_running_release_shows_how_far_it_is():
         | {"status": "TESTING", "summary": None, "progress": [{"memoryMb": 256, "done": 12, "total": 30, "failed": 1}]}
     )
 
-    assert "1 failed" in line_with(drawn(render.release_page(running)), "256 MB", "12/30")
+    assert "1 failed" in line_with(drawn(release_page(running)), "256 MB", "12/30")
 
 
 @pytest.mark.parametrize(
     ("write", "value", "text"),
     [
-        (render.milliseconds, 3.456, "3.46 ms"),
-        (render.milliseconds, 34.56, "34.6 ms"),
-        (render.milliseconds, 345.6, "346 ms"),
-        (render.milliseconds, 3456, "3.46 s"),
-        (render.milliseconds, 34567, "34.6 s"),
-        (render.milliseconds, None, "-"),
-        (render.usd, 0.00031, "$0.00031"),
-        (render.usd, 0.0000099, "less than $0.0001"),
-        (render.usd, 0.208, "$0.208"),
-        (render.usd, 12.3, "$12.30"),
-        (render.usd, 1234.5, "$1,234"),
-        (render.usd, 0.0, "$0"),
-        (render.size, 1023, "1023 B"),
-        (render.size, 2048, "2.0 KB"),
-        (render.size, 1_374_146, "1.3 MB"),
-        (render.seconds, 0.254, "0.25 s"),
-        (render.seconds, 65.21, "65.2 s"),
-        (render.seconds, 180, "3.0 min"),
+        (milliseconds, 3.456, "3.46 ms"),
+        (milliseconds, 34.56, "34.6 ms"),
+        (milliseconds, 345.6, "346 ms"),
+        (milliseconds, 3456, "3.46 s"),
+        (milliseconds, 34567, "34.6 s"),
+        (milliseconds, None, "-"),
+        (usd, 0.00031, "$0.00031"),
+        (usd, 0.0000099, "less than $0.0001"),
+        (usd, 0.208, "$0.208"),
+        (usd, 12.3, "$12.30"),
+        (usd, 1234.5, "$1,234"),
+        (usd, 0.0, "$0"),
+        (size, 1023, "1023 B"),
+        (size, 2048, "2.0 KB"),
+        (size, 1_374_146, "1.3 MB"),
+        (seconds, 0.254, "0.25 s"),
+        (seconds, 65.21, "65.2 s"),
+        (seconds, 180, "3.0 min"),
     ],
 )
 def test_numbers_are_written_with_the_digits_that_say_something(write, value, text):
@@ -141,24 +146,24 @@ def test_numbers_are_written_with_the_digits_that_say_something(write, value, te
 def test_an_age_is_told_in_its_largest_unit(passed_s, text):
     now = datetime(2026, 11, 24, tzinfo=UTC)
 
-    assert render.age(now - timedelta(seconds=passed_s), now) == text
+    assert age(now - timedelta(seconds=passed_s), now) == text
 
 
 def test_lists_say_how_to_begin_when_they_are_empty():
-    assert "greenroom init" in drawn(render.algorithms_table([]))
-    assert "greenroom push" in drawn(render.releases_table([]))
+    assert "greenroom init" in drawn(algorithms_table([]))
+    assert "greenroom push" in drawn(releases_table([]))
 
 
 def test_dead_letters_are_not_overlooked():
-    assert "✗ 2 in dead-letter queues" in drawn(render.status_page(models.Status(dead_letters=2)))
-    assert "✓ no dead letters" in drawn(render.status_page(models.Status()))
+    assert "✗ 2 in dead-letter queues" in drawn(status_page(models.Status(dead_letters=2)))
+    assert "✓ no dead letters" in drawn(status_page(models.Status()))
 
 
 # ---- the chart ------------------------------------------------------------------------------------------------------
 
 
 def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve():
-    text = drawn(render.charts(release(WITH_CHART).summary))
+    text = drawn(charts(release(WITH_CHART).summary))
 
     assert text.count("◆") == 3 and "x" in text
     assert line_with(text, "cost, $ per million") and line_with(text, "duration, ms")
@@ -167,7 +172,7 @@ def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve():
 
 
 def test_a_terminal_without_line_drawing_gets_plain_characters():
-    text = drawn(render.charts(release(WITH_CHART).summary), encoding="ascii")
+    text = drawn(charts(release(WITH_CHART).summary), encoding="ascii")
 
     assert text.isascii() and "?" not in text and "#" in text
 
@@ -177,11 +182,11 @@ def test_a_terminal_without_line_drawing_gets_plain_characters():
     [None, {}, {"tried": [{"memoryMb": "x"}]}, {"tried": 3}, CHART | {"tried": CHART["tried"][:1]}],
 )
 def test_what_is_no_chart_or_less_than_two_points_is_not_drawn(chart):
-    assert render.charts(models.Summary.model_validate({"chart": chart})) is None
+    assert charts(models.Summary.model_validate({"chart": chart})) is None
 
 
 def test_statistics_are_shown_in_full_with_intervals_and_their_method():
-    text = drawn(render.statistics(release(WITH_CHART).summary))
+    text = drawn(statistics(release(WITH_CHART).summary))
 
     assert line_with(text, "256 MB", "410 [398-431]")
     assert line_with(text, "256 MB", "±2.0%")
@@ -191,7 +196,7 @@ def test_statistics_are_shown_in_full_with_intervals_and_their_method():
 
 
 def test_the_test_says_what_it_cost_and_of_what_and_what_was_said_before():
-    text = drawn(render.outcome(release(WITH_CHART)), width=110)
+    text = drawn(outcome(release(WITH_CHART)), width=110)
 
     assert line_with(text, "The test itself", "for Lambda", "26 state transitions", "at most $0.012")
 
@@ -201,14 +206,14 @@ def test_a_tuning_shows_what_it_found_and_a_dry_run_says_that_it_was_one():
     link = "https://lambda-power-tuning.show/#gAA=;AAA=;AAA="
     found = models.Tuning.model_validate(tuning | {"output": {"stateMachine": {"visualization": link}}})
 
-    text = drawn(render.tuning_outcome(found))
+    text = drawn(tuning_outcome(found))
     assert "◆ 512 MB chosen for cost" in text and link in text
-    assert "costs at most $0.010" in render.tuning_lines(found)[0]
-    assert "dry run" in drawn(render.tuning_outcome(models.Tuning.model_validate(tuning | {"output": None})))
+    assert "costs at most $0.010" in tuning_lines(found)[0]
+    assert "dry run" in drawn(tuning_outcome(models.Tuning.model_validate(tuning | {"output": None})))
 
 
 def test_a_long_reason_takes_no_room_from_the_other_columns():
-    text = drawn(render.releases_table([release(FAILED | {"reason": "word " * 100})]))
+    text = drawn(releases_table([release(FAILED | {"reason": "word " * 100})]))
 
     line = line_with(text, "FAILED")
     assert FAILED["releaseId"] in line and "ago" in line and line.rstrip().endswith("…")

@@ -143,7 +143,7 @@ def test_an_error_says_what_the_platform_said_and_what_to_do(api, client, status
     with pytest.raises(kind) as caught:
         client.rollback("nsx-in")
 
-    assert "it is so" in caught.value.what
+    assert "it is so" in caught.value.message
     assert caught.value.hint == "Do this instead"
     assert (caught.value.code, caught.value.status_code) == ("Some", status)
     assert TOKEN not in str(caught.value)

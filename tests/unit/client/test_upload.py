@@ -136,7 +136,7 @@ def test_s3s_refusal_is_told_in_its_own_words(api, client, offer, package, statu
         client.upload_package(package)
 
     assert caught.value.code == code
-    assert message.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") in caught.value.what
+    assert message.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") in caught.value.message
     assert hint in caught.value.hint and caught.value.where == str(package)
 
 

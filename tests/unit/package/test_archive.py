@@ -120,7 +120,7 @@ def test_a_zip_written_to_a_stream_is_read() -> None:
 def test_an_entry_with_a_trick_is_refused_by_name(item: Item, code: str) -> None:
     error = refused(zip_of(Item(b"metadata.json", b"{}"), item))
     assert error.code == code
-    assert error.todo
+    assert error.hint
 
 
 @pytest.mark.parametrize(
@@ -162,13 +162,13 @@ def test_a_bomb_that_says_it_is_small_is_left_after_its_first_bytes(monkeypatch:
     unpacked: list[int] = []
     crc32 = archive_module.zlib.crc32
     monkeypatch.setattr(archive_module.zlib, "crc32", lambda data, crc: unpacked.append(len(data)) or crc32(data, crc))
-    assert "more than the 1,000 bytes" in refused(body).what
+    assert "more than the 1,000 bytes" in refused(body).message
     assert sum(unpacked) <= 1000 + archive_module.CHUNK_BYTES
 
 
 def test_data_that_would_reach_into_the_directory_is_not_read() -> None:
     greedy = Item(b"a", b"x", method=STORED, size_bytes=40, packed_bytes=40)
-    assert "reaches beyond the entries" in refused(zip_of(greedy)).what
+    assert "reaches beyond the entries" in refused(zip_of(greedy)).message
 
 
 def test_many_small_bombs_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +263,7 @@ def test_a_damaged_zip_is_refused_or_read_within_its_bounds(changes: list[tuple[
     try:
         files = read_all(bytes(body[: len(body) - cut]))
     except PackageError as error:
-        assert error.code and error.what and error.todo
+        assert error.code and error.message and error.hint
     else:
         assert sum(map(len, files.values())) == sum(map(len, read_all(_valid()).values()))
 

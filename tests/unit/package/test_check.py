@@ -26,7 +26,7 @@ def check(files: dict[str, Any] | None = None, **metadata: Any) -> PackageReport
 def refused(files: dict[str, Any] | None = None, **metadata: Any) -> PackageError:
     with pytest.raises(PackageError) as caught:
         check(files, **metadata)
-    assert caught.value.todo
+    assert caught.value.hint
     return caught.value
 
 
@@ -73,22 +73,22 @@ def test_wrong_metadata_is_told_as_such() -> None:
 def test_tests_that_cannot_be_run_are_refused(files: dict[str, Any], what: str) -> None:
     error = refused(files)
     assert error.code == "bad_tests"
-    assert what in error.what
+    assert what in error.message
 
 
 def test_tests_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(check_module, "MAX_CASES", 2)
     more = {f"tests/case{number}/input.json": "{}" for number in range(2)}
-    assert "has 3 cases; at most 2" in refused(more).what
+    assert "has 3 cases; at most 2" in refused(more).message
     monkeypatch.setattr(check_module, "MAX_TEST_FILE_BYTES", 4)
-    assert "has 8 bytes; at most 4" in refused().what
+    assert "has 8 bytes; at most 4" in refused().message
 
 
 def test_a_modules_error_is_shown_with_file_and_line() -> None:
     error = refused({"sample/helper.py": "x = 1\ndef f(:\n"})
     assert error.code == "syntax"
     assert error.where == "sample/helper.py, line 2"
-    assert f"is not valid Python 3.{HERE}: invalid syntax" in error.what
+    assert f"is not valid Python 3.{HERE}: invalid syntax" in error.message
 
 
 @pytest.mark.parametrize(
@@ -222,7 +222,7 @@ def test_a_handler_is_looked_for_likewise(source: str, code: str | None) -> None
 def test_a_module_that_is_not_there_is_told_with_the_file_it_would_be() -> None:
     error = refused(entry="sample.cod:Translator")
     assert error.code == "no_module"
-    assert "no sample/cod.py" in error.what
+    assert "no sample/cod.py" in error.message
 
 
 def test_a_folder_comes_before_a_file_of_its_name_as_python_finds_them() -> None:
@@ -259,8 +259,8 @@ X86, ARM = elf(62), elf(183)
 def test_a_module_compiled_for_something_else_is_refused_with_what_it_is_for(path: str, body: bytes, why: str) -> None:
     error = refused({path: body}, runtime="python3.13")
     assert (error.code, error.where) == ("wrong_wheel", path)
-    assert f"is compiled for {why}" in error.what
-    assert "allowed: python3.13 on x86_64" in error.what
+    assert f"is compiled for {why}" in error.message
+    assert "allowed: python3.13 on x86_64" in error.message
 
 
 @pytest.mark.parametrize(

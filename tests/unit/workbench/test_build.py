@@ -228,7 +228,7 @@ def test_constraints_beside_the_requirements_are_honoured(folder: Path, tmp_path
     with pytest.raises(PackageError) as caught:
         pack(folder, tmp_path / "sample.zip")
     assert caught.value.code == "requirements"
-    assert "plain==2.0" in caught.value.what or "conflict" in caught.value.what
+    assert "plain==2.0" in caught.value.message or "conflict" in caught.value.message
 
 
 def test_a_wheel_for_lambda_is_taken_whatever_this_machine_is(folder: Path, tmp_path: Path, index: Path) -> None:
@@ -253,8 +253,8 @@ def test_a_dependency_with_sources_only_is_refused_with_the_way_out(folder: Path
     write(folder, {"requirements.txt": "plain\n"})
     with pytest.raises(PackageError) as caught:
         pack(folder, tmp_path / "sample.zip")
-    assert "no wheel for python" in caught.value.what
-    assert "pip wheel --no-deps --wheel-dir wheels 'plain'" in caught.value.todo
+    assert "no wheel for python" in caught.value.message
+    assert "pip wheel --no-deps --wheel-dir wheels 'plain'" in caught.value.hint
     # The way out is one: a path in requirements.txt is one from the folder.
     wheel(folder / "wheels", "plain", {"plain.py": ""})
     write(folder, {"requirements.txt": "./wheels/plain-1.0-py3-none-any.whl\n"})

@@ -1,0 +1,73 @@
+"""Test cases: those of a release, and those that ran on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.text import Text
+
+from greenroom.cli.text import clean, milliseconds, tail
+from greenroom.client import models
+
+if TYPE_CHECKING:
+    from greenroom.workbench.local import CaseResult as LocalResult
+
+DIFFERENCE_LINES, LOG_LINES = 40, 30
+
+
+def cases(summary: models.Summary) -> RenderableType | None:
+    """The test cases; for one that failed also the difference, the error and the log."""
+    parts: list[RenderableType] = []
+    width = max((len(case.case) for case in summary.cases), default=0) + 2
+    for case in summary.cases:
+        name = clean(case.case).ljust(width)
+        if not case.failed:
+            mark, count = (("✓ ", "green"), f"{case.passed} passed") if case.passed else (("· ", "dim"), "not run")
+            parts.append(Text.assemble(mark, name, (count, "dim")))
+            continue
+        at = f" at {case.memory_mb} MB" if case.memory_mb else ""
+        counts = f"{case.failed} failed{at}, {case.passed} passed"
+        parts.append(Text.assemble(("✗ ", "bold red"), (name, "bold"), (counts, "red")))
+        if case.difference:
+            parts.append(Padding(difference(case.difference), (0, 0, 0, 4)))
+        elif case.error or case.error_message:
+            parts.append(Padding(Text(clean(case.error_message or case.error or ""), style="red"), (0, 0, 0, 4)))
+        if case.log:
+            parts.append(Padding(Text("log", style="bold dim"), (0, 0, 0, 4)))
+            parts.append(Padding(Text(tail(case.log, LOG_LINES), style="dim"), (0, 0, 0, 4)))
+    return Group(*parts) if parts else None
+
+
+def local_cases(results: Sequence[LocalResult]) -> RenderableType:
+    """How the cases came out on this machine."""
+    parts: list[RenderableType] = []
+    for result in results:
+        used = f", {result.max_memory_used_mb} MB used" if result.max_memory_used_mb else ""
+        note = f"  {milliseconds(result.duration_ms)}{used}" if result.duration_ms is not None else ""
+        if result.passed:
+            parts.append(Text.assemble(("✓ ", "green"), clean(result.case), (note, "dim")))
+            continue
+        parts.append(Text.assemble(("✗ ", "bold red"), (clean(result.case), "bold"), (note, "dim")))
+        if result.difference:
+            parts.append(Padding(difference(result.difference), (0, 0, 0, 4)))
+        told = (text for text in (result.traceback or result.error, result.output) if text)
+        parts.extend(Padding(Text(tail(text, LOG_LINES), style="dim"), (0, 0, 0, 4)) for text in told)
+    passed = sum(result.passed for result in results)
+    style = "bold green" if passed == len(results) else "bold red"
+    return Group(*parts, Text(f"\n{passed} of {len(results)} passed", style=style))
+
+
+def difference(text: str, limit: int = DIFFERENCE_LINES) -> Text:
+    """A unified diff in its colours, at most `limit` lines of it."""
+    lines = clean(text).rstrip("\n").split("\n")
+    styled = Text()
+    for line in lines[:limit]:
+        style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
+        styled.append(line + "\n", style=style)
+    if len(lines) > limit:
+        styled.append(f"… and {len(lines) - limit} lines more", style="dim")
+    styled.rstrip()
+    return styled

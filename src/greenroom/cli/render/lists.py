@@ -1,0 +1,165 @@
+"""Everything that comes in rows: algorithms, releases, dead letters, measurements, log lines, the platform's queues."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from greenroom.cli.render.elements import heading, status_text, table
+from greenroom.cli.text import NOTHING, age, clean, first_line, megabytes, milliseconds, or_dash, seconds, size, usd
+from greenroom.client import models
+
+if TYPE_CHECKING:
+    from greenroom.cli.checks import Check
+
+
+def algorithms_table(algorithms: Sequence[models.Algorithm]) -> RenderableType:
+    if not algorithms:
+        return Text("No algorithm yet. Begin with: greenroom init my-algorithm", style="dim")
+    numbers = ("live version", "memory", "per million")
+    made = table("algorithm", "type", *numbers, "latest release", "status", "updated", "next", right=numbers)
+    for algorithm in algorithms:
+        made.add_row(
+            Text(clean(algorithm.name), style="bold"),
+            or_dash(algorithm.type),
+            or_dash(algorithm.live_version),
+            megabytes(algorithm.memory_mb),
+            usd(algorithm.cost_usd_per_million),
+            or_dash(algorithm.latest_release_id),
+            status_text(algorithm.latest_status or NOTHING),
+            age(algorithm.updated_at),
+            or_dash(", ".join(algorithm.next or [])),
+        )
+    return made
+
+
+def releases_table(releases: Sequence[models.Release]) -> RenderableType:
+    if not releases:
+        return Text("No release yet. Begin with: greenroom push DIR", style="dim")
+    made = table("release", "status", "version", "memory", "created", "by", "reason", right=("version", "memory"))
+    for release in releases:
+        reason = first_line(release.reason or "")
+        made.add_row(
+            clean(release.release_id),
+            status_text(release.status),
+            or_dash(release.version),
+            megabytes(release.memory_mb),
+            age(release.created_at),
+            or_dash(release.author),
+            Text(reason, style="dim"),
+        )
+    return made
+
+
+def failures_table(answer: models.Failures) -> RenderableType:
+    """The messages that could not be handled."""
+    if not answer.failures:
+        return Text("Nothing rests in the dead-letter queue.", style="dim")
+    made = table("id", "since", "size", "reason", right=("size",))
+    for failure in answer.failures:
+        made.add_row(
+            clean(failure.failure_id),
+            age(failure.since),
+            size(failure.size_bytes),
+            Text(clean(first_line(failure.reason or "no reason is known"))),
+        )
+    more = answer.total - len(answer.failures)
+    return Group(made, Text(f"and {more} more", style="dim")) if more > 0 else made
+
+
+def status_page(status: models.Status) -> RenderableType:
+    """The platform at a glance."""
+    info = status.platform
+    parts: list[RenderableType] = [
+        Text.assemble(
+            ("Greenroom ", "bold"),
+            (or_dash(info.version), "bold"),
+            (f"  stack {or_dash(info.prefix)}, account {or_dash(info.account_id)}, {or_dash(info.region)}", "dim"),
+        ),
+        Text(f"{status.algorithms} algorithm{'' if status.algorithms == 1 else 's'}"),
+        Text(),
+        heading("Releases in flight"),
+    ]
+    if status.releases_in_flight:
+        flight = table("release", "algorithm", "status")
+        for release in status.releases_in_flight:
+            flight.add_row(clean(release.release_id), or_dash(release.algorithm), status_text(release.status))
+        parts += [flight, Text()]
+    else:
+        parts += [Text("none", style="dim"), Text()]
+    parts.append(heading("Queues"))
+    if status.queues:
+        queues = table("queue", "waiting", "in flight", "oldest", right=("waiting", "in flight", "oldest"))
+        for queue in status.queues:
+            oldest = seconds(queue.oldest_age_s) if queue.oldest_age_s is not None else NOTHING
+            queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight), oldest)
+        parts += [queues, Text()]
+    else:
+        parts += [Text("none", style="dim"), Text()]
+    if status.dead_letters:
+        parts.append(Text(f"✗ {status.dead_letters} in dead-letter queues: look at them", style="bold red"))
+    else:
+        parts.append(Text("✓ no dead letters", style="green"))
+    return Group(*parts)
+
+
+def log_line(event: models.LogEvent) -> Text:
+    """One line of a release's log."""
+    at = f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}" if event.at else NOTHING
+    memory = f"{event.memory_mb} MB" if event.memory_mb else ""
+    message = clean(event.message).rstrip("\n")
+    style = "dim" if message.startswith(("START ", "END ", "REPORT ", "INIT_START ")) else ""
+    return Text.assemble((f"{at}  {memory:>8}  ", "dim"), (message, style))
+
+
+def message_table(message: models.Message) -> RenderableType:
+    """What came out of a message, one algorithm a row."""
+    made = table("algorithm", "status", "size", "type", "version", "reason", right=("size", "version"))
+    styles = {"done": "green", "failed": "bold red"}
+    for result in message.results:
+        made.add_row(
+            Text(clean(result.algorithm), style="bold"),
+            Text(clean(result.status), style=styles.get(result.status, "cyan")),
+            size(result.size_bytes),
+            or_dash(result.content_type),
+            or_dash(result.version),
+            Text(clean(result.reason or ""), style="red"),
+        )
+    return made
+
+
+def measurements_table(measurements: Sequence[models.Measurement]) -> RenderableType:
+    """Every invocation of a test, one a row."""
+    if not measurements:
+        return Text("Nothing measured yet.", style="dim")
+    numbers = ("memory", "#", "duration", "billed", "init", "used")
+    made = table("case", *numbers, "error", right=numbers)
+    for measurement in measurements:
+        made.add_row(
+            or_dash(measurement.case),
+            megabytes(measurement.memory_mb),
+            or_dash(measurement.index),
+            milliseconds(measurement.duration_ms),
+            milliseconds(measurement.billed_duration_ms),
+            milliseconds(measurement.init_duration_ms),
+            megabytes(measurement.max_memory_used_mb),
+            Text(clean((measurement.error or "").split("\n")[0]), style="red"),
+        )
+    return made
+
+
+def checks_list(found: Sequence[Check]) -> RenderableType:
+    """What `greenroom doctor` found."""
+    marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
+    grid = Table.grid(padding=(0, 2))
+    for check in found:
+        mark, style = marks[check.status]
+        detail = Text(clean(check.detail))
+        if check.hint:
+            detail.append(f"\n{clean(check.hint)}", style="dim")
+        grid.add_row(Text(mark, style=style), Text(check.name, style="bold"), detail)
+    return grid

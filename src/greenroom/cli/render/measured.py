@@ -1,0 +1,130 @@
+"""What a test measured: the result at each power value, the statistics, the chart. For releases and for tunings."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from greenroom.cli.plot import Plot
+from greenroom.cli.render.elements import table
+from greenroom.cli.text import NOTHING, clean, first_line, megabytes, milliseconds, or_dash, usd
+from greenroom.client import models
+
+
+def results_table(summary: models.Summary) -> RenderableType:
+    """The measurements at each power value, one a row; below, which was chosen and which left out."""
+    numbers = ("memory", "n", "trimmed\nmean", "p50", "p90", "cold\nstart", "memory\nused", "per\nmillion")
+    made = table("", *numbers, right=numbers)
+    notes: list[RenderableType] = []
+    for value in sorted(summary.power_values, key=lambda value: value.memory_mb):
+        chosen = value.memory_mb == summary.chosen_memory_mb
+        good = value.status == "ok"
+        style = "bold green" if chosen else "red" if value.status == "failed" else "" if good else "yellow"
+        made.add_row(
+            "◆" if chosen else "●" if good else "✗",
+            f"{value.memory_mb} MB",
+            str(value.n) if value.n else NOTHING,
+            milliseconds(typical_ms(value)),
+            milliseconds(value.p50_ms),
+            milliseconds(value.p90_ms),
+            milliseconds(value.init_ms),
+            megabytes(value.max_memory_used_mb),
+            usd(value.cost_usd_per_million),
+            style=style,
+        )
+        if chosen:
+            notes.append(Text(f"◆ {value.memory_mb} MB chosen for {or_dash(summary.strategy)}", style))
+        elif not good or value.reason or value.errors:
+            words = [clean(value.status)] if not good else []
+            words += [f"{value.errors} errors"] if value.errors else []
+            reason = f": {first_line(value.reason)}" if value.reason else ""
+            notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
+    if any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
+        notes.append(Text("- too few measurements to say: a larger num in metadata.json makes more", "dim"))
+    return Group(made, Text(), *notes, Text())
+
+
+def typical_ms(value: models.PowerValueResult) -> float | None:
+    """The duration a decision is made on: the trimmed mean, which a single slow invocation does not move."""
+    return value.mean_ms if value.trimmed_mean_ms is None else value.trimmed_mean_ms
+
+
+def statistics(summary: models.Summary) -> RenderableType | None:
+    """All that is known of each power value: percentiles with their intervals, cold starts, memory, errors by kind."""
+    values = sorted(summary.power_values, key=lambda value: value.memory_mb)
+    if not any(value.n or value.error_kinds for value in values):
+        return None
+    numbers = ("memory", "n", "p50, ms", "p90, ms", "p95, ms", "p99, ms")
+    percentiles = table(*numbers, right=numbers)
+    for value in values:
+        found = (with_interval(value.percentiles.get(name)) for name in ("p50", "p90", "p95", "p99"))
+        percentiles.add_row(f"{value.memory_mb} MB", f"{value.n}{'' if value.warm or not value.n else ' cold'}", *found)
+    figures = (
+        "memory",
+        "\nmean",
+        "trimmed\nmean",
+        "cold\nstarts",
+        "\ninit",
+        "cold\nduration",
+        "memory\nused",
+        "\nheadroom",
+    )
+    rest = table(*figures, right=figures)
+    notes = []
+    for value in values:
+        share = f" ({value.headroom_mb / value.memory_mb:.0%})" if value.headroom_mb is not None else ""
+        error = f" ±{1.96 * value.relative_error:.1%}" if value.relative_error else ""
+        rest.add_row(
+            f"{value.memory_mb} MB",
+            milliseconds(value.mean_ms),
+            milliseconds(value.trimmed_mean_ms) + error,
+            str(value.cold_starts),
+            milliseconds(value.init_ms),
+            milliseconds(value.cold_duration_ms),
+            megabytes(value.max_memory_used_mb),
+            (f"{value.headroom_mb:.0f}" if value.headroom_mb is not None else NOTHING) + share,
+        )
+        if value.error_kinds:
+            kinds = ", ".join(f"{count} {clean(kind)}" for kind, count in value.error_kinds.items())
+            notes.append(Text(f"{value.memory_mb} MB: {kinds}", style="red"))
+        if value.disturbed:
+            notes.append(Text(f"{value.memory_mb} MB: {value.disturbed} disturbed by the machine", style="dim"))
+    method = summary.statistics or {}
+    note = (
+        f"Durations of warm invocations. Means: within each test case, trimmed by {method.get('trimShare', 0.2):.0%} "
+        f"at each end, then over the cases. Percentiles: with {method.get('confidence', 0.95):.0%} intervals from "
+        "order statistics; - where n can't support one."
+    )
+    return Group(percentiles, Text(), rest, *notes, Text(), Text(note, style="dim"))
+
+
+def with_interval(percentile: models.Percentile | None) -> str:
+    """A percentile with the ends of its interval, in milliseconds."""
+    if percentile is None:
+        return NOTHING
+    middle, low, high = (
+        f"{ms:.3g}" if ms < 1000 else f"{ms:,.0f}" for ms in (percentile.ms, percentile.low_ms, percentile.high_ms)
+    )
+    return f"{middle} [{low}-{high}]"
+
+
+def charts(summary: models.Summary) -> RenderableType | None:
+    """Cost and duration against memory; None where there is nothing to draw."""
+    from greenroom.tuning import Chart
+
+    try:
+        drawn = Chart.from_dict(summary.chart or {})
+    except ValueError:
+        return None
+    return Plot(drawn) if len(drawn.tried) > 1 else None
+
+
+def test_cost(summary: models.Summary, at_most_usd: float | None) -> Text:
+    """What a test cost, and of what."""
+    parts = []
+    if summary.test_lambda_cost_usd is not None and summary.state_transitions is not None:
+        parts.append(f"{usd(summary.test_lambda_cost_usd)} for Lambda, {summary.state_transitions} state transitions")
+    if at_most_usd is not None:
+        parts.append(f"at most {usd(at_most_usd)} was foreseen")
+    details = f" ({'; '.join(parts)})" if parts else ""
+    return Text(f"The test itself: {usd(summary.test_cost_usd)} at the prices of AWS{details}.", "dim")

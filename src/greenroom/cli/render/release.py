@@ -1,0 +1,148 @@
+"""One release: its stages, its progress, its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from greenroom.cli.render.cases import cases
+from greenroom.cli.render.elements import BAD_ENDS, STATUS_MEANINGS, STATUS_STYLES, heading, status_text
+from greenroom.cli.render.measured import charts, results_table, statistics, test_cost
+from greenroom.cli.text import NOTHING, age, clean, first_line, or_dash, seconds, size, usd
+from greenroom.client import models
+
+
+def release_head(release: models.Release | None, title: str) -> Text:
+    """The line above a release's stages."""
+    head = Text(clean(title), style="bold")
+    if release is not None:
+        head.append(f"  release {clean(release.release_id)}", style="not bold dim")
+    return head
+
+
+def stages(release: models.Release) -> RenderableType:
+    """Each status the release went through, with the time it took."""
+    grid = Table.grid(padding=(0, 2))
+    for index, entry in enumerate(release.history):
+        after = release.history[index + 1].at if index + 1 < len(release.history) else None
+        last = after is None
+        if entry.status in BAD_ENDS:
+            mark = Text("✗", style="bold red")
+        elif last and not release.ended:
+            mark = Text("…", style="cyan")
+        else:
+            mark = Text("✓", style="green")
+        took_s = (after - entry.at).total_seconds() if after else None
+        total_s = (entry.at - release.history[0].at).total_seconds() if last and release.ended else None
+        time = seconds(max(took_s, 0)) if took_s is not None else f"after {seconds(total_s)}" if total_s else ""
+        grid.add_row(
+            mark,
+            status_text(entry.status),
+            Text(time, style="dim", justify="right"),
+            Text(STATUS_MEANINGS.get(entry.status, ""), style="dim"),
+        )
+    return grid
+
+
+def outcome(release: models.Release) -> RenderableType:
+    """What became of a release: the test's results, why the memory size was chosen, or what went wrong."""
+    parts: list[RenderableType] = []
+    summary = release.summary
+    if summary:
+        shown_cases = cases(summary)
+        if shown_cases:
+            parts += [heading("Test cases"), shown_cases, Text()]
+        if summary.power_values:
+            parts += [heading("Measured backstage"), results_table(summary)]
+        drawn = charts(summary)
+        if drawn:
+            parts += [drawn, Text()]
+    parts.append(verdict(release))
+    return Group(*parts)
+
+
+def verdict(release: models.Release) -> RenderableType:
+    """The last words on a release."""
+    name = clean(release.algorithm or "the package")
+    summary = release.summary
+    style = STATUS_STYLES.get(release.status, "cyan")
+    if release.status == "LIVE":
+        version = f" version {release.version}" if release.version else ""
+        memory = f" at {release.memory_mb} MB" if release.memory_mb else ""
+        head = Text.assemble(("● LIVE  ", style), f"{name}{version}{memory}")
+    else:
+        mark = "✗" if release.status in BAD_ENDS else "●"
+        head = Text.assemble(
+            (f"{mark} {release.status}  ", style), f"{name}: ", STATUS_MEANINGS.get(release.status, "")
+        )
+    parts: list[RenderableType] = []
+    if release.reason:
+        detailed = summary is not None and any(case.failed for case in summary.cases)
+        told = first_line(release.reason) if detailed else clean(release.reason)
+        parts.append(Text(told, "red" if release.status in BAD_ENDS else ""))
+    if summary and summary.sentence and release.status not in BAD_ENDS:
+        parts.append(Text(clean(summary.sentence)))
+    if summary and summary.comparison and release.status in BAD_ENDS:
+        parts.append(Text(clean(str(summary.comparison.get("sentence") or ""))))
+    if summary and summary.test_cost_usd is not None:
+        parts.append(test_cost(summary, release.cost_at_most_usd))
+    return Group(head, Padding(Group(*parts), (0, 0, 0, 2)))
+
+
+def cost_at_most(cost_usd: float) -> str:
+    """The bound that is known before a test starts."""
+    return f"the test costs at most {usd(cost_usd)} at the prices of AWS, should every invocation take its full timeout"
+
+
+def release_page(release: models.Release) -> RenderableType:
+    """Everything about one release: `greenroom show`."""
+    facts = Table.grid(padding=(0, 2))
+    metadata = release.metadata or {}
+    sizes = metadata.get("powerValues") or []
+    listed = ", ".join(clean(str(value)) for value in sizes) if isinstance(sizes, list) else "128 to 10240"
+    each = "up to" if metadata.get("search") == "adaptive" else "at least"
+    rows = [
+        ("algorithm", f"{or_dash(release.algorithm)} ({or_dash(release.type)})"),
+        (
+            "created",
+            f"{release.created_at:%Y-%m-%d %H:%M:%S %Z} ({age(release.created_at)})" if release.created_at else NOTHING,
+        ),
+        ("package", f"{size(release.package_size_bytes)}, sha256 {or_dash(release.package_sha256)}"),
+        ("runtime", f"{or_dash(metadata.get('runtime'))} on {or_dash(metadata.get('architecture'))}"),
+        (
+            "test",
+            f"{or_dash(metadata.get('strategy'))} over {listed} MB, {each} {or_dash(metadata.get('num'))} each",
+        ),
+    ]
+    for name, value in rows if metadata else rows[:3]:
+        facts.add_row(Text(name, style="dim"), Text(value))
+    parts: list[RenderableType] = [
+        Text.assemble(("Release ", "bold"), (clean(release.release_id), "bold"), "  ", status_text(release.status)),
+        facts,
+        Text(),
+        heading("Stages"),
+        stages(release),
+        Text(),
+    ]
+    if not release.ended and release.cost_at_most_usd is not None:
+        parts += [Text(cost_at_most(release.cost_at_most_usd), "dim"), Text()]
+    if release.progress and not release.ended:
+        parts += [heading("Progress"), progress(release.progress), Text()]
+    parts.append(outcome(release))
+    found = statistics(release.summary) if release.summary else None
+    if found:
+        parts += [Text(), heading("Statistics"), found]
+    return Group(*parts)
+
+
+def progress(values: Sequence[models.Progress]) -> RenderableType:
+    """How far the test is, as numbers."""
+    made = Table.grid(padding=(0, 2))
+    for value in sorted(values, key=lambda value: value.memory_mb):
+        failed = Text(f"{value.failed} failed" if value.failed else "", style="red")
+        made.add_row(Text(f"{value.memory_mb} MB", justify="right"), f"{value.done}/{value.total}", failed)
+    return made

@@ -1,0 +1,93 @@
+"""Text and numbers as a person reads them on a terminal: pure functions, shared by all commands.
+
+Nothing heavy is imported here, because errors are written with it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+NOTHING = "-"
+"""Written where there is no value."""
+
+
+def clean(text: str) -> str:
+    """The text with its control characters (but newline and tab) made visible."""
+    return "".join(
+        char if char in "\n\t" or (char.isprintable() or not _is_control(char)) else f"\\x{ord(char):02x}"
+        for char in text.replace("\r\n", "\n")
+    )
+
+
+def _is_control(char: str) -> bool:
+    point = ord(char)
+    # C0, DEL and C1, and the marks that turn the direction of writing round.
+    return point < 0x20 or 0x7F <= point < 0xA0 or 0x202A <= point <= 0x202E or 0x2066 <= point <= 0x2069
+
+
+def milliseconds(value: float | None) -> str:
+    """A duration measured in ms."""
+    if value is None:
+        return NOTHING
+    if value >= 10_000:
+        return f"{value / 1000:.1f} s"
+    if value >= 1000:
+        return f"{value / 1000:.2f} s"
+    return f"{value:.0f} ms" if value >= 100 else f"{value:.1f} ms" if value >= 10 else f"{value:.2f} ms"
+
+
+def usd(value: float | None) -> str:
+    """An amount of money, with three digits that say something."""
+    if value is None:
+        return NOTHING
+    if value >= 100:
+        return f"${value:,.0f}"
+    if value and value < 0.0001:
+        return "less than $0.0001"
+    return f"${value:.2f}" if value >= 1 else f"${value:.3f}" if value >= 0.01 else f"${value:.2g}"
+
+
+def size(value: int | None) -> str:
+    """A number of bytes."""
+    if value is None:
+        return NOTHING
+    if value < 1024:
+        return f"{value} B"
+    return f"{value / 1024:.1f} KB" if value < 1024 * 1024 else f"{value / 1024 / 1024:.1f} MB"
+
+
+def seconds(value: float) -> str:
+    """How long a stage took."""
+    return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
+
+
+def megabytes(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.0f} MB"
+
+
+def age(at: datetime | None, now: datetime | None = None) -> str:
+    """How long ago something was."""
+    if at is None:
+        return NOTHING
+    passed_s = max(((now or datetime.now(UTC)) - at.astimezone(UTC)).total_seconds(), 0)
+    for unit, length_s in (("d", 86_400), ("h", 3600), ("min", 60)):
+        if passed_s >= length_s:
+            return f"{passed_s / length_s:.0f} {unit} ago"
+    return f"{passed_s:.0f} s ago"
+
+
+def or_dash(value: Any) -> str:
+    return NOTHING if value is None or value == "" else clean(str(value))
+
+
+def first_line(text: str) -> str:
+    """The first line of a reason, for where the difference that follows it is shown already."""
+    return clean(text).strip().split("\n")[0].removesuffix("--- expected").rstrip(" :")
+
+
+def tail(text: str, count: int) -> str:
+    """The last lines of a log."""
+    lines = clean(text).rstrip("\n").split("\n")
+    left_out = [f"… {len(lines) - count} lines before"] if len(lines) > count else []
+    return "\n".join(left_out + lines[-count:])
