@@ -1,0 +1,389 @@
+"""What NSX-T's distributed firewall does with a flow, read from an export of the policy API.
+
+Written from VMware's documents and independent of `examples/nsx_in`, which it judges:
+
+* NSX-T Data Center REST API (https://developer.broadcom.com/xapis/nsx-t-data-center-rest-api/latest): Rule,
+  SecurityPolicy, Group, Condition, ServiceEntry.
+* NSX Administration Guide, "Distributed Firewall": the categories are evaluated from left to right (Ethernet,
+  Emergency, Infrastructure, Environment, Application); within one, policies and rules by sequence number; the first
+  match decides.
+* Every vNIC enforces for itself. A packet between two machines is seen twice: leaving (OUT) the source's vNIC, and
+  entering (IN) the destination's. Both have to let it pass. An address that is no machine's has no vNIC.
+* "Applied To" says at which vNICs a rule is enforced. A policy's takes precedence over that of its rules. A group of
+  addresses only is not effective there.
+* "Jump to Application" lets an Environment rule pass a packet on to the Application category.
+
+What a document leaves open, or what depends on something that an address and a port can't say (an L7 profile, a
+schedule), *may* match. A verdict therefore has two ends: `surely`, allowed however that turns out, and `possibly`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from functools import cached_property
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from tests.firewall.oracle.flow import ICMP, ICMPV6, TCP, UDP, Address, Flow
+
+CATEGORIES = ("Emergency", "Infrastructure", "Environment", "Application")
+ALG_PROTOCOLS = {
+    "FTP": TCP,
+    "MS_RPC_TCP": TCP,
+    "MS_RPC_UDP": UDP,
+    "NBDG_BROADCAST": UDP,
+    "NBNS_BROADCAST": UDP,
+    "ORACLE_TNS": TCP,
+    "SUN_RPC_TCP": TCP,
+    "SUN_RPC_UDP": UDP,
+    "TFTP": UDP,
+}
+"""ALGTypeServiceEntry of the REST API; the protocols are those of the services of these names that NSX ships."""
+
+DESCRIBING = frozenset(
+    {
+        *("id", "display_name", "description", "path", "relative_path", "parent_path", "remote_path", "unique_id"),
+        *("realization_id", "owner_id", "origin_site_id", "marked_for_delete", "overridden", "tags", "resource_type"),
+        *("notes", "tag", "logged", "rule_id", "is_default", "internal_sequence_number", "comments", "locked"),
+        *("lock_modified_by", "lock_modified_time", "rule_count", "default_rule_id", "logging_enabled"),
+    }
+)
+"""Fields that describe an object and match nothing (ManagedResource, PolicyResource and Rule of the REST API)."""
+
+RULE_FIELDS = DESCRIBING | {
+    *("action", "direction", "disabled", "ip_protocol", "source_groups", "destination_groups", "sources_excluded"),
+    *("destinations_excluded", "services", "service_entries", "scope", "sequence_number", "firewall_rule"),
+}
+POLICY_FIELDS = DESCRIBING | {"category", "scope", "sequence_number", "rules", "tcp_strict", "stateful"}
+ENTRY_FIELDS = DESCRIBING | {
+    *("l4_protocol", "source_ports", "destination_ports", "protocol", "icmp_type", "icmp_code", "protocol_number"),
+    *("alg", "nested_service_path"),
+}
+NEUTRAL: tuple[Any, ...] = ("ANY", ["ANY"], [], {}, None, "", False)
+"""Values with which a field says nothing."""
+
+
+class Match(Enum):
+    """Whether something applies to a flow."""
+
+    NO = 0
+    MAYBE = 1
+    YES = 2
+
+    def __invert__(self) -> Match:
+        return Match(2 - self.value)
+
+
+def every(parts: Iterable[Match]) -> Match:
+    """All of the parts."""
+    return Match(min((part.value for part in parts), default=2))
+
+
+def some(parts: Iterable[Match]) -> Match:
+    """Any of the parts."""
+    return Match(max((part.value for part in parts), default=0))
+
+
+def exactly(value: bool) -> Match:
+    """A match that is known."""
+    return Match.YES if value else Match.NO
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a flow is allowed: in every reading of what is open, and in at least one."""
+
+    surely: bool
+    possibly: bool
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A virtual machine with the addresses of all its vNICs."""
+
+    id: str
+    name: str
+    tags: tuple[tuple[str, str], ...]
+    addresses: frozenset[Address]
+
+
+class Nsx:
+    """An export, as it is enforced."""
+
+    def __init__(self, export: Mapping[str, Any]) -> None:
+        self.export = export
+
+    @cached_property
+    def machines(self) -> dict[str, Machine]:
+        """The machines by id."""
+        addresses: dict[str, set[Address]] = {}
+        for card in self.export.get("virtual_network_interface") or []:
+            for info in card.get("ip_address_info") or []:
+                for text in info.get("ip_addresses") or []:
+                    addresses.setdefault(card["owner_vm_id"], set()).add(ip_address(text.split("/")[0]))
+        return {
+            vm["external_id"]: Machine(
+                vm["external_id"],
+                vm["display_name"],
+                tuple((tag.get("scope") or "", tag.get("tag") or "") for tag in vm.get("tags") or []),
+                frozenset(addresses.get(vm["external_id"], ())),
+            )
+            for vm in self.export.get("virtual_machines") or []
+        }
+
+    @cached_property
+    def _domains(self) -> list[Mapping[str, Any]]:
+        return [domain["resources"] for domain in self.export["domains"]]
+
+    @cached_property
+    def groups(self) -> dict[str, Mapping[str, Any]]:
+        """The groups by path."""
+        return {group["path"]: group for domain in self._domains for group in domain.get("groups") or []}
+
+    @cached_property
+    def services(self) -> dict[str, Mapping[str, Any]]:
+        """The services by path."""
+        return {service["path"]: service for service in self.export.get("services") or []}
+
+    @cached_property
+    def rules(self) -> dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
+        """The policies and rules of each category, in the order of evaluation."""
+        found: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {name: [] for name in CATEGORIES}
+        policies = [policy for domain in self._domains for policy in domain.get("security_policies") or []]
+        for policy in in_order(policies):
+            if policy.get("category", "Application") in found:
+                found[policy.get("category", "Application")] += [
+                    (policy, rule) for rule in in_order(policy.get("rules") or [])
+                ]
+        return found
+
+    def owner(self, address: Address) -> Machine | None:
+        """The machine with an address."""
+        return next((each for each in self.machines.values() if address in each.addresses), None)
+
+    def verdict(self, flow: Flow) -> Verdict:
+        """What becomes of a flow on its way out of one vNIC and into another."""
+        source, destination = self.owner(flow.source_address), self.owner(flow.destination_address)
+        outcomes = [
+            self._at(flow, machine, direction)
+            for machine, direction in ((source, "OUT"), (destination, "IN"))
+            if machine is not None
+        ]
+        return Verdict(
+            all(each == {True} for each in outcomes),
+            all(True in each for each in outcomes),
+        )
+
+    def _at(self, flow: Flow, machine: Machine, direction: str, first_category: int = 0) -> set[bool]:
+        """What may become of a flow at a machine's vNIC."""
+        outcomes: set[bool] = set()
+        for number, category in enumerate(CATEGORIES):
+            if number < first_category:
+                continue
+            for policy, rule in self.rules[category]:
+                match = self._rule(policy, rule, flow, machine, direction)
+                if match is Match.NO:
+                    continue
+                if rule["action"] == "JUMP_TO_APPLICATION":
+                    outcomes |= self._at(flow, machine, direction, CATEGORIES.index("Application"))
+                else:
+                    outcomes.add(rule["action"] == "ALLOW")
+                if match is Match.YES:
+                    return outcomes
+        return outcomes | {True, False}  # the default rule is not in the export
+
+    def _rule(
+        self, policy: Mapping[str, Any], rule: Mapping[str, Any], flow: Flow, machine: Machine, direction: str
+    ) -> Match:
+        if rule.get("disabled"):
+            return Match.NO
+        version = {4: "IPV4", 6: "IPV6"}[flow.source_address.version]
+        return every(
+            (
+                exactly(rule.get("direction", "IN_OUT") in (direction, "IN_OUT")),
+                exactly(rule.get("ip_protocol") in (None, "IPV4_IPV6", version)),
+                self._scope(policy, rule, machine),
+                self._end(rule, "source", flow.source_address),
+                self._end(rule, "destination", flow.destination_address),
+                self._services(rule, flow),
+                understood(rule, RULE_FIELDS),
+                understood(policy, POLICY_FIELDS),
+                # Without state the answers need a rule of their own, so that a connection may fail that begins well.
+                Match.MAYBE if policy.get("stateful") is False else Match.YES,
+            )
+        )
+
+    def _scope(self, policy: Mapping[str, Any], rule: Mapping[str, Any], machine: Machine) -> Match:
+        for scope in (policy.get("scope"), rule.get("scope")):
+            if scope and scope != ["ANY"]:
+                return some(self._applied_to(path, machine) for path in scope)
+        return Match.YES
+
+    def _applied_to(self, path: str, machine: Machine) -> Match:
+        if path not in self.groups:
+            return Match.MAYBE
+        as_machine = self._in_group(path, None, machine)
+        if as_machine is not Match.NO:
+            return as_machine
+        by_address = some(self._in_group(path, address, None) for address in machine.addresses)
+        return Match.NO if by_address is Match.NO else Match.MAYBE
+
+    def _end(self, rule: Mapping[str, Any], end: str, address: Address) -> Match:
+        named = rule.get(f"{end}_groups") or ["ANY"]
+        if "ANY" in named:
+            return Match.YES
+        found = some(self._named(path, address) for path in named)
+        return ~found if rule.get(f"{end}s_excluded") else found
+
+    def _named(self, path: str, address: Address) -> Match:
+        if path in self.groups:
+            return self._in_group(path, address, self.owner(address))
+        return in_text(path, address)
+
+    def _in_group(
+        self, path: str, address: Address | None, machine: Machine | None, above: tuple[str, ...] = ()
+    ) -> Match:
+        if path in above:
+            return Match.NO
+        if path not in self.groups:
+            return Match.MAYBE
+        group = self.groups[path]
+        parts = [exactly(machine is not None and machine.id in {vm["id"] for vm in group.get("vm_members") or []})]
+        if address is not None:
+            parts += [in_text(text, address) for text in group.get("ips_members") or []]
+        if group.get("expression"):
+            parts.append(self._expression(group["expression"], address, machine, (*above, path)))
+        return some(parts)
+
+    def _expression(
+        self,
+        expression: Sequence[Mapping[str, Any]],
+        address: Address | None,
+        machine: Machine | None,
+        above: tuple[str, ...],
+    ) -> Match:
+        found = self._term(expression[0], address, machine, above)
+        for operator, term in zip(expression[1::2], expression[2::2], strict=True):
+            combine = every if operator["conjunction_operator"] == "AND" else some
+            found = combine((found, self._term(term, address, machine, above)))
+        return found
+
+    def _term(
+        self, term: Mapping[str, Any], address: Address | None, machine: Machine | None, above: tuple[str, ...]
+    ) -> Match:
+        kind = term["resource_type"]
+        if kind == "NestedExpression":
+            return self._expression(term["expressions"], address, machine, above)
+        if kind == "IPAddressExpression":
+            return some(in_text(text, address) for text in term["ip_addresses"]) if address else Match.NO
+        if kind == "PathExpression":
+            return some(self._in_group(path, address, machine, above) for path in term["paths"])
+        if kind == "ExternalIDExpression" and term.get("member_type") == "VirtualMachine":
+            return exactly(machine is not None and machine.id in term["external_ids"])
+        if kind == "Condition" and term["member_type"] == "VirtualMachine":
+            return condition(term, machine)
+        return Match.MAYBE
+
+    def _services(self, rule: Mapping[str, Any], flow: Flow) -> Match:
+        named, entries = rule.get("services") or [], rule.get("service_entries") or []
+        if "ANY" in named or not (named or entries):
+            return Match.YES
+        found = [self._service(path, flow) for path in named]
+        return some([*found, *(self._entry(entry, flow) for entry in entries)])
+
+    def _service(self, path: str, flow: Flow, above: tuple[str, ...] = ()) -> Match:
+        if path not in self.services or path in above:
+            return Match.MAYBE
+        return some(
+            self._service(entry["nested_service_path"], flow, (*above, path))
+            if entry["resource_type"] == "NestedServiceServiceEntry"
+            else self._entry(entry, flow)
+            for entry in self.services[path]["service_entries"]
+        )
+
+    def _entry(self, entry: Mapping[str, Any], flow: Flow) -> Match:
+        return every((entry_matches(entry, flow), understood(entry, ENTRY_FIELDS)))
+
+
+def in_order(objects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """By sequence number; without one, in the order of the export."""
+    return sorted(objects, key=lambda each: each.get("sequence_number") or 0)
+
+
+def understood(thing: Mapping[str, Any], fields: frozenset[str] | set[str]) -> Match:
+    """MAYBE where a field is set that this reading does not know: it may narrow what the object matches."""
+    unknown = [
+        key for key, value in thing.items() if key not in fields and not key.startswith("_") and value not in NEUTRAL
+    ]
+    return Match.MAYBE if unknown else Match.YES
+
+
+def in_text(text: str, address: Address) -> Match:
+    """Whether an address is in a text that is an address, a network or a range; MAYBE if it is none of them."""
+    try:
+        if "-" in text:
+            low, high = (ip_address(part.strip()) for part in text.split("-"))
+            same = low.version == address.version
+            return exactly(same and int(low) <= int(address) <= int(high))
+        return exactly(address in ip_network(text, strict=False))
+    except ValueError:
+        return Match.MAYBE
+
+
+def condition(term: Mapping[str, Any], machine: Machine | None) -> Match:
+    """Whether a machine meets a Condition on its name or its tags."""
+    if machine is None:
+        return Match.NO
+    compare = {
+        "EQUALS": str.__eq__,
+        "CONTAINS": str.__contains__,
+        "STARTSWITH": str.startswith,
+        "ENDSWITH": str.endswith,
+        "NOTEQUALS": str.__eq__,
+    }.get(term["operator"])
+    if compare is None:
+        return Match.MAYBE
+    if term["key"] == "Name":
+        found = compare(machine.name, term["value"])
+    elif term["key"] == "Tag":
+        scope, _, tag = term["value"].rpartition("|")
+        found = any(compare(theirs, tag) and scope in ("", of) for of, theirs in machine.tags)
+    else:
+        return Match.MAYBE
+    return exactly(not found if term["operator"] == "NOTEQUALS" else bool(found))
+
+
+def entry_matches(entry: Mapping[str, Any], flow: Flow) -> Match:
+    """Whether a service entry matches a flow's protocol, ports, type and code."""
+    kind = entry["resource_type"]
+    if kind == "L4PortSetServiceEntry":
+        right = flow.protocol == {"TCP": TCP, "UDP": UDP}[entry["l4_protocol"]]
+        return exactly(right and ports(entry, flow))
+    if kind == "ALGTypeServiceEntry":
+        return exactly(flow.protocol == ALG_PROTOCOLS[entry["alg"]] and ports(entry, flow))
+    if kind == "ICMPTypeServiceEntry":
+        right = flow.protocol == {"ICMPv4": ICMP, "ICMPv6": ICMPV6}[entry["protocol"]]
+        wanted = (entry.get("icmp_type"), entry.get("icmp_code"))
+        pairs = zip(wanted, (flow.first, flow.second), strict=True)
+        return exactly(right and all(want in (None, have) for want, have in pairs))
+    if kind == "IPProtocolServiceEntry":
+        return exactly(flow.protocol == entry["protocol_number"])
+    if kind == "IGMPTypeServiceEntry":
+        return exactly(flow.protocol == 2)
+    return Match.MAYBE
+
+
+def ports(entry: Mapping[str, Any], flow: Flow) -> bool:
+    """Whether both ports are among those of an entry, none of which means all."""
+    return all(
+        not entry.get(field) or any(low <= port <= high for low, high in map(port_range, entry[field]))
+        for field, port in (("source_ports", flow.first), ("destination_ports", flow.second))
+    )
+
+
+def port_range(text: str) -> tuple[int, int]:
+    """Both ends of `22` or `1-65535`."""
+    low, _, high = text.partition("-")
+    return int(low), int(high or low)
