@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from greenroom.platform.services import Services
-from greenroom.releases import ENDED, IN_FLIGHT, Conflict, LockHeld, Status
+from greenroom.releases import FINAL, IN_FLIGHT, Conflict, LockHeld, Status
 
 LOCK_S = 3_600
 """How long a flow may go without taking its lock again: longer than the longest step, a batch in one executor."""
@@ -21,7 +21,7 @@ STARTS = {Status.REGISTERED: "PROVISION_ARN", Status.PROVISIONED: "BACKSTAGE_ARN
 
 logger = logging.getLogger(__name__)
 
-TOLD = frozenset({Status.LIVE, Status.ROLLED_BACK, *ENDED})
+TOLD = frozenset({Status.LIVE, Status.ROLLED_BACK, *FINAL})
 """The statuses that the topic is told of."""
 
 

@@ -8,10 +8,10 @@ handler that is called twice changes nothing twice. What a status sets in motion
 
 from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, WentLive, new_release_id, utc_now
 from greenroom.releases.registry import LIVE_KEPT, Conflict, LockHeld, NotFound, Progress, Registry
-from greenroom.releases.statuses import ENDED, IN_FLIGHT, TRANSITIONS, Status, can_change
+from greenroom.releases.statuses import FINAL, IN_FLIGHT, TRANSITIONS, Status, can_change
 
 __all__ = [
-    "ENDED",
+    "FINAL",
     "IN_FLIGHT",
     "LIVE_KEPT",
     "TRANSITIONS",

@@ -1,25 +1,13 @@
-"""The statuses of a release and the changes between them that are allowed. Pure data; nothing here does I/O."""
+"""The changes between the statuses of a release that are allowed. Pure data; nothing here does I/O.
+
+The statuses themselves are words of the HTTP API, so they are defined in `wire`.
+"""
 
 from __future__ import annotations
 
-from enum import StrEnum
+from greenroom.wire.statuses import IN_FLIGHT, Status
 
-
-class Status(StrEnum):
-    """Where a release is on its way to production."""
-
-    UPLOADING = "UPLOADING"
-    REGISTERED = "REGISTERED"
-    PROVISIONING = "PROVISIONING"
-    PROVISIONED = "PROVISIONED"
-    TESTING = "TESTING"
-    LIVE = "LIVE"
-    RETIRED = "RETIRED"
-    ROLLED_BACK = "ROLLED_BACK"
-    REJECTED = "REJECTED"
-    FAILED = "FAILED"
-    SUPERSEDED = "SUPERSEDED"
-
+__all__ = ["FINAL", "IN_FLIGHT", "TRANSITIONS", "Status", "can_change"]
 
 _WAY_OUT = {Status.REJECTED, Status.FAILED, Status.SUPERSEDED}
 
@@ -39,11 +27,8 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
 }
 """Which statuses may follow which (DESIGN, section 4)."""
 
-IN_FLIGHT = frozenset({Status.UPLOADING, Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING})
-"""The statuses in which somebody still has work to do; the sweeper looks at these."""
-
-ENDED = frozenset({Status.REJECTED, Status.FAILED, Status.SUPERSEDED})
-"""The statuses that nothing follows."""
+FINAL = frozenset({Status.REJECTED, Status.FAILED, Status.SUPERSEDED})
+"""The statuses that nothing follows: not even a rollback makes such a release live again."""
 
 
 def can_change(before: Status, after: Status) -> bool:

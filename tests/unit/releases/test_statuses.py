@@ -6,7 +6,7 @@ import itertools
 
 import pytest
 
-from greenroom.releases import ENDED, IN_FLIGHT, TRANSITIONS, Status, can_change
+from greenroom.releases import FINAL, IN_FLIGHT, TRANSITIONS, Status, can_change
 from greenroom.releases.model import new_release_id, utc_now
 
 
@@ -22,14 +22,14 @@ def test_the_way_to_production_is_the_one_of_the_design() -> None:
 
 
 @pytest.mark.parametrize("before", sorted(IN_FLIGHT))
-@pytest.mark.parametrize("after", sorted(ENDED))
+@pytest.mark.parametrize("after", sorted(FINAL))
 def test_a_release_in_flight_can_end_at_any_time(before: Status, after: Status) -> None:
     assert can_change(before, after)
 
 
-@pytest.mark.parametrize("ended", sorted(ENDED))
-def test_nothing_follows_the_end(ended: Status) -> None:
-    assert not TRANSITIONS[ended]
+@pytest.mark.parametrize("final", sorted(FINAL))
+def test_nothing_follows_a_final_status(final: Status) -> None:
+    assert not TRANSITIONS[final]
 
 
 def test_no_release_goes_live_untested() -> None:
