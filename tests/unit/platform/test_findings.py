@@ -1,0 +1,111 @@
+"""What a test found, as the API gives it and as it is kept."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from tests.unit.tuning.builders import measurement, series
+
+from greenroom.platform import findings
+from greenroom.platform.findings import Spent
+from greenroom.tuning import Decision, Measurement, analyze, chart, compare, prices_for
+from greenroom.wire import models
+
+PRICES = prices_for("us-east-1", "x86_64")
+MADE = [
+    *series(128, [101.23456, *(95 + number / 7 for number in range(40))]),
+    *series(256, [50 + number / 7 for number in range(40)]),
+]
+
+
+def decided(made: list[Measurement] = MADE) -> Decision:
+    return analyze(made, (128, 256), "cost", PRICES, 0.01, cases=(MADE[0].case,), versions={128: "3", 256: "4"})
+
+
+def summary(made: list[Measurement] = MADE, **more: Any) -> models.Summary:
+    decision = decided(made)
+    return findings.summary_of(decision, chart(decision, made), "fixed", Spent(0.001, 40), **more)
+
+
+def test_a_summary_says_what_was_chosen_and_what_each_size_showed() -> None:
+    found = summary()
+    assert found.passed and found.chosen_memory_mb in (128, 256)
+    assert found.sentence == decided().sentence
+    assert [value.memory_mb for value in found.power_values] == [128, 256]
+    assert found.power_values[0].percentiles["p50"].ms == found.power_values[0].p50_ms
+    assert found.prices and found.prices.region == "us-east-1"
+
+
+def test_what_a_test_cost_is_its_invocations_and_its_state_transitions() -> None:
+    found = summary()
+    assert (found.test_lambda_cost_usd, found.state_transitions) == (0.001, 40)
+    assert found.test_cost_usd == pytest.approx(0.001 + 40 * PRICES.state_transition_usd)
+
+
+def test_figures_are_rounded_to_what_they_can_bear() -> None:
+    value = summary().power_values[0]
+    for figure in (value.mean_ms, value.trimmed_mean_ms, value.p90_ms, value.max_ms):
+        assert figure == round(figure or 0, 3)
+    assert value.max_ms == 101.235
+
+
+def test_a_summary_is_read_back_as_it_was_written() -> None:
+    found = summary(comparison=models.LiveComparison(sentence="It was not compared.", invocations=[0, 0]))
+    assert models.Summary.model_validate(found.model_dump(mode="json")) == found
+
+
+def test_the_chart_has_the_sizes_that_were_measured() -> None:
+    drawn = summary().chart
+    assert drawn and [point.memory_mb for point in drawn.tried] == [128, 256]
+    assert drawn.chosen_memory_mb == decided().chosen_memory_mb
+    assert all(point.low_ms <= point.duration_ms <= point.high_ms for point in drawn.tried)
+
+
+def test_a_comparison_keeps_ratios_and_their_intervals() -> None:
+    found = compare(series(128, [100.0, 101.0, 99.0]), series(128, [200.0, 201.0, 199.0]), PRICES)
+    assert found
+    told = findings.comparison_of(found)
+    assert told.duration and told.duration.ratio == pytest.approx(0.5, rel=0.01)
+    assert told.duration.low <= told.duration.ratio <= told.duration.high
+    assert (told.sentence, told.cases, told.regression) == (found.sentence, list(found.cases), None)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"error": "wrong_answer", "error_message": "no", "difference": "- a\n+ b", "log": "END", "version": "7"},
+        {"init_duration_ms": 3.5, "cold_start": True, "at": "2026-01-02T03:04:05.678Z", "request_id": "r-1"},
+        {"disturbed_ms": 12.5, "differs": "no memory limit", "max_memory_used_mb": 77},
+    ],
+    ids=lambda fields: ",".join(fields) or "plain",
+)
+def test_a_measurement_is_read_back_as_it_was_written(fields: dict[str, Any]) -> None:
+    made = measurement(256, 12.25, **fields)
+    document = findings.measurement_document(made)
+    assert findings.measurement_from(document) == made
+    assert None not in document.values()
+
+
+def test_the_texts_of_a_measurement_are_cut() -> None:
+    made = measurement(error="exception", log="x" * 20_000, error_message="y" * 20_000)
+    row = findings.measurement_row(made)
+    assert len(row.log or "") == len(row.error_message or "") == findings.MAX_TEXT_CHARS
+
+
+def test_a_measurement_without_its_size_is_not_read() -> None:
+    with pytest.raises(ValidationError, match="memoryMb"):
+        findings.measurement_from({"case": "one"})
+
+
+def test_progress_counts_what_says_something_of_the_algorithm() -> None:
+    made = [
+        measurement(256),
+        measurement(128, error="exception"),
+        measurement(128),
+        measurement(128, error="throttled"),
+    ]
+    counted = [(each.memory_mb, each.done, each.failed) for each in findings.progress_of(made)]
+    assert counted == [(128, 2, 1), (256, 1, 0)]
