@@ -31,7 +31,8 @@ from playwright.sync_api import Browser, sync_playwright
 from greenroom.client import GreenroomClient
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
-from greenroom.releases import Registry, Status, new_release_id
+from greenroom.package.metadata import Metadata
+from greenroom.releases import Registration, Registry, Status, new_release_id
 
 WAY = (Status.UPLOADING, Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING)
 BUSY = "algorithm-000"
@@ -57,18 +58,16 @@ def seed(registry: Registry, algorithms: int, releases: int) -> str:
 def release(registry: Registry, name: str, number: int, *, passes: bool = True) -> str:
     """One release of an algorithm, to its end."""
     release_id = new_release_id()
-    registry.create_release(release_id, f"{name}.zip", author="Ada")
-    metadata = {"name": name, "type": "in", "entry": "code:Algorithm", "next": [], "powerValues": [128, 256, 512]}
-    values = {
-        "algorithm": name,
-        "type": "in",
-        "metadata": json.dumps(metadata),
-        "cases": ["one", "two"],
-        "packageKey": f"packages/{release_id}/0.zip",
-        "packageSha256": "0" * 64,
-        "packageSizeBytes": 10_000 + number,
-    }
-    registry.register(release_id, values)
+    registry.create_upload(release_id, f"{name}.zip", author="Ada")
+    registration = Registration(
+        metadata=Metadata.model_validate({"name": name, "type": "in", "entry": "code:Algorithm"}),
+        case_inputs={"one": "1" * 64, "two": "2" * 64},
+        cost_at_most_usd=0.01,
+        package_key=f"packages/{release_id}/0.zip",
+        package_sha256="0" * 64,
+        package_size_bytes=10_000 + number,
+    )
+    registry.register(release_id, registration)
     for before, after in itertools.pairwise(WAY[1:]):
         registry.change_status(release_id, after, before=before)
     if passes:

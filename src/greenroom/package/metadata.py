@@ -1,4 +1,10 @@
-"""`metadata.json`: one model with a published JSON Schema, and errors that name field, finding and what is allowed."""
+"""`metadata.json`: its fields and rules, with a published JSON Schema, and errors that name field, finding and what is
+allowed.
+
+`AlgorithmSettings` has the fields, each with its rule. `Metadata` is what an upload must satisfy: every rule holds.
+`StoredMetadata` is what the platform reads back: it was accepted once, by this version or by another one, so no rule is
+enforced again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +12,9 @@ import difflib
 import json
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Self, Union, get_args, get_origin
 
 from pydantic import (
     BaseModel,
@@ -14,12 +22,18 @@ from pydantic import (
     ConfigDict,
     Discriminator,
     Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     Tag,
+    TypeAdapter,
     ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
     field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from greenroom.package.errors import PackageError
 
@@ -39,7 +53,7 @@ SUPPORTED_RUNTIMES = ("python3.11", "python3.12", "python3.13", "python3.14")
 """https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
 
 DEFAULT_RUNTIME = SUPPORTED_RUNTIMES[max(0, min(len(SUPPORTED_RUNTIMES) - 1, sys.version_info.minor - 11))]
-"""That of the platform's own functions, which is the Python that runs here (DESIGN, section 7)."""
+"""The runtime of the platform's own functions: the Python that runs here."""
 
 NAME_PATTERN = r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$"
 MODULE_PATTERN = r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
@@ -52,13 +66,13 @@ PowerValues = Annotated[
         list[PowerValue], Field(min_length=1, max_length=32, json_schema_extra={"uniqueItems": True}), Tag(_LISTED)
     ]
     | Annotated[Literal["ALL"], Tag(_ALL)],
-    # So that what is wrong with a list is told of the list, and not of both.
+    # Report a bad list once, not once per union member.
     Discriminator(lambda value: _ALL if isinstance(value, str) else _LISTED),
 ]
 
 
 class MetadataError(PackageError):
-    """A metadata.json that can't be accepted; `problems` has one sentence for each fault."""
+    """A metadata.json is refused; `problems` has one sentence for each fault."""
 
     def __init__(self, problems: list[str]) -> None:
         shown = problems[:MAX_PROBLEMS]
@@ -106,13 +120,31 @@ class TestSettings(BaseModel):
     tolerance: float = Field(default=0.01, ge=0, le=1, description="Difference up to which power values may be tied")
 
 
-class Metadata(TestSettings):
-    """What a package says of itself in metadata.json."""
+class _OneOf:
+    """The rule that a text is one of a few. Not a Literal, which is a type: a stored text may no longer be allowed."""
 
-    model_config = ConfigDict(alias_generator=to_camel, extra="forbid", strict=True, frozen=True, title="metadata.json")
+    def __init__(self, *allowed: str) -> None:
+        self.allowed = allowed
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {**handler(schema), "enum": list(self.allowed)}
+
+    def _check(self, value: str) -> str:
+        if value not in self.allowed:
+            raise ValueError(f"not one of {', '.join(self.allowed)}")
+        return value
+
+
+class AlgorithmSettings(TestSettings):
+    """What a package says about itself in metadata.json: the fields, their rules and their defaults."""
 
     name: Name = Field(description="Name of the algorithm: lower-case letters, digits and single hyphens")
-    type: Literal["in", "out"] = Field(description="in: reads a platform's export; out: writes a configuration")
+    type: Annotated[str, _OneOf("in", "out")] = Field(
+        description="in: reads a platform's export; out: writes a configuration"
+    )
     entry: str | None = Field(
         default=None,
         pattern=f"^{MODULE_PATTERN}:[A-Za-z_][A-Za-z0-9_]*$",
@@ -125,7 +157,7 @@ class Metadata(TestSettings):
         max_length=128,
         description="module.function: a Lambda handler of the algorithm's own; instead of entry",
     )
-    runtime: Literal["python3.11", "python3.12", "python3.13", "python3.14"] = Field(
+    runtime: Annotated[str, _OneOf(*SUPPORTED_RUNTIMES)] = Field(
         default=DEFAULT_RUNTIME,
         validate_default=True,
         description="Lambda runtime; by default that of the platform",
@@ -168,6 +200,12 @@ class Metadata(TestSettings):
             raise ValueError("a name twice")
         return names
 
+
+class Metadata(AlgorithmSettings):
+    """What a package says about itself in metadata.json."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, title="metadata.json")
+
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if problems := _contradictions(self.model_dump(by_alias=True)):
@@ -175,14 +213,53 @@ class Metadata(TestSettings):
         return self
 
 
+class StoredMetadata(AlgorithmSettings):
+    """The metadata of a release as it is read back.
+
+    Whatever the rules become, a release stays readable. A value of the field's type is kept, any other value is
+    replaced by the field's default, and a field that this version does not know is left out.
+    """
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _without_rules(cls, value: Any, follow_rules: ValidatorFunctionWrapHandler, info: ValidationInfo) -> Any:
+        try:
+            return follow_rules(value)
+        except ValidationError:
+            name = str(info.field_name)
+        try:
+            return _type_of(name).validate_python(value)
+        except ValidationError:
+            if (field := cls.model_fields[name]).is_required():
+                raise
+            return field.get_default()
+
+
+@cache
+def _type_of(name: str) -> TypeAdapter[Any]:
+    """Return the type of a field of AlgorithmSettings, without its rules."""
+    return TypeAdapter(_bare(AlgorithmSettings.model_fields[name].annotation))
+
+
+def _bare(type_: Any) -> Any:
+    """Return a type without what `Annotated` adds, in lists and unions too."""
+    if get_origin(type_) is Annotated:
+        return _bare(get_args(type_)[0])
+    if get_origin(type_) is list:
+        return list[_bare(get_args(type_)[0])]  # type: ignore[misc]
+    if get_origin(type_) in (Union, UnionType):
+        return Union[tuple(map(_bare, get_args(type_)))]  # noqa: UP007 -- not known before it runs
+    return type_
+
+
 def _contradictions(value: Mapping[str, Any]) -> list[str]:
-    """What is wrong between fields, each of which may be right or wrong for itself."""
+    """Return what is wrong between fields, whether or not each is right on its own."""
     problems = []
     entry, handler, next_ = (value.get(field) for field in ("entry", "handler", "next"))
     if entry is None and handler is None:
         problems.append("field 'entry' is missing: exactly one of entry and handler is needed")
     elif entry is not None and handler is not None:
-        problems.append("field 'handler' is there beside 'entry': exactly one of the two is allowed")
+        problems.append("field 'handler' is given as well as 'entry': exactly one of the two is allowed")
     if next_ and value.get("type") == "out":
         problems.append(f"field 'next' is {_shown(next_)}; allowed only with type 'in'")
     if value.get("name") in (next_ if isinstance(next_, list) else [next_]) and next_:
@@ -220,21 +297,21 @@ def validate_metadata(value: Mapping[str, Any]) -> Metadata:
         return Metadata.model_validate(value)
     except ValidationError as error:
         problems = [_problem(problem) for problem in error.errors(include_url=False) if problem["loc"]]
-        # pydantic looks between the fields only when each is right; a developer wants all at once.
+        # pydantic compares fields only when each is right; a developer wants all problems at once.
         raise MetadataError(problems + _contradictions(value)) from None
 
 
 def metadata_json_schema() -> dict[str, Any]:
     """Return the JSON Schema of metadata.json.
 
-    It accepts what the model accepts, and two things more that it can't tell: a `next` that names the algorithm itself,
-    and 10.0 for 10.
+    It accepts what the model accepts, and two things more that a schema can't forbid: a `next` that names the algorithm
+    itself, and 10.0 for 10.
     """
     schema = Metadata.model_json_schema(by_alias=True)
     properties = schema["properties"]
     for described in properties.values():
         del described["title"]
-    # The default depends on who reads: it is the platform's own Python.
+    # The default depends on the platform: it is the Python that runs it.
     properties["runtime"].pop("default", None)
     many = {key: properties["next"].pop(key) for key in ("type", "items", "maxItems")} | {"uniqueItems": True}
     properties["next"]["anyOf"] = [many["items"], many]
@@ -299,11 +376,11 @@ ALLOWED = {
     "next": f"an algorithm's name, or a list of up to {MAX_NEXT} different ones",
     "description": "text of up to 1000 characters",
 }
-"""Each field as it is explained to who got it wrong."""
+"""What each field allows, as an error message says it."""
 
 
 def _problem(problem: Any) -> str:
-    """One sentence: the field, what was found, what is allowed."""
+    """Return one sentence: the field, what was found, what is allowed."""
     field = ".".join(str(part) for part in problem["loc"] if part not in (_LISTED, _ALL))
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(field, ALLOWED, 1)

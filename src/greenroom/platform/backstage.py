@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from greenroom.package.metadata import Metadata, TestSettings
+from greenroom.package.metadata import AlgorithmSettings, TestSettings
 from greenroom.platform import measuring, names, storage, transitions
 from greenroom.platform.measuring import Disturbed
 from greenroom.platform.services import Services
@@ -134,7 +134,7 @@ def plan_state(
 
 def _plan_state(
     services: Services,
-    metadata: Metadata,
+    metadata: AlgorithmSettings,
     cases: tuple[str, ...],
     made: Sequence[Measurement] = (),
     round_number: int = 0,
@@ -167,7 +167,7 @@ def constraints_of(settings: TestSettings) -> Constraints:
 
 
 def cost_at_most_usd(
-    services: Services, metadata: Metadata, cases: tuple[str, ...], case_inputs: Mapping[str, str]
+    services: Services, metadata: AlgorithmSettings, cases: tuple[str, ...], case_inputs: Mapping[str, str]
 ) -> float:
     """What a package's test can cost at most, in US dollars: its invocations, those of the live release beside it, and
     the state transitions. Known before it starts."""
@@ -373,7 +373,7 @@ def _live_beside(services: Services, release: Release) -> BesideLive | None:
     return None if found and found.release_id == release.release_id else found
 
 
-def _pairs(metadata: Metadata) -> int:
+def _pairs(metadata: AlgorithmSettings) -> int:
     return metadata.num if metadata.search == "fixed" else min(metadata.num, LIVE_PAIRS)
 
 
@@ -486,10 +486,9 @@ def _report_progress(
     services.registry.put_progress(release_id, f"{round_number:03d}#{batch.start:05d}", progress)
 
 
-def _metadata(release: Release) -> Metadata:
-    return Metadata.model_validate(release.metadata)
+def _metadata(release: Release) -> AlgorithmSettings:
+    return release.metadata
 
 
 def _algorithm_of(release: Release) -> str:
-    assert release.algorithm is not None  # noqa: S101 -- registered
     return release.algorithm

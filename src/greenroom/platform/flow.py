@@ -82,7 +82,6 @@ def lock(services: Services, release_id: str, *, before: Status, after: Status) 
     """
     registry = services.registry
     release = registry.release(release_id)
-    assert release.algorithm is not None  # noqa: S101 -- registered
     if release.status not in (before, after):
         return LockOutcome("over")
     if registry.algorithm(release.algorithm).latest_release_id > release_id and release.status is before:
@@ -112,7 +111,7 @@ def report_status(services: Services, release_id: str, status: Status, reason: s
             status = registry.release(release_id).status
             if status in IN_FLIGHT:
                 raise
-    if status is not Status.PROVISIONED and release.algorithm:
+    if status is not Status.PROVISIONED:
         registry.release_lock(release.algorithm, release_id)
     return status
 

@@ -17,7 +17,7 @@ from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.platform import backstage, names, storage
 from greenroom.platform.services import Services
-from greenroom.releases import Conflict, NotFound, Status, new_release_id
+from greenroom.releases import Conflict, NotFound, Registration, Status, new_release_id
 
 UPLOAD_EXPIRES_S = 900
 """How long a presigned form may be used."""
@@ -38,7 +38,7 @@ class AllowedUpload:
 def allow_upload(services: Services, file_name: str, *, author: str | None = None) -> AllowedUpload:
     """Create a release and a presigned POST for its package: this key, this type, at most this size, and no other."""
     release_id = new_release_id()
-    services.registry.create_release(release_id, file_name, author=author)
+    services.registry.create_upload(release_id, file_name, author=author)
     form = services.s3.generate_presigned_post(
         Bucket=services.packages_bucket,
         Key=storage.upload_key(release_id),
@@ -57,7 +57,7 @@ def register(services: Services, key: str) -> Status | None:
     """
     try:
         release_id = storage.release_of_upload(key)
-        release = services.registry.release(release_id)
+        release = services.registry.find(release_id)
     except (ValueError, NotFound):
         logger.warning("ignored an object that belongs to no release: %s", key)
         return None
@@ -77,17 +77,14 @@ def register(services: Services, key: str) -> Status | None:
     cost_usd = backstage.cost_at_most_usd(services, metadata, tuple(inputs), inputs)
     services.registry.register(
         release_id,
-        {
-            "algorithm": metadata.name,
-            "type": metadata.type,
-            "metadata": metadata.model_dump_json(by_alias=True),
-            "cases": list(inputs),
-            "caseInputs": inputs,
-            "costAtMostUsd": cost_usd,
-            "packageKey": kept,
-            "packageSha256": report.sha256,
-            "packageSizeBytes": report.size_bytes,
-        },
+        Registration(
+            metadata=metadata,
+            case_inputs=inputs,
+            cost_at_most_usd=cost_usd,
+            package_key=kept,
+            package_sha256=report.sha256,
+            package_size_bytes=report.size_bytes,
+        ),
     )
     return Status.REGISTERED
 
@@ -121,7 +118,7 @@ def _reject(services: Services, release_id: str, reason: str) -> Status:
     try:
         services.registry.change_status(release_id, Status.REJECTED, before=Status.UPLOADING, reason=reason)
     except Conflict:
-        return services.registry.release(release_id).status
+        return services.registry.find(release_id).status
     return Status.REJECTED
 
 

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from greenroom.package.metadata import Metadata
 from greenroom.platform import aws_errors, names
 from greenroom.platform.services import Services
 from greenroom.releases import Algorithm, Release
@@ -73,7 +72,7 @@ def stack_parameters(
 
     `queue_urls` maps each algorithm the release may forward to, to the URL of its input queue.
     """
-    metadata = Metadata.model_validate(release.metadata)
+    metadata = release.metadata
     may_send_to = sorted({*metadata.next, *algorithm.next})
     longest_timeout_s = max(metadata.timeout, algorithm.timeout_s)
 
@@ -92,7 +91,7 @@ def stack_parameters(
         "Type": metadata.type,
         "Release": release.release_id,
         "CodeBucket": place.packages_bucket,
-        "CodeKey": release.package_key or "",
+        "CodeKey": release.package_key,
         "Handler": metadata.handler or "aws_equipment.entry.lambda_handler",
         "Entry": metadata.entry or "",
         "Runtime": metadata.runtime,
@@ -123,7 +122,6 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
     With `live` the stack gets the event source mapping on alias `prod`, which then has to exist.
     """
     release = services.registry.release(release_id)
-    assert release.algorithm is not None  # noqa: S101 -- registered
     algorithm = services.registry.algorithm(release.algorithm)
     settings = services.settings
     place = Place(
@@ -136,10 +134,7 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
         log_retention_days=settings["LOG_RETENTION_DAYS"],
     )
     queue_base = settings["INGEST_QUEUE_URL"].rsplit("/", 1)[0]
-    queue_urls = {
-        name: f"{queue_base}/{names.input_queue(settings.prefix, name)}"
-        for name in Metadata.model_validate(release.metadata).next
-    }
+    queue_urls = {name: f"{queue_base}/{names.input_queue(settings.prefix, name)}" for name in release.metadata.next}
     parameters = stack_parameters(release, algorithm, queue_urls, place)
     if live:
         parameters["Live"] = "true"
@@ -177,7 +172,6 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
 def await_stack(services: Services, release_id: str) -> StackOutcome:
     """Watch the stack of a release's algorithm for a while and say how far it has come."""
     algorithm = services.registry.release(release_id).algorithm
-    assert algorithm is not None  # noqa: S101 -- registered
     name = names.algorithm_stack(services.settings.prefix, algorithm)
     until = time.monotonic() + POLL_FOR_S
     while True:

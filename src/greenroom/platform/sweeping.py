@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from greenroom.platform import backstage, flow, storage
 from greenroom.platform.ingest import UPLOAD_EXPIRES_S
 from greenroom.platform.services import Services
-from greenroom.releases import IN_FLIGHT, Conflict, NotFound, Release, Status
+from greenroom.releases import IN_FLIGHT, Conflict, NotFound, Release, Status, Upload
 
 PATIENCE_S = 120
 """How long an event may be under way before it is taken for lost."""
@@ -59,9 +59,9 @@ def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
     return done
 
 
-def _sweep_release(services: Services, release: Release, now: datetime) -> str | None:
+def _sweep_release(services: Services, release: Upload | Release, now: datetime) -> str | None:
     patient = (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S
-    if release.status is Status.UPLOADING:
+    if isinstance(release, Upload):
         return None if patient else _sweep_upload(services, release, now)
     _free_lock(services, release)
     execution = _execution_state(services, release)
@@ -85,7 +85,7 @@ def _sweep_release(services: Services, release: Release, now: datetime) -> str |
     return "failed"
 
 
-def _sweep_upload(services: Services, release: Release, now: datetime) -> str | None:
+def _sweep_upload(services: Services, release: Upload, now: datetime) -> str | None:
     key = storage.upload_key(release.release_id)
     age_s = (now - datetime.fromisoformat(release.created_at)).total_seconds()
     try:
@@ -100,7 +100,7 @@ def _sweep_upload(services: Services, release: Release, now: datetime) -> str | 
     return "failed"
 
 
-def _announce_again(services: Services, release: Release, key: str) -> str | None:
+def _announce_again(services: Services, release: Upload, key: str) -> str | None:
     """Send the event of an upload that is there. Where that has not helped its release waits, and says why.
 
     It has not failed: the fault is not the package's, and it is registered once that is mended.
@@ -129,12 +129,11 @@ def _execution_state(services: Services, release: Release) -> str | None:
 
 
 def _free_lock(services: Services, release: Release) -> None:
-    assert release.algorithm is not None  # noqa: S101 -- registered
     held = services.registry.lock_owner(release.algorithm)
     if held is None or held[0] == release.release_id:
         return
     try:
-        if services.registry.release(held[0]).status in IN_FLIGHT:
+        if services.registry.find(held[0]).status in IN_FLIGHT:
             return
     except NotFound:
         pass

@@ -9,11 +9,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from greenroom.package.metadata import Metadata
 from greenroom.platform import aws_errors, backstage, names
 from greenroom.platform.failures import Failure
 from greenroom.platform.services import Services
-from greenroom.releases import Algorithm, Release, Status
+from greenroom.releases import Algorithm, Release, ReleaseRow, Status, Upload, iso_utc
 from greenroom.tuning import compare, prices_for
 
 MAX_LOG_EVENTS = 10_000
@@ -21,9 +20,10 @@ MAX_CONNECTIONS = 10
 """As many as a boto3 client keeps open."""
 
 
-def release_view(services: Services, release: Release) -> dict[str, Any]:
+def release_view(services: Services, release: Upload | Release) -> dict[str, Any]:
     """One release with what its test has found so far."""
     summary, progress = services.registry.findings(release.release_id)
+    registered = release if isinstance(release, Release) else None
     return {
         **release_row(release),
         "history": [
@@ -31,9 +31,9 @@ def release_view(services: Services, release: Release) -> dict[str, Any]:
             | {key: value for key, value in {"reason": change.reason, "by": change.by}.items() if value}
             for change in release.history
         ],
-        "metadata": release.metadata,
-        "cases": list(release.cases),
-        "versions": {str(memory_mb): version for memory_mb, version in sorted(release.versions.items())},
+        "metadata": registered and registered.metadata.model_dump(by_alias=True),
+        "cases": list(registered.cases) if registered else [],
+        "versions": {str(mb): version for mb, version in sorted(registered.versions.items())} if registered else {},
         "progress": [
             {
                 "memoryMb": each.memory_mb,
@@ -44,17 +44,18 @@ def release_view(services: Services, release: Release) -> dict[str, Any]:
             }
             for each in progress
         ],
-        "costAtMostUsd": release.cost_at_most_usd,
+        "costAtMostUsd": registered and registered.cost_at_most_usd,
         "summary": summary,
     }
 
 
-def release_row(release: Release) -> dict[str, Any]:
+def release_row(release: Upload | ReleaseRow) -> dict[str, Any]:
     """One release as a row of a list."""
+    registered = release if isinstance(release, ReleaseRow) else None
     return {
         "releaseId": release.release_id,
-        "algorithm": release.algorithm,
-        "type": release.type,
+        "algorithm": registered and registered.algorithm,
+        "type": registered and registered.type,
         "status": release.status.value,
         "reason": release.reason,
         "fileName": release.file_name,
@@ -62,27 +63,27 @@ def release_row(release: Release) -> dict[str, Any]:
         "changedBy": release.changed_by,
         "createdAt": release.created_at,
         "updatedAt": release.updated_at,
-        "packageSha256": release.package_sha256,
-        "packageSizeBytes": release.package_size_bytes,
-        "version": release.version,
-        "memoryMb": release.memory_mb,
-        "costUsdPerMillion": release.cost_usd_per_million,
+        "packageSha256": registered and registered.package_sha256,
+        "packageSizeBytes": registered and registered.package_size_bytes,
+        "version": registered and registered.version,
+        "memoryMb": registered and registered.memory_mb,
+        "costUsdPerMillion": registered and registered.cost_usd_per_million,
     }
 
 
-def comparison_view(services: Services, release: Release, other: Release) -> dict[str, Any]:
+def comparison_view(services: Services, release: Upload | Release, other: Upload | Release) -> dict[str, Any]:
     """Two releases beside each other, each at the power value chosen for it.
 
     `comparison` is null where one of them was not measured to its end, or they have no test case in common.
     """
     found = None
-    if release.memory_mb and other.memory_mb:
-        metadata = Metadata.model_validate(release.metadata)
+    measured = [each for each in (release, other) if isinstance(each, Release) and each.memory_mb]
+    if len(measured) == 2:
         sides = [
             [row for row in backstage.measurements(services, each.release_id) if row.memory_mb == each.memory_mb]
-            for each in (release, other)
+            for each in measured
         ]
-        found = compare(sides[0], sides[1], prices_for(services.settings.region, metadata.architecture))
+        found = compare(sides[0], sides[1], prices_for(services.settings.region, measured[0].metadata.architecture))
     comparison = None
     if found:
         duration, cost = found.duration.words("slower", "faster"), found.cost.words("dearer", "cheaper")
@@ -103,7 +104,6 @@ def measurements_view(services: Services, release_id: str, memory_mb: int | None
 
 def logs_view(services: Services, release: Release, limit: int) -> dict[str, Any]:
     """The last log lines of a release's versions, in the order of time."""
-    assert release.algorithm is not None  # noqa: S101 -- the caller has looked
     memory_by_stream = {f"[{version}]": memory_mb for memory_mb, version in release.versions.items()}
     created = datetime.fromisoformat(release.created_at)
     lines: list[dict[str, Any]] = []
@@ -210,7 +210,11 @@ def status_view(services: Services) -> dict[str, Any]:
         },
         "algorithms": len(algorithms),
         "releasesInFlight": [
-            {"releaseId": release.release_id, "algorithm": release.algorithm, "status": release.status.value}
+            {
+                "releaseId": release.release_id,
+                "algorithm": release.algorithm if isinstance(release, Release) else None,
+                "status": release.status.value,
+            }
             for release in services.registry.in_flight()
         ],
         "queues": present,
@@ -235,5 +239,4 @@ def _queue_view(services: Services, name: str) -> dict[str, Any] | None:
 
 
 def _iso(timestamp_ms: int) -> str:
-    moment = datetime.fromtimestamp(timestamp_ms / 1_000, UTC)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return iso_utc(datetime.fromtimestamp(timestamp_ms / 1_000, UTC))

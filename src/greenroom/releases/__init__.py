@@ -1,13 +1,26 @@
 """The domain: what a release is, how its status may change, and the registry that remembers it.
 
-`model` and `statuses` decide and do no I/O. `registry` is the only module of Greenroom that knows how releases,
-algorithms and locks lie in DynamoDB; every change of a status goes through it as a conditional write, so that a
-handler that is called twice changes nothing twice. What a status sets in motion is not decided here: that is
-`platform`.
+`model` and `statuses` do no I/O. An upload is an `Upload` until its package has been accepted; then it is a `Release`,
+of which everything is known. Only `registry` and `items` know how releases, algorithms and locks are stored in
+DynamoDB: `registry` has the operations, each change of a status a conditional write, so that a handler that is called
+twice changes nothing twice; `items` has the attributes. What a status starts is decided in `platform`.
 """
 
-from greenroom.releases.model import Algorithm, LiveVersion, Release, StatusChange, WentLive, new_release_id, utc_now
-from greenroom.releases.registry import LIVE_KEPT, Conflict, LockHeld, NotFound, Progress, Registry
+from greenroom.releases.model import (
+    Algorithm,
+    LiveVersion,
+    Progress,
+    Registration,
+    Release,
+    ReleaseRow,
+    StatusChange,
+    Upload,
+    WentLive,
+    iso_utc,
+    new_release_id,
+    utc_now,
+)
+from greenroom.releases.registry import LIVE_KEPT, Conflict, LockHeld, NotFound, NotRegistered, Registry
 from greenroom.releases.statuses import FINAL, IN_FLIGHT, TRANSITIONS, Status, can_change
 
 __all__ = [
@@ -20,13 +33,18 @@ __all__ = [
     "LiveVersion",
     "LockHeld",
     "NotFound",
+    "NotRegistered",
     "Progress",
+    "Registration",
     "Registry",
     "Release",
+    "ReleaseRow",
     "Status",
     "StatusChange",
+    "Upload",
     "WentLive",
     "can_change",
+    "iso_utc",
     "new_release_id",
     "utc_now",
 ]

@@ -1,13 +1,14 @@
-"""What the registry remembers: releases, algorithms, live versions. Plain data without behaviour and without I/O."""
+"""What the registry remembers: uploads, releases, algorithms, live versions. Plain data without behaviour or I/O."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 
 from ulid import ULID
 
+from greenroom.package.metadata import Metadata, StoredMetadata
 from greenroom.releases.statuses import Status
 
 
@@ -16,14 +17,19 @@ def new_release_id() -> str:
     return str(ULID())
 
 
+def iso_utc(moment: datetime) -> str:
+    """Return a moment as ISO 8601 in UTC with milliseconds and a Z, as the registry stores and the API answers it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
 def utc_now() -> str:
-    """Return the present time as ISO 8601 in UTC with milliseconds, as the registry stores times."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return the present time as `iso_utc` writes it."""
+    return iso_utc(datetime.now(UTC))
 
 
 @dataclass(frozen=True)
 class StatusChange:
-    """One step of a release's history; `by` is who caused it, as they gave their name, where somebody did."""
+    """One step of a release's history; `by` is the name that the person who caused it gave, if any."""
 
     status: Status
     at: str
@@ -31,15 +37,11 @@ class StatusChange:
     by: str | None = None
 
 
-@dataclass(frozen=True)
-class Release:
-    """One accepted upload of a package.
+@dataclass(frozen=True, kw_only=True)
+class _Uploaded:
+    """What is known of every upload, registered or not.
 
-    `algorithm`, `type`, `metadata`, `cases`, `case_inputs` (the SHA-256 of each case's input), `cost_at_most_usd` (of
-    its test), `package_sha256` and `package_size_bytes` are known once the package has been read (REGISTERED);
-    `versions` maps each power value in MB to the Lambda version that was tested at it; `version` and `memory_mb` are
-    what was chosen. `author` is who uploaded it and `changed_by` who caused its present status, where somebody did;
-    both by the names they gave, which nobody has proved. `restarts` counts the flows that were started anew for it.
+    `author` uploaded it and `changed_by` caused its present status: names as they were given, which nobody has proved.
     """
 
     release_id: str
@@ -47,24 +49,66 @@ class Release:
     created_at: str
     updated_at: str
     file_name: str
-    history: tuple[StatusChange, ...]
-    algorithm: str | None = None
-    type: str | None = None
     reason: str | None = None
-    metadata: dict[str, Any] | None = None
-    cases: tuple[str, ...] = ()
-    case_inputs: dict[str, str] = field(default_factory=dict)
-    cost_at_most_usd: float | None = None
-    package_key: str | None = None
-    package_sha256: str | None = None
-    package_size_bytes: int | None = None
-    versions: dict[int, str] = field(default_factory=dict)
+    author: str | None = None
+    changed_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload(_Uploaded):
+    """An upload whose package has not been registered: it is UPLOADING, or ended before it was registered."""
+
+    history: tuple[StatusChange, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReleaseRow(_Uploaded):
+    """A registered release as a list shows it.
+
+    `version`, `memory_mb` and `cost_usd_per_million` are what the test chose: None until it has.
+    """
+
+    algorithm: str
+    type: str
+    package_sha256: str
+    package_size_bytes: int
     version: str | None = None
     memory_mb: int | None = None
     cost_usd_per_million: float | None = None
-    author: str | None = None
-    changed_by: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release(ReleaseRow):
+    """A registered release, with all that is known of it.
+
+    `case_inputs` maps each test case to the SHA-256 of its input, and `cost_at_most_usd` is what the test can cost:
+    both are missing in releases that an older platform registered. `versions` maps each power value in MB to the Lambda
+    version that was tested at it. `restarts` counts how often a flow was started again for it.
+    """
+
+    metadata: StoredMetadata
+    cases: tuple[str, ...]
+    package_key: str
+    history: tuple[StatusChange, ...] = ()
+    case_inputs: Mapping[str, str] = field(default_factory=dict)
+    cost_at_most_usd: float | None = None
+    versions: Mapping[int, str] = field(default_factory=dict)
     restarts: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Registration:
+    """What a package that was read and accepted adds to its upload.
+
+    `case_inputs` maps the name of each test case to the SHA-256 of its input, in the order of the tests.
+    """
+
+    metadata: Metadata
+    case_inputs: Mapping[str, str]
+    cost_at_most_usd: float
+    package_key: str
+    package_sha256: str
+    package_size_bytes: int
 
 
 @dataclass(frozen=True)
@@ -89,7 +133,8 @@ class WentLive:
 class Algorithm:
     """One algorithm: its live release, and the releases that were live before it, newest first.
 
-    `trend` is the last times that a release went live, oldest first, roll backs among them.
+    `next` and `timeout_s` are those of the live release. `trend` is the last times that a release went live, oldest
+    first, rollbacks included.
     """
 
     name: str
@@ -103,3 +148,17 @@ class Algorithm:
     next: tuple[str, ...] = ()
     timeout_s: int = 0
     trend: tuple[WentLive, ...] = ()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the test of one power value has come: invocations done, to do in all, and failed.
+
+    `durations_ms` are those of the invocations that passed, in their order.
+    """
+
+    memory_mb: int
+    done: int
+    total: int
+    failed: int
+    durations_ms: tuple[float, ...] = ()

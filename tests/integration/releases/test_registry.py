@@ -6,27 +6,44 @@ import itertools
 import json
 from collections.abc import Iterator
 from importlib import resources
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
 import pytest
 from cfnlint.decode import cfn_yaml
+from pydantic import ValidationError
 
 from greenroom.embedded import EmbeddedAws
-from greenroom.releases import Conflict, LockHeld, NotFound, Progress, Registry, Status, new_release_id
+from greenroom.package.metadata import Metadata
+from greenroom.releases import (
+    Conflict,
+    LockHeld,
+    NotFound,
+    NotRegistered,
+    Progress,
+    Registration,
+    Registry,
+    Release,
+    Status,
+    Upload,
+    new_release_id,
+)
 from greenroom.releases.registry import TREND_KEPT
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
 
 
 @pytest.fixture(scope="module")
-def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamoDBClient]:
     with EmbeddedAws.start(tmp_path_factory.mktemp("aws"), port=0) as aws:
         session = boto3.Session(aws.access_key_id, aws.secret_access_key, region_name=aws.region)
         yield session.client("dynamodb", endpoint_url=aws.endpoint_url)
 
 
 @pytest.fixture
-def registry(dynamodb: Any) -> Registry:
+def registry(dynamodb: DynamoDBClient) -> Registry:
     """A registry in a table of its own, as the template makes it."""
     template = cfn_yaml.load(str(resources.files("greenroom.platform").joinpath("template.yaml")))
     properties = json.loads(json.dumps(template["Resources"]["Registry"]["Properties"]))
@@ -37,11 +54,23 @@ def registry(dynamodb: Any) -> Registry:
     return Registry(dynamodb, properties["TableName"])
 
 
+def registration(name: str = "nsx-in") -> Registration:
+    return Registration(
+        metadata=Metadata.model_validate(
+            {"name": name, "type": "in", "entry": "nsx:Nsx", "next": ["asa"], "timeout": 7, "powerValues": [256]}
+        ),
+        case_inputs={"b": "5" * 64, "a": "6" * 64},
+        cost_at_most_usd=0.125,
+        package_key="packages/x/y.zip",
+        package_sha256="7" * 64,
+        package_size_bytes=1_234,
+    )
+
+
 def registered(registry: Registry, name: str = "nsx-in") -> str:
     release_id = new_release_id()
-    registry.create_release(release_id, "nsx.zip")
-    values = {"algorithm": name, "type": "in", "metadata": json.dumps({"next": ["asa"], "timeout": 7}), "cases": ["a"]}
-    assert registry.register(release_id, values)
+    registry.create_upload(release_id, "nsx.zip")
+    assert registry.register(release_id, registration(name))
     return release_id
 
 
@@ -56,13 +85,14 @@ def ready_to_go_live(registry: Registry, version: str) -> str:
 
 def test_a_new_release_waits_for_its_upload(registry: Registry) -> None:
     release_id = new_release_id()
-    registry.create_release(release_id, "nsx.zip")
-    release = registry.release(release_id)
+    registry.create_upload(release_id, "nsx.zip")
+    release = registry.find(release_id)
+    assert isinstance(release, Upload)
     assert release.status is Status.UPLOADING
     assert [change.status for change in release.history] == [Status.UPLOADING]
     assert [each.release_id for each in registry.in_flight()] == [release_id]
     with pytest.raises(Conflict):
-        registry.create_release(release_id, "nsx.zip")
+        registry.create_upload(release_id, "nsx.zip")
 
 
 def test_what_is_not_there_is_not_found(registry: Registry) -> None:
@@ -93,11 +123,10 @@ def test_an_ended_release_is_no_longer_in_flight_and_keeps_its_reason(registry: 
 
 def test_registering_twice_changes_nothing_and_an_older_upload_is_not_the_latest(registry: Registry) -> None:
     older, newer = new_release_id(), new_release_id()
-    values = {"algorithm": "nsx-in", "type": "in", "metadata": "{}", "cases": ["a"]}
     for release_id in (newer, older):
-        registry.create_release(release_id, "nsx.zip")
-        assert registry.register(release_id, values)
-        assert not registry.register(release_id, values)
+        registry.create_upload(release_id, "nsx.zip")
+        assert registry.register(release_id, registration())
+        assert not registry.register(release_id, registration())
     assert registry.algorithm("nsx-in").latest_release_id == max(older, newer)
     page, more = registry.releases_of("nsx-in", limit=1)
     assert [each.release_id for each in page] == [max(older, newer)]
@@ -177,9 +206,9 @@ def test_a_history_says_who_uploaded_and_who_rolled_back(registry: Registry) -> 
     for release_id in (first, second):
         registry.go_live(registry.release(release_id))
     named = new_release_id()
-    registry.create_release(named, "nsx.zip", author="Ada")
+    registry.create_upload(named, "nsx.zip", author="Ada")
     registry.roll_back("nsx-in", registry.release(first), author="Grace")
-    assert (registry.release(named).author, registry.release(named).history[0].by) == ("Ada", "Ada")
+    assert (registry.find(named).author, registry.find(named).history[0].by) == ("Ada", "Ada")
     for release_id in (first, second):
         release = registry.release(release_id)
         assert (release.author, release.changed_by, release.history[-1].by) == (None, "Grace", "Grace")
@@ -209,7 +238,7 @@ def test_the_newest_releases_statuses_are_read_for_many_algorithms_at_once(regis
     assert {found[f"other-{number:03d}"][0] for number in range(1, 120, 2)} == {Status.FAILED}
 
 
-def test_an_algorithm_is_read_as_the_first_version_wrote_it(registry: Registry, dynamodb: Any) -> None:
+def test_an_algorithm_is_read_as_the_first_version_wrote_it(registry: Registry, dynamodb: DynamoDBClient) -> None:
     release_id = registered(registry)
     dynamodb.update_item(
         TableName=registry._table,
@@ -247,3 +276,114 @@ def test_restarts_are_counted_apart_and_known_of_a_release(registry: Registry) -
     assert [registry.count_restart(release_id) for _ in range(2)] == [1, 2]
     assert registry.count_repeat(release_id) == 1
     assert registry.release(release_id).restarts == 2
+
+
+def test_an_upload_becomes_a_release_of_which_everything_is_known(registry: Registry) -> None:
+    release_id = new_release_id()
+    registry.create_upload(release_id, "nsx.zip", author="Ada")
+    with pytest.raises(NotRegistered, match=f"{release_id} is UPLOADING"):
+        registry.release(release_id)
+    given = registration()
+    assert registry.register(release_id, given)
+    release = registry.release(release_id)
+    assert registry.find(release_id) == release
+    assert registry.in_flight() == [release]
+    assert (release.algorithm, release.type, release.author, release.file_name) == ("nsx-in", "in", "Ada", "nsx.zip")
+    assert release.metadata.model_dump() == given.metadata.model_dump()
+    assert (release.cases, release.case_inputs) == (("b", "a"), given.case_inputs)
+    assert (release.cost_at_most_usd, release.package_key) == (0.125, "packages/x/y.zip")
+    assert (release.package_sha256, release.package_size_bytes) == ("7" * 64, 1_234)
+    assert (release.versions, release.version, release.memory_mb) == ({}, None, None)
+
+
+def test_an_upload_that_ended_before_it_was_registered_stays_an_upload(registry: Registry) -> None:
+    release_id = new_release_id()
+    registry.create_upload(release_id, "nsx.zip")
+    registry.change_status(release_id, Status.REJECTED, before=Status.UPLOADING, reason="no tests")
+    found = registry.find(release_id)
+    assert isinstance(found, Upload)
+    assert (found.status, found.reason, found.history[-1].reason) == (Status.REJECTED, "no tests", "no tests")
+
+
+NO_LONGER_ALLOWED = {
+    "name": "nsx-in",
+    "type": "in",
+    "entry": "nsx:Nsx",
+    "runtime": "python3.9",
+    "num": 5_000,
+    "strategy": "energy",
+    "timeout": 1_200,
+    "next": ["asa"],
+    "zone": "a field of another version",
+}
+"""Metadata that another version of the platform accepted and that this one would refuse."""
+
+
+def tighten_rules_after(registry: Registry, dynamodb: DynamoDBClient, release_id: str) -> None:
+    """Make a release's stored metadata such that no upload would be accepted with it."""
+    with pytest.raises(ValidationError):
+        Metadata.model_validate(NO_LONGER_ALLOWED)
+    dynamodb.update_item(
+        TableName=registry._table,
+        Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
+        UpdateExpression="SET metadata = :metadata",
+        ExpressionAttributeValues={":metadata": {"S": json.dumps(NO_LONGER_ALLOWED)}},
+    )
+
+
+def test_a_release_stays_readable_when_rules_are_tightened(registry: Registry, dynamodb: DynamoDBClient) -> None:
+    first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
+    tighten_rules_after(registry, dynamodb, first)
+    release = registry.release(first)
+    metadata = release.metadata
+    assert (metadata.runtime, metadata.num, metadata.timeout) == ("python3.9", 5_000, 1_200)
+    assert metadata.strategy == "cost"
+    # It goes live, the next release replaces it, and it is rolled back to: its own settings come along.
+    registry.go_live(release)
+    registry.go_live(registry.release(second))
+    assert registry.algorithm("nsx-in").timeout_s == 7
+    registry.roll_back("nsx-in", registry.release(first))
+    algorithm = registry.algorithm("nsx-in")
+    assert (algorithm.timeout_s, algorithm.next) == (1_200, ("asa",))
+
+
+def test_a_release_is_read_as_the_first_version_wrote_it(registry: Registry, dynamodb: DynamoDBClient) -> None:
+    at = "2026-01-02T03:04:05.678Z"
+    old: dict[str, Any] = {
+        "pk": {"S": "RELEASE#01JD"},
+        "sk": {"S": "META"},
+        "releaseId": {"S": "01JD"},
+        "status": {"S": "PROVISIONED"},
+        "fileName": {"S": "nsx.zip"},
+        "createdAt": {"S": at},
+        "updatedAt": {"S": at},
+        "inFlight": {"S": "IN_FLIGHT"},
+        "versions": {"M": {"128": {"S": "1"}, "256": {"S": "2"}}},
+        "history": {
+            "L": [
+                {"M": {"status": {"S": "UPLOADING"}, "at": {"S": at}}},
+                {"M": {"status": {"S": "PROVISIONED"}, "at": {"S": at}, "reason": {"S": "a reason"}}},
+            ]
+        },
+        "reason": {"NULL": True},
+        "algorithm": {"S": "nsx-in"},
+        "type": {"S": "in"},
+        "metadata": {"S": '{"name":"nsx-in","type":"in","entry":"nsx:Nsx","powerValues":[128,256],"num":5}'},
+        "cases": {"L": [{"S": "a"}, {"S": "b"}]},
+        "packageKey": {"S": "packages/01JD/x.zip"},
+        "packageSha256": {"S": "x"},
+        "packageSizeBytes": {"N": "1234"},
+        "ownerPk": {"S": "ALGORITHM#nsx-in"},
+        "ownerSk": {"S": "01JD"},
+    }
+    dynamodb.put_item(TableName=registry._table, Item=old)
+    release = registry.release("01JD")
+    assert isinstance(release, Release)
+    assert (release.status, release.created_at, release.reason) == (Status.PROVISIONED, at, None)
+    assert [change.reason for change in release.history] == [None, "a reason"]
+    assert (release.metadata.power_values, release.metadata.num, release.metadata.search) == ([128, 256], 5, "fixed")
+    assert (release.cases, release.case_inputs, release.cost_at_most_usd) == (("a", "b"), {}, None)
+    assert (release.versions, release.restarts) == ({128: "1", 256: "2"}, 0)
+    assert (release.author, release.changed_by) == (None, None)
+    (row,), _ = registry.releases_of("nsx-in")
+    assert (row.release_id, row.package_size_bytes, row.memory_mb) == ("01JD", 1_234, None)

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from greenroom.package import metadata as metadata_module
 from greenroom.package.metadata import (
@@ -18,6 +19,7 @@ from greenroom.package.metadata import (
     SUPPORTED_RUNTIMES,
     Metadata,
     MetadataError,
+    StoredMetadata,
     load_metadata,
     metadata_json_schema,
 )
@@ -144,7 +146,7 @@ def test_all_problems_are_told_at_once_those_between_fields_too() -> None:
     )
     assert "field 'num' is a number, 0; allowed: a whole number from 1 to 1000" in found
     assert "field \"nmu\" is not known; did you mean 'num'?" in found
-    assert found[-1] == "field 'handler' is there beside 'entry': exactly one of the two is allowed"
+    assert found[-1] == "field 'handler' is given as well as 'entry': exactly one of the two is allowed"
 
 
 def test_an_unknown_field_comes_with_what_is_near_or_else_with_all() -> None:
@@ -157,7 +159,7 @@ def test_an_unknown_field_comes_with_what_is_near_or_else_with_all() -> None:
     [
         ({"entry": ...}, "field 'entry' is missing: exactly one of entry and handler is needed"),
         ({"name": ...}, f"field 'name' is missing; allowed: {ALLOWED['name']}"),
-        ({"handler": "a.b"}, "field 'handler' is there beside 'entry': exactly one of the two is allowed"),
+        ({"handler": "a.b"}, "field 'handler' is given as well as 'entry': exactly one of the two is allowed"),
         ({"type": "out", "next": ["asa"]}, "field 'next' is [\"asa\"]; allowed only with type 'in'"),
         ({"next": ["asa", "nsx"]}, "field 'next' names the algorithm itself; allowed: other algorithms"),
         ({"next": "nsx"}, "field 'next' names the algorithm itself; allowed: other algorithms"),
@@ -235,3 +237,65 @@ def test_the_published_schema_is_the_models() -> None:
         "write it anew: python -c 'import json; from greenroom.package.metadata import metadata_json_schema; "
         f"print(json.dumps(metadata_json_schema(), indent=2))' > {published}"
     )
+
+
+@given(st.dictionaries(st.sampled_from([*ALLOWED, "unknown"]), values(), max_size=6))
+def test_stored_metadata_is_readable_whatever_the_rules_have_become(fields: dict[str, Any]) -> None:
+    stored = StoredMetadata.model_validate({**fields, "name": "nsx", "type": "in"})
+    assert (stored.name, stored.type) == ("nsx", "in")
+    assert stored.num == (fields["num"] if type(fields.get("num")) is int else stored.num)
+    assert StoredMetadata.model_validate_json(stored.model_dump_json(by_alias=True)) == stored
+
+
+@given(st.dictionaries(st.sampled_from([*ALLOWED]), values(), max_size=4))
+def test_stored_metadata_is_what_was_uploaded(fields: dict[str, Any]) -> None:
+    try:
+        uploaded = load_metadata(json.dumps({**LEAST, **fields}).encode())
+    except MetadataError:
+        return
+    stored = StoredMetadata.model_validate_json(uploaded.model_dump_json(by_alias=True))
+    assert stored.model_dump() == uploaded.model_dump()
+    assert stored.listed_mb == uploaded.listed_mb
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "Not A Name"),
+        ("type", "both"),
+        ("runtime", "python3.9"),
+        ("num", 5_000),
+        ("timeout", 1_200),
+        ("powerValues", [64, 20_000]),
+        ("next", ["Not A Name", "Not A Name"]),
+        ("maxDurationMs", -1.0),
+        ("handler", "not a handler"),
+        ("description", "x" * 2_000),
+    ],
+)
+def test_a_stored_value_that_is_no_longer_allowed_is_kept(field: str, value: Any) -> None:
+    stored = StoredMetadata.model_validate({**LEAST, field: value})
+    assert stored.model_dump(by_alias=True)[field] == value
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "default"),
+    [
+        ("strategy", "energy", "cost"),
+        ("search", "thorough", "fixed"),
+        ("architecture", "riscv64", "x86_64"),
+        ("powerValues", "SOME", [128, 256, 512]),
+        ("num", "many", 10),
+        ("next", {"asa": 1}, []),
+    ],
+)
+def test_a_stored_value_that_the_code_has_no_type_for_is_the_default(field: str, value: Any, default: Any) -> None:
+    stored = StoredMetadata.model_validate({**LEAST, field: value})
+    assert stored.model_dump(by_alias=True)[field] == default
+
+
+def test_a_release_without_a_name_is_an_error() -> None:
+    with pytest.raises(ValidationError):
+        StoredMetadata.model_validate({"type": "in"})
+    with pytest.raises(ValidationError):
+        StoredMetadata.model_validate({"type": "in", "name": None})

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from greenroom.package.metadata import StoredMetadata
 from greenroom.platform import flow, ingest, storage
 from greenroom.platform.provisioning import Place, interpret, stack_parameters
 from greenroom.releases import Algorithm, LiveVersion, Release, Status
@@ -25,7 +26,10 @@ def release(**metadata: Any) -> Release:
         history=(),
         algorithm="nsx-in",
         type=str(values["type"]),
-        metadata=values,
+        package_sha256="0" * 64,
+        package_size_bytes=1,
+        metadata=StoredMetadata.model_validate(values),
+        cases=("a",),
         package_key="packages/x/y.zip",
     )
 

@@ -26,7 +26,7 @@ from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.metadata import metadata_json_schema
 from greenroom.platform import failures, ingest, production, tunings_api, views
 from greenroom.platform.services import services
-from greenroom.releases import Conflict, NotFound
+from greenroom.releases import Conflict, NotFound, Upload
 
 PAGE = {"/": "index.html"} | {f"/{name}": name for name in web.FILES if name != "index.html"}
 """The page's files, by the paths they are served at."""
@@ -182,7 +182,7 @@ def create_release(body: Annotated[NewRelease, Body()]) -> Response[str]:
 @app.get("/releases/<release_id>")
 def get_release(release_id: ReleaseId) -> Response[str]:
     """A release with its history and what its test has found so far."""
-    return _json(views.release_view(services(), services().registry.release(release_id)))
+    return _json(views.release_view(services(), services().registry.find(release_id)))
 
 
 @app.get("/releases/<release_id>/comparison")
@@ -190,7 +190,7 @@ def get_comparison(
     release_id: ReleaseId, other_id: Annotated[str, Query(alias="with", pattern=ULID_PATTERN)]
 ) -> Response[str]:
     """A release beside another one of the same algorithm, or of any: which is faster, which cheaper, and how sure."""
-    release, other = services().registry.release(release_id), services().registry.release(other_id)
+    release, other = services().registry.find(release_id), services().registry.find(other_id)
     return _json(views.comparison_view(services(), release, other))
 
 
@@ -201,15 +201,15 @@ def get_measurements(
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1_000,
 ) -> Response[str]:
     """The measurements of a release's test."""
-    services().registry.release(release_id)
+    services().registry.find(release_id)
     return _json(views.measurements_view(services(), release_id, memory_mb, limit))
 
 
 @app.get("/releases/<release_id>/logs")
 def get_logs(release_id: ReleaseId, limit: Annotated[int, Query(ge=1, le=5_000)] = 500) -> Response[str]:
     """The last log lines of a release's test and of its time in production."""
-    release = services().registry.release(release_id)
-    if release.algorithm is None:
+    release = services().registry.find(release_id)
+    if isinstance(release, Upload):
         return _json({"events": []})
     return _json(views.logs_view(services(), release, limit))
 
