@@ -1,7 +1,8 @@
 """The command demo, what `make demo` runs: the main job from an empty folder to a translated firewall, as a story.
 
-It asks nothing and decides by what it sees: every promise it makes is looked at, and the exit code is 0 only when all
-held. It uses the same functions as the commands it stands for, and a platform in a process of its own.
+It asks nothing. It checks every promise that it makes, and the exit code is 0 only when all of them held. It calls the
+same functions as the commands that it shows, and starts a platform in a process of its own. The algorithms are those of
+`examples/`, which a wheel brings along; nothing else outside the package is read but the files named by --input.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import typer
 
 from greenroom.cli.common import Panel, add_command, console
 from greenroom.cli.errors import ExitCode, UsageProblem
+from greenroom.cli.operate import check_json
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,13 +30,15 @@ if TYPE_CHECKING:
     from greenroom.cli.run_file import Run
     from greenroom.client import GreenroomClient, models
 
-# The receivers come first: nsx-in names them as next.
 EXAMPLES = ("cisco_asa", "aws_sg", "nsx_in")
+"""The receivers come first: nsx-in names them as next."""
+
 SENDER_FOLDER = "nsx_in"
 RELEASE_LIMIT_S, MESSAGE_LIMIT_S = 180.0, 120.0
 SHOWN_LINES = 40
 PICTURE_WIDTH, PICTURE_LINES = 96, 12
-REPOSITORY = Path(__file__).resolve().parents[3]
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def register(app: typer.Typer) -> None:
@@ -44,21 +48,22 @@ def register(app: typer.Typer) -> None:
         Panel.MACHINE,
         demo,
         "greenroom demo",
-        "greenroom demo --keep                  and look around afterwards",
-        "greenroom demo --record demo.svg       and draw a picture of it",
+        "greenroom demo --input export.json     send an NSX-T policy export of your own, too",
+        "greenroom demo --keep                  leave the platform running, to look around",
+        "greenroom demo --record demo.svg       draw a picture of it",
     )
 
 
 @dataclass
 class Story:
-    """What is told, on the screen and in the picture, and the promises that were looked at."""
+    """What is printed, on the screen and into the picture, and the promises that were checked."""
 
     out: Console
     picture: Console
     promises: list[tuple[bool, str]] = field(default_factory=list)
 
     def chapter(self, title: str, *text: str) -> None:
-        """Begins a new part."""
+        """Begin a new part."""
         from rich.rule import Rule
         from rich.text import Text
 
@@ -68,14 +73,14 @@ class Story:
             self.out.print(paragraph, style="dim")
 
     def show(self, *parts: RenderableType, in_picture: bool = False) -> None:
-        """Prints something, and draws it in the picture too when it is worth it."""
+        """Print something, and draw it into the picture too if asked."""
         for part in parts:
             self.out.print(part)
             if in_picture:
                 self.picture.print(part)
 
     def promise(self, held: bool, text: str) -> bool:
-        """Notes whether something is as it should be."""
+        """Print whether something is as it should be, and keep it for the end."""
         self.promises.append((held, text))
         self.show(promise_line(held, text))
         return held
@@ -90,6 +95,17 @@ def promise_line(held: bool, text: str) -> RenderableType:
 
 
 def demo(
+    own_documents: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--input",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="An NSX-T policy export (JSON) of your own, to be translated too. May be given several times.",
+        ),
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the platform running at the end.")] = False,
     record: Annotated[
         Path | None, typer.Option(metavar="SVG", dir_okay=False, help="Draw a picture of the story into this file.")
@@ -97,20 +113,15 @@ def demo(
 ) -> None:
     """Show the main job on this machine, from an empty folder to a translated firewall.
 
-    Three real algorithms go live, a broken release does not, and a document goes through production. It needs the
-    repository's examples, takes some minutes and leaves nothing behind. The exit code is 0 only when everything went
-    as it should.
+    Three real algorithms go live, a broken release does not, and a firewall's configuration goes through production.
+    pip has to reach its package index, for the dependency of one algorithm. The demo takes about a minute and leaves
+    nothing behind. The exit code is 0 only when everything went as it should.
     """
     from rich.console import Console
 
-    examples = REPOSITORY / "examples"
-    missing = [name for name in EXAMPLES if not (examples / name / "metadata.json").is_file()]
-    if missing:
-        raise UsageProblem(
-            "the examples are not beside this installation",
-            hint="Clone the repository and run `make demo` in it.",
-            where=str(examples / missing[0]),
-        )
+    examples = examples_folder()
+    for document in own_documents or []:
+        check_json(document)
     picture = Console(
         record=True, width=PICTURE_WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, markup=False
     )
@@ -124,7 +135,7 @@ def demo(
 
         with GreenroomClient(run.url, run.token) as client:
             try:
-                tell(story, client, examples)
+                tell(story, client, examples, own_documents or [])
             except GreenroomError as error:
                 story.promise(False, str(error))
     finally:
@@ -140,13 +151,29 @@ def demo(
         raise typer.Exit(ExitCode.FAILED)
 
 
+def examples_folder() -> Path:
+    """Return the folder with the examples: in a wheel inside the package, in a checkout at its top.
+
+    Raises:
+        UsageProblem: neither is there.
+    """
+    for folder in (PACKAGE / "examples", PACKAGE.parents[1] / "examples"):
+        if all((folder / name / "metadata.json").is_file() for name in EXAMPLES):
+            return folder
+    raise UsageProblem(
+        "this installation has no examples, and the demo shows them",
+        where=str(PACKAGE / "examples"),
+        hint="Install Greenroom's wheel, or clone the repository and run `make demo` in it.",
+    )
+
+
 def without_fonts(svg: str) -> str:
-    """The picture without the fonts that it would fetch from elsewhere; every reader has a monospaced one."""
+    """Return the picture without the fonts that it would fetch from elsewhere; every reader has a monospaced one."""
     return re.sub(r"@font-face \{.*?\}\s*", "", svg, flags=re.DOTALL)
 
 
 def begin(story: Story, data: Path) -> Run:
-    """Chapter one: the platform."""
+    """Start the platform: the first chapter."""
     from greenroom.cli.local import progress_view, start_process
 
     story.chapter(
@@ -161,8 +188,8 @@ def begin(story: Story, data: Path) -> Run:
     return run
 
 
-def tell(story: Story, client: GreenroomClient, examples: Path) -> None:
-    """The chapters in between: releases that pass, one that does not, and a document through production."""
+def tell(story: Story, client: GreenroomClient, examples: Path, own_documents: list[Path]) -> None:
+    """Tell the chapters in between: releases that pass, one that does not, and documents through production."""
     story.chapter(
         "Three algorithms go live",
         "Each is packed with its dependencies, gets a stack of its own, is tested backstage at every memory size it "
@@ -176,8 +203,8 @@ def tell(story: Story, client: GreenroomClient, examples: Path) -> None:
 
     story.chapter(
         "A broken release stays backstage",
-        f"Somebody changed {sender} in a hurry. The tests run in production, beside the live version, and it never "
-        "gets in front of the public.",
+        f"Somebody changed {sender} in a hurry. Its tests run in production, next to the live version, and "
+        "it never goes live.",
     )
     before = client.algorithm(sender)
     with tempfile.TemporaryDirectory(prefix="greenroom-demo-broken-") as folder:
@@ -193,17 +220,18 @@ def tell(story: Story, client: GreenroomClient, examples: Path) -> None:
     )
     story.chapter(
         "A firewall's configuration goes through production",
-        f"Into the queue of {sender}, and on to every algorithm it names as next. Nobody ever sees a test's data here.",
+        f"Into the queue of {sender}, and on to every algorithm that it names as next.",
     )
-    for document, in_picture in documents_to_send(examples / SENDER_FOLDER):
-        send_document(story, client, sender, document, in_picture=in_picture)
+    send_document(story, client, sender, largest_input(examples / SENDER_FOLDER), in_picture=True)
+    for document in own_documents:
+        send_document(story, client, sender, document, in_picture=False)
     status = client.status()
     count = status.dead_letters or "no"
-    story.promise(status.dead_letters == 0, f"{count} messages rest in dead-letter queues")
+    story.promise(status.dead_letters == 0, f"{count} messages in dead-letter queues")
 
 
 def push_example(story: Story, client: GreenroomClient, folder: Path, *, in_picture: bool) -> models.Release:
-    """Packs, pushes and shows one algorithm."""
+    """Pack, push and show one algorithm."""
     from rich.text import Text
 
     from greenroom.cli.push import as_zip, print_result, push_and_watch
@@ -220,7 +248,7 @@ def push_example(story: Story, client: GreenroomClient, folder: Path, *, in_pict
 
 
 def gist(release: models.Release) -> Iterator[RenderableType]:
-    """What the picture shows of a result: the measurements of one that passed, the difference of one that did not."""
+    """Yield what the picture shows of a result: the measurements if it passed, the difference if it did not."""
     from rich.padding import Padding
 
     from greenroom.cli.render.cases import difference
@@ -243,7 +271,7 @@ def gist(release: models.Release) -> Iterator[RenderableType]:
 
 
 def break_copy(source: Path, target: Path) -> None:
-    """Copies an algorithm and changes its code so that it answers, but wrongly."""
+    """Copy an algorithm and change its code so that it answers, but wrongly."""
     shutil.copytree(source, target)
     module, _, name = json.loads((target / "metadata.json").read_text())["entry"].partition(":")
     path = target / f"{module.replace('.', '/')}.py"
@@ -258,19 +286,13 @@ def break_copy(source: Path, target: Path) -> None:
     )
 
 
-def documents_to_send(sender: Path) -> list[tuple[Path, bool]]:
-    """The largest real export of an NSX manager if some lie beside the checkout, and the example's largest test input.
-
-    The real ones are over 1 MB, but name machines without addresses; the example's shows better what a translation is,
-    so that it is in the picture.
-    """
-    real = list((REPOSITORY.parent / "shared" / "data" / "nsx").glob("*.json"))
-    own = list(sender.glob("tests/*/input.json"))
-    return [(max(paths, key=lambda path: path.stat().st_size), paths is own) for paths in (real, own) if paths]
+def largest_input(sender: Path) -> Path:
+    """Return the largest test input of an example: a whole configuration, and small enough to be read."""
+    return max(sender.glob("tests/*/input.json"), key=lambda path: path.stat().st_size)
 
 
 def send_document(story: Story, client: GreenroomClient, sender: str, document: Path, *, in_picture: bool) -> None:
-    """Sends one document and shows what came out."""
+    """Send one document and show what came out."""
     from rich.text import Text
 
     from greenroom.cli.render.lists import message_table
@@ -304,7 +326,7 @@ def send_document(story: Story, client: GreenroomClient, sender: str, document: 
 
 
 def excerpt(lines: list[str], count: int) -> RenderableType:
-    """The first lines of a document, and how many more there are."""
+    """Return the first lines of a document, and how many more there are."""
     from rich.text import Text
 
     more = f"\n… and {len(lines) - count:,} lines more" if len(lines) > count else ""
@@ -312,7 +334,7 @@ def excerpt(lines: list[str], count: int) -> RenderableType:
 
 
 def readable(document: bytes) -> str:
-    """A document as lines: JSON is laid out, text is as it is."""
+    """Return a document as lines: JSON is laid out, text is as it is."""
     text = document.decode(errors="replace")
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
@@ -321,7 +343,7 @@ def readable(document: bytes) -> str:
 
 
 def end(story: Story, data: Path, run: Run | None, *, keep: bool) -> None:
-    """The last chapter: the platform stops, or stays."""
+    """Stop the platform, or say how to reach it: the last chapter."""
     from greenroom.cli.local import stop_process
 
     if run is not None and keep:

@@ -16,6 +16,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from greenroom.deploy import artifacts
+from greenroom.platform import aws_errors
 
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
@@ -197,8 +198,7 @@ def _ensure_bucket(s3: S3Client, bucket: str, region: str) -> None:
         s3.head_bucket(Bucket=bucket)
         return
     except ClientError as error:
-        # HEAD has no body, so that S3's own code is not in the answer.
-        if error.response["Error"]["Code"] != "404":
+        if not aws_errors.is_absent_bucket(error):
             raise DeployError(f"bucket {bucket} can't be used: {error}") from error
     where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     s3.create_bucket(Bucket=bucket, **where)
@@ -256,8 +256,7 @@ class _Stack:
         try:
             self._cloudformation.update_stack(**arguments)
         except ClientError as error:
-            # CloudFormation has no code of its own for this.
-            if "No updates are to be performed" not in str(error):
+            if not aws_errors.is_unchanged_stack(error):
                 raise DeployError(f"stack {self._name} can't be updated: {error}") from error
 
     def wait(self, poll_s: float) -> dict[str, str]:
@@ -290,7 +289,6 @@ class _Stack:
             pages = self._cloudformation.get_paginator("describe_stack_events").paginate(StackName=self._name)
             return [event for page in pages for event in page["StackEvents"]]
         except ClientError as error:
-            # CloudFormation answers ValidationError with this text; there is no code for it.
-            if "does not exist" not in str(error):
+            if not aws_errors.is_absent_stack(error):
                 raise
             return []

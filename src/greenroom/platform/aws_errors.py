@@ -11,6 +11,9 @@ from botocore.exceptions import ClientError
 _ABSENT_OBJECT = frozenset({"NoSuchKey", "404"})
 """https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html. HEAD has no body: botocore gives its status."""
 
+_ABSENT_BUCKET = frozenset({"NoSuchBucket", "404"})
+"""As above: a HEAD of a bucket that does not exist gives the status only."""
+
 _TAKEN = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 """https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
 
@@ -35,7 +38,7 @@ def is_absent_object(error: ClientError) -> bool:
 
 def is_absent_bucket(error: ClientError) -> bool:
     """Return whether S3 has no bucket of the name."""
-    return code_of(error) == "NoSuchBucket"
+    return code_of(error) in _ABSENT_BUCKET
 
 
 def is_absent_stack(error: ClientError) -> bool:

@@ -82,13 +82,13 @@ def client(environment: dict[str, str]) -> LambdaClient:
     )
 
 
-def test_a_second_up_on_the_same_folder_is_refused(data):
+def test_a_second_up_on_the_same_folder_is_refused(data: Path) -> None:
     again = call("up", "--data", data, "--port", 0, "--detach", env=bare_environment())
 
     assert again.returncode == 2 and "runs on this data folder already" in again.stderr
 
 
-def test_what_init_wrote_goes_live(greenroom, algorithm, environment):
+def test_what_init_wrote_goes_live(greenroom: Run, algorithm: Path, environment: dict[str, str]) -> None:
     pushed = greenroom("push", algorithm, "--json")
 
     assert pushed.returncode == 0, pushed.stderr
@@ -99,7 +99,9 @@ def test_what_init_wrote_goes_live(greenroom, algorithm, environment):
     assert "TESTING" in pushed.stderr and "chosen for cost" in pushed.stderr
 
 
-def test_a_release_with_a_wrong_answer_fails_and_prod_does_not_move(greenroom, algorithm, environment):
+def test_a_release_with_a_wrong_answer_fails_and_prod_does_not_move(
+    greenroom: Run, algorithm: Path, environment: dict[str, str]
+) -> None:
     before = live_version(environment)
     code = algorithm / "hosts_in" / "translator.py"
     right = code.read_text()
@@ -113,7 +115,7 @@ def test_a_release_with_a_wrong_answer_fails_and_prod_does_not_move(greenroom, a
     assert live_version(environment) == before
 
 
-def test_a_broken_package_is_rejected_with_its_reason(greenroom, tmp_path):
+def test_a_broken_package_is_rejected_with_its_reason(greenroom: Run, tmp_path: Path) -> None:
     (tmp_path / "broken.zip").write_bytes(b"this is no ZIP")
 
     pushed = greenroom("push", tmp_path / "broken.zip")
@@ -121,7 +123,7 @@ def test_a_broken_package_is_rejected_with_its_reason(greenroom, tmp_path):
     assert pushed.returncode == 1 and "✗ REJECTED" in pushed.stdout and "ZIP" in pushed.stdout
 
 
-def test_the_platform_can_be_looked_at(greenroom):
+def test_the_platform_can_be_looked_at(greenroom: Run) -> None:
     algorithms = json.loads(greenroom("algorithms", "--json").stdout)["algorithms"]
     releases = json.loads(greenroom("releases", "hosts-in", "--json").stdout)["releases"]
     shown = greenroom("show", "hosts-in")
@@ -136,7 +138,7 @@ def test_the_platform_can_be_looked_at(greenroom):
     assert "REPORT RequestId" in logs.stdout
 
 
-def test_what_was_measured_is_drawn_and_told_in_full(greenroom, tmp_path):
+def test_what_was_measured_is_drawn_and_told_in_full(greenroom: Run, tmp_path: Path) -> None:
     live = json.loads(greenroom("releases", "hosts-in", "--json").stdout)["releases"][-1]["releaseId"]
     shown = greenroom("show", live, "--plot", tmp_path / "hosts.svg")
     refused = greenroom("show", live, "--plot", tmp_path / "no-such-folder" / "hosts.svg")
@@ -146,7 +148,7 @@ def test_what_was_measured_is_drawn_and_told_in_full(greenroom, tmp_path):
     assert refused.returncode == 2 and "No such file" in refused.stderr
 
 
-def test_a_document_goes_through_production(greenroom, tmp_path):
+def test_a_document_goes_through_production(greenroom: Run, tmp_path: Path) -> None:
     (tmp_path / "hosts.json").write_text('{"hosts": [{"name": "b"}, {"name": "a"}]}')
 
     sent = greenroom("send", "hosts-in", tmp_path / "hosts.json", "--wait")
@@ -155,7 +157,9 @@ def test_a_document_goes_through_production(greenroom, tmp_path):
     assert json.loads(sent.stdout) == {"version": 1, "hosts": ["a", "b"]}
 
 
-def test_rollback_makes_the_release_before_live_again(greenroom, algorithm, environment):
+def test_rollback_makes_the_release_before_live_again(
+    greenroom: Run, algorithm: Path, environment: dict[str, str]
+) -> None:
     first = live_version(environment)
     (algorithm / "note.py").write_text("# another package\n")
     assert greenroom("push", algorithm).returncode == 0
@@ -167,13 +171,13 @@ def test_rollback_makes_the_release_before_live_again(greenroom, algorithm, envi
     assert json.loads(greenroom("show", "hosts-in", "--json").stdout)["status"] == "ROLLED_BACK"
 
 
-def test_nothing_rests_in_a_dead_letter_queue(greenroom):
+def test_nothing_rests_in_a_dead_letter_queue(greenroom: Run) -> None:
     status = json.loads(greenroom("status", "--json").stdout)
 
     assert status["deadLetters"] == 0 and status["releasesInFlight"] == []
 
 
-def test_after_down_and_up_everything_is_still_there(data, greenroom, environment):
+def test_after_down_and_up_everything_is_still_there(data: Path, greenroom: Run, environment: dict[str, str]) -> None:
     version = live_version(environment)
     assert call("down", "--data", data, env=bare_environment()).returncode == 0
     assert greenroom("status").returncode == 3
@@ -185,7 +189,9 @@ def test_after_down_and_up_everything_is_still_there(data, greenroom, environmen
     assert live_version(environment) == version
 
 
-def test_after_down_and_up_releases_go_live_as_before(greenroom, algorithm, environment):
+def test_after_down_and_up_releases_go_live_as_before(
+    greenroom: Run, algorithm: Path, environment: dict[str, str]
+) -> None:
     pushed = greenroom("push", algorithm, "--json", "--timeout", "60")
 
     # Sooner than the sweeper would find out that no change of a status is delivered any more.
@@ -193,7 +199,9 @@ def test_after_down_and_up_releases_go_live_as_before(greenroom, algorithm, envi
     assert json.loads(pushed.stdout)["status"] == "LIVE"
 
 
-def test_a_test_that_down_interrupts_goes_on_after_up(data, greenroom, algorithm, environment):
+def test_a_test_that_down_interrupts_goes_on_after_up(
+    data: Path, greenroom: Run, algorithm: Path, environment: dict[str, str]
+) -> None:
     metadata = algorithm / "metadata.json"
     metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "num": 300}))
     pushed = greenroom("push", algorithm, "--no-wait", "--json")
@@ -211,7 +219,7 @@ def test_a_test_that_down_interrupts_goes_on_after_up(data, greenroom, algorithm
     assert release["status"] == "LIVE", release["reason"]
 
 
-def until(greenroom, release_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+def until(greenroom: Run, release_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
     """The release, as soon as it is so."""
     for _ in range(300):
         release: dict[str, Any] = json.loads(greenroom("show", release_id, "--json").stdout)

@@ -1,21 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import pytest
+from tests.unit.cli.running import Command, Ended
 from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 from greenroom.cli.main import main
-
-
-@dataclass
-class Ended:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
 
 
 @pytest.fixture
@@ -28,8 +19,8 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[StandInApi]:
 
 
 @pytest.fixture
-def greenroom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ended]:
-    """Runs the command line as the entry point does, in this process."""
+def greenroom(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Command:
+    """Run the command line as the entry point does, in this process."""
 
     def run(*arguments: object) -> Ended:
         monkeypatch.setattr("sys.argv", ["greenroom", *(str(argument) for argument in arguments)])

@@ -34,7 +34,7 @@ def history(*entries: tuple[str, float]) -> list[dict[str, Any]]:
     return [{"status": status, "at": f"2026-11-24T11:00:{at_s:06.3f}Z"} for status, at_s in entries]
 
 
-LIVE = {
+LIVE: dict[str, Any] = {
     "releaseId": RELEASE_ID,
     "algorithm": "nsx-in",
     "type": "in",
@@ -76,7 +76,7 @@ LIVE = {
     },
 }
 
-FAILED = LIVE | {
+FAILED: dict[str, Any] = LIVE | {
     "status": "FAILED",
     "reason": "case large: the result is not what tests/large/expected.json says: --- expected\n+++ actual\n…",
     "history": history(("UPLOADING", 0), ("REGISTERED", 0.8), ("TESTING", 3.9), ("FAILED", 9.0)),
@@ -122,7 +122,7 @@ def point(memory_mb: int, duration_ms: float, cost_usd: float) -> dict[str, Any]
     }
 
 
-CHART = {
+CHART: dict[str, Any] = {
     "tried": [point(128, 900.0, 2.0), point(256, 412.0, 1.92), point(512, 201.2, 1.87), point(1024, 112.2, 2.07)],
     "model": [point(384, 280.0, 1.88), point(768, 150.0, 1.95)],
     "excludedMemoryMb": [128],
@@ -130,7 +130,7 @@ CHART = {
     "caption": "512 MB is the cheapest.",
 }
 
-WITH_CHART = LIVE | {
+WITH_CHART: dict[str, Any] = LIVE | {
     "costAtMostUsd": 0.0123,
     "summary": LIVE["summary"]
     | {

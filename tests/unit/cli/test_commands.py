@@ -9,12 +9,14 @@ import pty
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.unit.cli.running import Command
 from tests.unit.cli.sample_releases import FAILED, LIVE, RELEASE_ID
-from tests.unit.client.stand_in_api import BUCKET_PATH, TOKEN, Answer
+from tests.unit.client.stand_in_api import BUCKET_PATH, TOKEN, Answer, StandInApi
 
-READING = {
+READING: dict[str, tuple[list[str], str, dict[str, Any]]] = {
     "status": (["status"], "/status", {"algorithms": 1, "deadLetters": 0, "queues": [{"name": "q", "visible": 2}]}),
     "algorithms": (["algorithms"], "/algorithms", {"algorithms": [{"name": "nsx-in", "liveVersion": "7"}]}),
     "releases": (
@@ -33,7 +35,7 @@ READING = {
 
 
 @pytest.mark.parametrize("name", READING)
-def test_json_of_a_reading_command_is_the_apis_own(api, greenroom, name):
+def test_json_of_a_reading_command_is_the_apis_own(api: StandInApi, greenroom: Command, name: str) -> None:
     arguments, path, answer = READING[name]
     unknown = {"newField": {"x": 1}} if name in ("status", "show") else {}
     api.on("GET", path, Answer(body=answer | unknown))
@@ -45,7 +47,7 @@ def test_json_of_a_reading_command_is_the_apis_own(api, greenroom, name):
 
 
 @pytest.mark.parametrize("name", READING)
-def test_a_reading_command_prints_no_control_code_into_a_pipe(api, greenroom, name):
+def test_a_reading_command_prints_no_control_code_into_a_pipe(api: StandInApi, greenroom: Command, name: str) -> None:
     arguments, path, answer = READING[name]
     api.on("GET", path, Answer(body=answer))
 
@@ -55,7 +57,9 @@ def test_a_reading_command_prints_no_control_code_into_a_pipe(api, greenroom, na
 
 
 @pytest.mark.parametrize("name", READING)
-def test_a_reading_command_without_a_platform_says_how_to_get_one(greenroom, monkeypatch, name):
+def test_a_reading_command_without_a_platform_says_how_to_get_one(
+    greenroom: Command, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     monkeypatch.delenv("GREENROOM_URL", raising=False)
     monkeypatch.delenv("GREENROOM_TOKEN", raising=False)
 
@@ -64,7 +68,7 @@ def test_a_reading_command_without_a_platform_says_how_to_get_one(greenroom, mon
     assert ended.code == 2 and "GREENROOM_URL is not set" in ended.err and "greenroom env" in ended.err
 
 
-def test_a_platform_that_is_away_is_exit_code_3(greenroom, monkeypatch):
+def test_a_platform_that_is_away_is_exit_code_3(greenroom: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENROOM_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("GREENROOM_TOKEN", TOKEN)
 
@@ -74,7 +78,7 @@ def test_a_platform_that_is_away_is_exit_code_3(greenroom, monkeypatch):
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 1), (404, 1), (400, 1), (409, 1), (500, 3), (200, 1)])
-def test_a_refusal_is_told_and_never_a_traceback(api, greenroom, status, code):
+def test_a_refusal_is_told_and_never_a_traceback(api: StandInApi, greenroom: Command, status: int, code: int) -> None:
     api.on("POST", "/algorithms/nsx-in/rollback", Answer(status, [{"error": {"message": "so it is"}}]))
 
     ended = greenroom("rollback", "nsx-in", "--yes")
@@ -82,7 +86,7 @@ def test_a_refusal_is_told_and_never_a_traceback(api, greenroom, status, code):
     assert ended.code == code and ended.err.startswith("✗ ") and "Traceback" not in ended.err
 
 
-def test_an_algorithms_name_means_its_latest_release(api, greenroom):
+def test_an_algorithms_name_means_its_latest_release(api: StandInApi, greenroom: Command) -> None:
     api.on(
         "GET", "/algorithms/nsx-in/releases", Answer(body={"releases": [{"releaseId": RELEASE_ID, "status": "LIVE"}]})
     )
@@ -94,13 +98,13 @@ def test_an_algorithms_name_means_its_latest_release(api, greenroom):
     assert api.seen[0].query == {"limit": "1"}
 
 
-def test_a_releases_id_may_be_written_small(api, greenroom):
+def test_a_releases_id_may_be_written_small(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", f"/releases/{RELEASE_ID}", Answer(body=LIVE))
 
     assert greenroom("show", RELEASE_ID.lower()).code == 0
 
 
-def test_an_algorithm_without_a_release_is_told(api, greenroom):
+def test_an_algorithm_without_a_release_is_told(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", "/algorithms/nsx-in/releases", Answer(body={"releases": []}))
 
     ended = greenroom("show", "nsx-in")
@@ -108,7 +112,9 @@ def test_an_algorithm_without_a_release_is_told(api, greenroom):
     assert ended.code == 1 and "nsx-in has no release yet" in ended.err
 
 
-def test_rollback_asks_nobody_when_nobody_is_there(api, greenroom, monkeypatch):
+def test_rollback_asks_nobody_when_nobody_is_there(
+    api: StandInApi, greenroom: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     api.on("GET", "/algorithms/nsx-in", Answer(body={"name": "nsx-in", "liveVersion": "7"}))
     monkeypatch.setattr("sys.stdin", io.StringIO(""))
 
@@ -119,7 +125,7 @@ def test_rollback_asks_nobody_when_nobody_is_there(api, greenroom, monkeypatch):
 
 
 @pytest.mark.parametrize(("answer", "moves"), [("y", True), ("n", False), ("", False)])
-def test_rollback_asks_a_person_and_does_nothing_without_a_yes(api, answer, moves):
+def test_rollback_asks_a_person_and_does_nothing_without_a_yes(api: StandInApi, answer: str, moves: bool) -> None:
     api.on("GET", "/algorithms/nsx-in", Answer(body={"name": "nsx-in", "liveVersion": "7", "liveReleaseId": "B"}))
     rolled = {"releaseId": "A", "rolledBackReleaseId": "B", "version": "6"}
     api.on("POST", "/algorithms/nsx-in/rollback", Answer(body=rolled))
@@ -142,7 +148,7 @@ def test_rollback_asks_a_person_and_does_nothing_without_a_yes(api, answer, move
 
 
 @pytest.fixture
-def message(api):
+def message(api: StandInApi) -> dict[str, Any]:
     """The platform takes a message to nsx-in and has its two results."""
     sent = {"messageId": "M1", "results": [{"algorithm": "asa"}, {"algorithm": "aws-sg"}]}
     upload = {"url": api.origin + BUCKET_PATH, "fields": {"key": "inbox/M1"}}
@@ -167,14 +173,18 @@ def document(tmp_path: Path) -> Path:
     return path
 
 
-def test_send_does_not_wait_unless_asked(api, greenroom, message, document):
+def test_send_does_not_wait_unless_asked(
+    api: StandInApi, greenroom: Command, message: dict[str, Any], document: Path
+) -> None:
     ended = greenroom("send", "nsx-in", document)
 
     assert ended.code == 0 and "results are expected of: asa, aws-sg" in ended.out
     assert not api.to("GET", "/algorithms/nsx-in/messages/M1")
 
 
-def test_results_go_byte_for_byte_into_a_pipe_and_words_beside_it(api, message, document):
+def test_results_go_byte_for_byte_into_a_pipe_and_words_beside_it(
+    api: StandInApi, message: dict[str, Any], document: Path
+) -> None:
     ended = subprocess.run(
         [sys.executable, "-m", "greenroom.cli.main", "send", "nsx-in", document, "--wait"],
         capture_output=True,
@@ -186,7 +196,9 @@ def test_results_go_byte_for_byte_into_a_pipe_and_words_beside_it(api, message, 
     assert b"aws-sg" in ended.stderr
 
 
-def test_several_results_go_into_a_folder(greenroom, message, document, tmp_path):
+def test_several_results_go_into_a_folder(
+    greenroom: Command, message: dict[str, Any], document: Path, tmp_path: Path
+) -> None:
     ended = greenroom("send", "nsx-in", document, "-o", tmp_path / "results")
 
     assert ended.code == 0
@@ -194,7 +206,9 @@ def test_several_results_go_into_a_folder(greenroom, message, document, tmp_path
     assert (tmp_path / "results" / "aws-sg.json").read_bytes() == b'{"rules": []}'
 
 
-def test_one_result_goes_into_a_file_and_the_route_is_asked_for(api, greenroom, message, document, tmp_path):
+def test_one_result_goes_into_a_file_and_the_route_is_asked_for(
+    api: StandInApi, greenroom: Command, message: dict[str, Any], document: Path, tmp_path: Path
+) -> None:
     one = message | {"results": message["results"][:1]}
     api.on(
         "POST",
@@ -210,7 +224,9 @@ def test_one_result_goes_into_a_file_and_the_route_is_asked_for(api, greenroom, 
     assert api.to("GET", "/algorithms/nsx-in/messages/M1")[0].query == {"to": "asa"}
 
 
-def test_a_results_name_cannot_lead_out_of_the_folder(api, greenroom, message, document, tmp_path):
+def test_a_results_name_cannot_lead_out_of_the_folder(
+    api: StandInApi, greenroom: Command, message: dict[str, Any], document: Path, tmp_path: Path
+) -> None:
     message["results"][0]["algorithm"] = "../../escaped"
     api.on("GET", "/algorithms/nsx-in/messages/M1", Answer(body=message))
 
@@ -220,7 +236,9 @@ def test_a_results_name_cannot_lead_out_of_the_folder(api, greenroom, message, d
     assert not list(tmp_path.glob("escaped*"))
 
 
-def test_a_result_that_failed_is_exit_code_1_and_its_reason_is_shown(api, greenroom, message, document):
+def test_a_result_that_failed_is_exit_code_1_and_its_reason_is_shown(
+    api: StandInApi, greenroom: Command, message: dict[str, Any], document: Path
+) -> None:
     message["results"][1] |= {"status": "failed", "reason": "KeyError: 'rules'", "url": None}
     api.on("GET", "/algorithms/nsx-in/messages/M1", Answer(body=message | {"status": "failed"}))
 
@@ -230,7 +248,9 @@ def test_a_result_that_failed_is_exit_code_1_and_its_reason_is_shown(api, greenr
 
 
 @pytest.mark.parametrize("content", ["{", "", "[" * 100_000])
-def test_a_file_that_is_not_the_json_it_says_is_refused_with_the_place(api, greenroom, tmp_path, content):
+def test_a_file_that_is_not_the_json_it_says_is_refused_with_the_place(
+    api: StandInApi, greenroom: Command, tmp_path: Path, content: Any
+) -> None:
     path = tmp_path / "export.json"
     path.write_text(content)
 
@@ -239,7 +259,7 @@ def test_a_file_that_is_not_the_json_it_says_is_refused_with_the_place(api, gree
     assert ended.code == 2 and "not JSON" in ended.err and not api.seen
 
 
-def test_help_and_completion_import_nothing_heavy():
+def test_help_and_completion_import_nothing_heavy() -> None:
     heavy = "{'httpx', 'pydantic', 'boto3', 'ministack', 'greenroom.client'}"
     code = (
         "import sys; sys.argv = ['greenroom', '--help']\n"
@@ -252,7 +272,7 @@ def test_help_and_completion_import_nothing_heavy():
     assert "Exit codes" in ended.stdout and ended.stdout.endswith("HEAVY set()\n")
 
 
-def test_algorithm_names_are_completed(api, monkeypatch):
+def test_algorithm_names_are_completed(api: StandInApi, monkeypatch: pytest.MonkeyPatch) -> None:
     api.on("GET", "/algorithms", Answer(body={"algorithms": [{"name": "nsx-in"}, {"name": "asa"}]}))
 
     ended = subprocess.run(
@@ -267,7 +287,7 @@ def test_algorithm_names_are_completed(api, monkeypatch):
     assert ended.stdout.split() == ["nsx-in"]
 
 
-def test_completion_is_silent_when_the_platform_is_away(monkeypatch):
+def test_completion_is_silent_when_the_platform_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
     from greenroom.cli.common import complete_algorithm
 
     monkeypatch.setenv("GREENROOM_URL", "http://127.0.0.1:9")
@@ -282,7 +302,7 @@ FAILURES = {
 }
 
 
-def test_what_rests_is_listed_with_its_reason(api, greenroom):
+def test_what_rests_is_listed_with_its_reason(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", "/algorithms/nsx-in/failures", Answer(body=FAILURES))
 
     ended = greenroom("failures", "nsx-in")
@@ -292,7 +312,7 @@ def test_what_rests_is_listed_with_its_reason(api, greenroom):
     assert json.loads(greenroom("failures", "nsx-in", "--json").out) == FAILURES
 
 
-def test_all_that_rests_is_redriven_call_by_call(api, greenroom):
+def test_all_that_rests_is_redriven_call_by_call(api: StandInApi, greenroom: Command) -> None:
     answers = iter([{"redriven": 200, "left": 50}, {"redriven": 50, "left": 0}])
     api.on("POST", "/algorithms/nsx-in/failures/redrive", lambda _: Answer(body=next(answers)))
 
@@ -302,7 +322,9 @@ def test_all_that_rests_is_redriven_call_by_call(api, greenroom):
 
 
 @pytest.mark.parametrize(("redriven", "code"), [(2, 0), (1, 1)])
-def test_messages_that_are_named_have_to_be_found(api, greenroom, redriven, code):
+def test_messages_that_are_named_have_to_be_found(
+    api: StandInApi, greenroom: Command, redriven: int, code: int
+) -> None:
     api.on("POST", "/algorithms/nsx-in/failures/redrive", Answer(body={"redriven": redriven, "left": 7}))
 
     ended = greenroom("redrive", "nsx-in", "--id", "a", "--id", "b")
@@ -312,7 +334,7 @@ def test_messages_that_are_named_have_to_be_found(api, greenroom, redriven, code
     assert seen.json == {"failureIds": ["a", "b"]}
 
 
-def test_uploads_that_rest_are_listed_and_registered_again(api, greenroom):
+def test_uploads_that_rest_are_listed_and_registered_again(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", "/uploads/failures", Answer(body=FAILURES))
     api.on("POST", "/uploads/failures/redrive", Answer(body={"redriven": 1, "left": 2}))
 
@@ -323,13 +345,17 @@ def test_uploads_that_rest_are_listed_and_registered_again(api, greenroom):
 
 @pytest.mark.parametrize("command", ["failures", "redrive"])
 @pytest.mark.parametrize("arguments", [[], ["nsx-in", "--uploads"]])
-def test_it_is_one_algorithm_or_the_uploads(api, greenroom, command, arguments):
+def test_it_is_one_algorithm_or_the_uploads(
+    api: StandInApi, greenroom: Command, command: str, arguments: list[str]
+) -> None:
     ended = greenroom(command, *arguments)
 
     assert ended.code == 2 and "--uploads" in ended.err
 
 
-def test_who_acts_is_named_as_the_environment_says(api, greenroom, monkeypatch):
+def test_who_acts_is_named_as_the_environment_says(
+    api: StandInApi, greenroom: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("GREENROOM_AUTHOR", "王 José")
     api.on("GET", "/algorithms", Answer(body={"algorithms": []}))
 

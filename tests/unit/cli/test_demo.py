@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from tests.unit.cli.running import Command
 
 from greenroom.cli import demo
 
@@ -26,7 +27,7 @@ def algorithm(tmp_path: Path) -> Path:
     return folder
 
 
-def test_the_broken_copy_answers_but_wrongly_and_the_original_is_untouched(algorithm, tmp_path):
+def test_the_broken_copy_answers_but_wrongly_and_the_original_is_untouched(algorithm: Path, tmp_path: Path) -> None:
     before = (algorithm / "pkg" / "code.py").read_text()
 
     demo.break_copy(algorithm, tmp_path / "broken")
@@ -39,21 +40,11 @@ def test_the_broken_copy_answers_but_wrongly_and_the_original_is_untouched(algor
     assert (algorithm / "pkg" / "code.py").read_text() == before
 
 
-def test_the_largest_real_export_is_sent_if_there_is_one_and_the_examples_largest_test_input(
-    algorithm, tmp_path, monkeypatch
-):
-    monkeypatch.setattr(demo, "REPOSITORY", tmp_path / "checkout")
-    own = algorithm / "tests" / "large" / "input.json"
-    assert demo.documents_to_send(algorithm) == [(own, True)]
-
-    real = tmp_path / "shared" / "data" / "nsx"
-    real.mkdir(parents=True)
-    for name, size in (("A.json", 10), ("B.json", 20)):
-        (real / name).write_bytes(b"x" * size)
-    assert demo.documents_to_send(algorithm) == [(real / "B.json", False), (own, True)]
+def test_the_examples_largest_test_input_is_sent(algorithm: Path) -> None:
+    assert demo.largest_input(algorithm) == algorithm / "tests" / "large" / "input.json"
 
 
-def test_an_excerpt_says_how_much_it_leaves_out():
+def test_an_excerpt_says_how_much_it_leaves_out() -> None:
     lines = [str(number) for number in range(50)]
 
     assert str(demo.excerpt(lines, 40)).endswith("39\n… and 10 lines more")
@@ -64,11 +55,11 @@ def test_an_excerpt_says_how_much_it_leaves_out():
     ("document", "text"),
     [(b'{"a":[1]}', '{\n  "a": [\n    1\n  ]\n}'), (b"access-list 1\n", "access-list 1\n"), (b"\xff", "�")],
 )
-def test_a_document_is_laid_out_to_be_read(document, text):
+def test_a_document_is_laid_out_to_be_read(document: bytes, text: str) -> None:
     assert demo.readable(document) == text
 
 
-def test_a_promise_that_did_not_hold_is_kept_and_shown():
+def test_a_promise_that_did_not_hold_is_kept_and_shown() -> None:
     story = demo.Story(Console(record=True), Console(record=True))
 
     assert story.promise(True, "one") and not story.promise(False, "two\x1b")
@@ -77,15 +68,35 @@ def test_a_promise_that_did_not_hold_is_kept_and_shown():
     assert "✗ two\\x1b" in story.out.export_text()
 
 
-def test_without_the_examples_the_demo_says_where_they_are(greenroom, tmp_path, monkeypatch):
-    monkeypatch.setattr(demo, "REPOSITORY", tmp_path)
+def test_the_examples_are_found_in_a_checkout_and_in_a_wheel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "PACKAGE", tmp_path / "src" / "greenroom")
+    for place in (tmp_path / "examples", tmp_path / "src" / "greenroom" / "examples"):
+        for name in demo.EXAMPLES:
+            (place / name).mkdir(parents=True)
+            (place / name / "metadata.json").touch()
+        assert demo.examples_folder() == place
+
+
+def test_without_the_examples_the_demo_says_what_to_do(
+    greenroom: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "PACKAGE", tmp_path / "src" / "greenroom")
 
     ended = greenroom("demo")
 
     assert ended.code == 2 and "make demo" in ended.err and str(tmp_path) in ended.err
 
 
-def test_the_picture_fetches_nothing_from_elsewhere():
+def test_a_document_that_is_not_json_is_refused_before_anything_is_started(greenroom: Command, tmp_path: Path) -> None:
+    document = tmp_path / "export.json"
+    document.write_text("{")
+
+    ended = greenroom("demo", "--input", document)
+
+    assert ended.code == 2 and "not JSON" in ended.err and str(document) in ended.err and not ended.out
+
+
+def test_the_picture_fetches_nothing_from_elsewhere() -> None:
     console = Console(record=True)
     console.print("hello")
 

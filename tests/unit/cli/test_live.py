@@ -44,14 +44,14 @@ def shown(view: TerminalView) -> str:
     return written(console)
 
 
-def test_the_view_fits_where_the_output_goes():
+def test_the_view_fits_where_the_output_goes() -> None:
     assert isinstance(view_of_release(terminal(), "nsx.zip"), TerminalView)
     assert isinstance(view_of_release(pipe(), "nsx.zip"), LineView)
     dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
     assert isinstance(view_of_release(dumb, "nsx.zip"), LineView)
 
 
-def test_the_upload_has_a_bar_with_its_speed(clock):
+def test_the_upload_has_a_bar_with_its_speed(clock: Clock) -> None:
     view = TerminalView(terminal(), "nsx.zip", clock)
     clock.now_s += 2
     view.uploading(1024 * 1024, 4 * 1024 * 1024)
@@ -59,7 +59,7 @@ def test_the_upload_has_a_bar_with_its_speed(clock):
     assert "1.0 MB of 4.0 MB, 512.0 KB/s" in shown(view)
 
 
-def test_past_stages_have_the_platforms_times_and_the_running_one_has_ours(clock):
+def test_past_stages_have_the_platforms_times_and_the_running_one_has_ours(clock: Clock) -> None:
     view = TerminalView(terminal(), "nsx.zip", clock)
     running = LIVE | {
         "status": "TESTING",
@@ -74,7 +74,7 @@ def test_past_stages_have_the_platforms_times_and_the_running_one_has_ours(clock
     assert "4.50 s" in next(line for line in lines if "TESTING" in line)
 
 
-def test_each_power_value_has_its_bar_its_failures_and_its_mean(clock):
+def test_each_power_value_has_its_bar_its_failures_and_its_mean(clock: Clock) -> None:
     view = TerminalView(terminal(), "nsx.zip", clock)
     view.update(release(LIVE | {"status": "TESTING", "progress": PROGRESS}))
     view.measured(128, 412.3, 143)
@@ -84,14 +84,14 @@ def test_each_power_value_has_its_bar_its_failures_and_its_mean(clock):
     assert any("256 MB" in line and "12/30" in line and "2 failed" in line for line in lines)
 
 
-def test_a_release_without_a_history_can_be_shown(clock):
+def test_a_release_without_a_history_can_be_shown(clock: Clock) -> None:
     view = TerminalView(terminal(), "nsx.zip", clock)
     view.update(release({"releaseId": "A", "status": "UPLOADING"}))
 
     assert "UPLOADING" in shown(view)
 
 
-def test_the_terminal_is_left_clean_and_with_its_cursor():
+def test_the_terminal_is_left_clean_and_with_its_cursor() -> None:
     console = terminal()
     with TerminalView(console, "nsx.zip") as view:
         view.update(release(LIVE))
@@ -101,7 +101,7 @@ def test_the_terminal_is_left_clean_and_with_its_cursor():
     assert written(console).endswith(up_and_erase)
 
 
-def test_plain_lines_have_no_control_codes_and_tell_every_event_once_even_a_status_nobody_saw(clock):
+def test_plain_lines_have_no_control_codes_and_tell_every_event_once_even_a_status_nobody_saw(clock: Clock) -> None:
     console = pipe()
     with LineView(console, "nsx\x1b.zip", clock) as view:
         for sent in (500, 1000, 2048):
@@ -137,7 +137,7 @@ STUCK = LIVE | {
 }
 
 
-def test_a_reason_to_wait_is_shown_while_it_waits(clock):
+def test_a_reason_to_wait_is_shown_while_it_waits(clock: Clock) -> None:
     view = TerminalView(terminal(), "nsx.zip", clock)
     view.update(release(STUCK))
     assert r"It rests\x1b with the failures." in shown(view)
@@ -145,7 +145,7 @@ def test_a_reason_to_wait_is_shown_while_it_waits(clock):
     assert "It rests" not in shown(view)
 
 
-def test_a_reason_to_wait_is_told_once(clock):
+def test_a_reason_to_wait_is_told_once(clock: Clock) -> None:
     console = pipe()
     with LineView(console, "nsx.zip", clock) as view:
         for _ in range(2):

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.client.stand_in_api import Answer
+from tests.unit.cli.running import Command
+from tests.unit.client.stand_in_api import Answer, StandInApi
 
 from greenroom.cli import checks, local, run_file
-from greenroom.cli.common import UsageProblem
+from greenroom.cli.errors import UsageProblem
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -46,8 +47,12 @@ with run_file.held(data):
 """
 
 
+Holder = Callable[[Path], "subprocess.Popen[str]"]
+"""Has a process of its own hold a data folder."""
+
+
 @pytest.fixture
-def holder(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
+def holder(tmp_path: Path) -> Iterator[Holder]:
     """Starts a process that holds a data folder as `greenroom up` does."""
     started: list[subprocess.Popen[str]] = []
 
@@ -67,14 +72,16 @@ def holder(tmp_path: Path) -> Iterator[Callable[[Path], subprocess.Popen[str]]]:
         process.stdout.close()
 
 
-def test_the_run_file_is_for_its_owner_only(tmp_path):
+def test_the_run_file_is_for_its_owner_only(tmp_path: Path) -> None:
     run_file.write(tmp_path, RUN)
 
     assert (tmp_path / "run.json").stat().st_mode & 0o777 == 0o600
     assert json.loads((tmp_path / "run.json").read_text())["token"] == "tok$en"
 
 
-def test_a_platform_is_found_while_its_process_holds_the_folder_and_not_after_a_kill(tmp_path, holder):
+def test_a_platform_is_found_while_its_process_holds_the_folder_and_not_after_a_kill(
+    tmp_path: Path, holder: Holder
+) -> None:
     process = holder(tmp_path)
     found = run_file.read(tmp_path)
     assert found and found.pid == process.pid
@@ -87,7 +94,7 @@ def test_a_platform_is_found_while_its_process_holds_the_folder_and_not_after_a_
 
 
 @pytest.mark.parametrize("content", [None, "", "{", "[]", '{"pid": 1}', "\0" * 100_000])
-def test_a_platform_that_is_still_starting_is_not_yet_found(tmp_path, content):
+def test_a_platform_that_is_still_starting_is_not_yet_found(tmp_path: Path, content: str | None) -> None:
     with run_file.held(tmp_path):
         if content is not None:
             (tmp_path / "run.json").write_text(content)
@@ -95,7 +102,7 @@ def test_a_platform_that_is_still_starting_is_not_yet_found(tmp_path, content):
         assert run_file.is_running(tmp_path) and run_file.read(tmp_path) is None
 
 
-def test_a_folder_is_held_by_one_process_only(tmp_path, holder):
+def test_a_folder_is_held_by_one_process_only(tmp_path: Path, holder: Holder) -> None:
     holder(tmp_path)
 
     with pytest.raises(UsageProblem, match="runs on this data folder already"), run_file.held(tmp_path):
@@ -103,13 +110,15 @@ def test_a_folder_is_held_by_one_process_only(tmp_path, holder):
 
 
 @pytest.mark.parametrize("arguments", [["down"], ["env"]])
-def test_without_a_platform_env_and_down_say_how_to_start_one(greenroom, tmp_path, arguments):
+def test_without_a_platform_env_and_down_say_how_to_start_one(
+    greenroom: Command, tmp_path: Path, arguments: list[str]
+) -> None:
     ended = greenroom(*arguments, "--data", tmp_path)
 
     assert ended.code == 2 and "greenroom up" in ended.err and str(tmp_path) in ended.err
 
 
-def test_down_stops_the_process_and_waits_for_its_end(greenroom, tmp_path, holder):
+def test_down_stops_the_process_and_waits_for_its_end(greenroom: Command, tmp_path: Path, holder: Holder) -> None:
     process = holder(tmp_path)
 
     ended = greenroom("down", "--data", tmp_path)
@@ -118,7 +127,7 @@ def test_down_stops_the_process_and_waits_for_its_end(greenroom, tmp_path, holde
     assert not (tmp_path / "run.json").exists()
 
 
-def test_a_shell_gets_every_value_unchanged(greenroom, tmp_path, holder):
+def test_a_shell_gets_every_value_unchanged(greenroom: Command, tmp_path: Path, holder: Holder) -> None:
     process = holder(tmp_path)
     exports = greenroom("env", "--data", tmp_path).out
 
@@ -130,7 +139,7 @@ def test_a_shell_gets_every_value_unchanged(greenroom, tmp_path, holder):
     assert json.loads(greenroom("env", "--data", tmp_path, "--json").out) == expected
 
 
-def test_fish_gets_every_value_unchanged(greenroom, tmp_path, holder):
+def test_fish_gets_every_value_unchanged(greenroom: Command, tmp_path: Path, holder: Holder) -> None:
     holder(tmp_path)
     exports = greenroom("env", "--data", tmp_path, "--shell", "fish").out
 
@@ -143,7 +152,7 @@ def test_fish_gets_every_value_unchanged(greenroom, tmp_path, holder):
         assert shell.stdout == RUN.secretAccessKey + "\n"
 
 
-def test_doctor_is_content_with_a_platform_that_answers(api, greenroom, tmp_path):
+def test_doctor_is_content_with_a_platform_that_answers(api: StandInApi, greenroom: Command, tmp_path: Path) -> None:
     api.on("GET", "/status", Answer(body={"platform": {"version": "0.1.0"}}))
 
     ended = greenroom("doctor", "--data", tmp_path, "--json")
@@ -153,7 +162,7 @@ def test_doctor_is_content_with_a_platform_that_answers(api, greenroom, tmp_path
     assert found["python"]["status"] == "ok" and found["embedded AWS"]["status"] == "ok"
 
 
-def test_doctor_fails_when_the_platform_refuses_the_token(api, greenroom, tmp_path):
+def test_doctor_fails_when_the_platform_refuses_the_token(api: StandInApi, greenroom: Command, tmp_path: Path) -> None:
     api.on("GET", "/status", Answer(401, {}))
 
     ended = greenroom("doctor", "--data", tmp_path)
@@ -161,7 +170,7 @@ def test_doctor_fails_when_the_platform_refuses_the_token(api, greenroom, tmp_pa
     assert ended.code == 1 and "token was refused" in ended.out
 
 
-def test_doctor_tells_an_ordinary_user_how_to_have_control_groups():
+def test_doctor_tells_an_ordinary_user_how_to_have_control_groups() -> None:
     own = "/run/user/1000"
     command = "systemd-run --user --scope -p Delegate=yes greenroom up"
 
@@ -173,12 +182,12 @@ def test_doctor_tells_an_ordinary_user_how_to_have_control_groups():
     assert "systemd-run" not in checks.control_groups_hint(1000, None, own)
 
 
-def test_doctor_sees_a_port_that_is_taken():
+def test_doctor_sees_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         assert not checks.port_is_free(server.getsockname()[1])
 
 
-def test_doctor_sees_a_data_folder_that_cannot_be_one(tmp_path):
+def test_doctor_sees_a_data_folder_that_cannot_be_one(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
 
     found = list(checks.data_folder(tmp_path / "file" / "data"))
@@ -186,13 +195,13 @@ def test_doctor_sees_a_data_folder_that_cannot_be_one(tmp_path):
     assert found[-1].status == checks.FAILED and str(tmp_path / "file") in found[-1].detail
 
 
-def test_doctor_sees_the_platform_that_runs_here(tmp_path, holder):
+def test_doctor_sees_the_platform_that_runs_here(tmp_path: Path, holder: Holder) -> None:
     process = holder(tmp_path)
 
     assert f"process {process.pid}" in next(checks.data_folder(tmp_path)).detail
 
 
-def test_waiting_ends_when_the_embedded_aws_does(monkeypatch):
+def test_waiting_ends_when_the_embedded_aws_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
     assert local.wait_for_a_signal(lambda: False) is False

@@ -8,13 +8,19 @@ import pty
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.unit.cli.running import Command
 from tests.unit.cli.sample_releases import FAILED, LIVE, RELEASE_ID
-from tests.unit.client.stand_in_api import BUCKET_PATH, Answer
+from tests.unit.client.stand_in_api import BUCKET_PATH, Answer, StandInApi
 
 RELEASE_PATH = f"/releases/{RELEASE_ID}"
+
+Play = Callable[[dict[str, Any]], None]
+"""Has the platform take an upload and end its release as given."""
 
 
 @pytest.fixture
@@ -25,10 +31,10 @@ def package(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def ends(api):
+def ends(api: StandInApi) -> Play:
     """The platform takes an upload, tests it at 256 MB, and the release ends as given."""
 
-    def play(document: dict[str, object]) -> None:
+    def play(document: dict[str, Any]) -> None:
         upload = {"url": api.origin + BUCKET_PATH, "fields": {"key": "uploads/1"}}
         api.on("POST", "/releases", Answer(201, {"releaseId": RELEASE_ID, "upload": upload}))
         api.on("POST", BUCKET_PATH, Answer(204, b""))
@@ -44,7 +50,7 @@ def ends(api):
     return play
 
 
-def test_a_release_that_becomes_live_is_exit_code_0(greenroom, ends, package):
+def test_a_release_that_becomes_live_is_exit_code_0(greenroom: Command, ends: Play, package: Path) -> None:
     ends(LIVE)
 
     ended = greenroom("push", package)
@@ -54,7 +60,9 @@ def test_a_release_that_becomes_live_is_exit_code_0(greenroom, ends, package):
     assert "256 MB: 5 of 10" in ended.out and "256 MB: 200 ms mean, 88 MB used" in ended.out
 
 
-def test_the_measurements_of_a_power_value_are_asked_for_once(api, greenroom, ends, package):
+def test_the_measurements_of_a_power_value_are_asked_for_once(
+    api: StandInApi, greenroom: Command, ends: Play, package: Path
+) -> None:
     ends(LIVE)
 
     greenroom("push", package)
@@ -62,7 +70,9 @@ def test_the_measurements_of_a_power_value_are_asked_for_once(api, greenroom, en
     assert [seen.query for seen in api.to("GET", f"{RELEASE_PATH}/measurements")] == [{"memoryMb": "256"}]
 
 
-def test_measurements_that_cannot_be_read_meanwhile_stop_nothing(api, greenroom, ends, package):
+def test_measurements_that_cannot_be_read_meanwhile_stop_nothing(
+    api: StandInApi, greenroom: Command, ends: Play, package: Path
+) -> None:
     ends(LIVE)
     api.on("GET", f"{RELEASE_PATH}/measurements", Answer(404, {}))
 
@@ -70,7 +80,9 @@ def test_measurements_that_cannot_be_read_meanwhile_stop_nothing(api, greenroom,
 
 
 @pytest.mark.parametrize("status", ["FAILED", "REJECTED", "SUPERSEDED", "RETIRED", "ROLLED_BACK"])
-def test_a_release_that_ends_otherwise_is_exit_code_1(greenroom, ends, package, status):
+def test_a_release_that_ends_otherwise_is_exit_code_1(
+    greenroom: Command, ends: Play, package: Path, status: str
+) -> None:
     ends(FAILED | {"status": status})
 
     ended = greenroom("push", package)
@@ -79,7 +91,9 @@ def test_a_release_that_ends_otherwise_is_exit_code_1(greenroom, ends, package, 
 
 
 @pytest.mark.parametrize(("document", "code"), [(LIVE, 0), (FAILED, 1)])
-def test_json_is_alone_on_stdout_and_what_happens_on_stderr(greenroom, ends, package, document, code):
+def test_json_is_alone_on_stdout_and_what_happens_on_stderr(
+    greenroom: Command, ends: Play, package: Path, document: Any, code: int
+) -> None:
     ends(document)
 
     ended = greenroom("push", package, "--json")
@@ -88,7 +102,9 @@ def test_json_is_alone_on_stdout_and_what_happens_on_stderr(greenroom, ends, pac
     assert "TESTING" in ended.err
 
 
-def test_without_waiting_only_the_upload_happens(api, greenroom, ends, package):
+def test_without_waiting_only_the_upload_happens(
+    api: StandInApi, greenroom: Command, ends: Play, package: Path
+) -> None:
     ends(LIVE)
 
     ended = greenroom("push", package, "--no-wait", "--json")
@@ -97,7 +113,9 @@ def test_without_waiting_only_the_upload_happens(api, greenroom, ends, package):
     assert not api.to("GET", RELEASE_PATH)
 
 
-def test_a_wait_that_runs_out_is_exit_code_3_and_says_how_to_look_again(api, greenroom, ends, package):
+def test_a_wait_that_runs_out_is_exit_code_3_and_says_how_to_look_again(
+    api: StandInApi, greenroom: Command, ends: Play, package: Path
+) -> None:
     ends(LIVE)
     api.on("GET", RELEASE_PATH, Answer(body=LIVE | {"status": "TESTING"}))
 
@@ -106,7 +124,9 @@ def test_a_wait_that_runs_out_is_exit_code_3_and_says_how_to_look_again(api, gre
     assert ended.code == 3 and f"greenroom show {RELEASE_ID}" in ended.err
 
 
-def test_an_upload_that_s3_refuses_is_exit_code_1_in_its_words(api, greenroom, ends, package):
+def test_an_upload_that_s3_refuses_is_exit_code_1_in_its_words(
+    api: StandInApi, greenroom: Command, ends: Play, package: Path
+) -> None:
     ends(LIVE)
     api.on("POST", BUCKET_PATH, Answer(400, b"<Error><Code>EntityTooLarge</Code><Message>too large</Message></Error>"))
 
@@ -115,7 +135,7 @@ def test_an_upload_that_s3_refuses_is_exit_code_1_in_its_words(api, greenroom, e
     assert ended.code == 1 and "EntityTooLarge: too large" in ended.err and str(package) in ended.err
 
 
-def test_on_a_terminal_the_view_renews_itself_and_the_result_stays(api, ends, package):
+def test_on_a_terminal_the_view_renews_itself_and_the_result_stays(api: StandInApi, ends: Play, package: Path) -> None:
     ends(LIVE)
 
     code, screen = on_a_terminal("push", package)
@@ -127,7 +147,7 @@ def test_on_a_terminal_the_view_renews_itself_and_the_result_stays(api, ends, pa
     assert "Measured backstage" in result and "● LIVE" in result and RELEASE_ID in result
 
 
-def test_ctrl_c_leaves_the_release_alone_and_says_how_to_look_again(api, ends, package):
+def test_ctrl_c_leaves_the_release_alone_and_says_how_to_look_again(api: StandInApi, ends: Play, package: Path) -> None:
     ends(LIVE)
     forever = Answer(body=LIVE | {"status": "TESTING", "progress": []})
     child: list[subprocess.Popen[bytes]] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -26,14 +27,20 @@ def drawn(renderable: object, *, width: int = 80, encoding: str = "utf-8") -> st
     console = Console(file=stream, width=width, highlight=False, markup=False, emoji=False, color_system=None)
     console.print(renderable)
     stream.flush()
-    return stream.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    return stream.buffer.getvalue().decode(encoding)
+
+
+def summary_of(document: dict[str, Any]) -> models.Summary:
+    summary = release(document).summary
+    assert summary is not None
+    return summary
 
 
 def line_with(text: str, *words: str) -> str:
     return next(line for line in text.split("\n") if all(word in line for word in words))
 
 
-def test_a_live_release_shows_its_stages_its_numbers_and_why_it_was_chosen():
+def test_a_live_release_shows_its_stages_its_numbers_and_why_it_was_chosen() -> None:
     text = drawn(release_page(release(LIVE)))
 
     assert "13.2 s" in line_with(text, "TESTING") and "after 17.1 s" in line_with(text, "LIVE", "serving")
@@ -45,7 +52,7 @@ def test_a_live_release_shows_its_stages_its_numbers_and_why_it_was_chosen():
 
 
 @pytest.mark.parametrize("width", [80, 110, 200])
-def test_nothing_of_the_result_is_cut_off_on_a_usual_terminal(width):
+def test_nothing_of_the_result_is_cut_off_on_a_usual_terminal(width: int) -> None:
     text = drawn(outcome(release(LIVE)), width=width)
 
     assert "…" not in text
@@ -54,7 +61,7 @@ def test_nothing_of_the_result_is_cut_off_on_a_usual_terminal(width):
         assert number in text
 
 
-def test_a_percentile_that_needs_more_measurements_says_how_to_get_them():
+def test_a_percentile_that_needs_more_measurements_says_how_to_get_them() -> None:
     few = power_value(256, 412.2, 1.92, n=8, p90Ms=None)
     summary = models.Summary.model_validate({"powerValues": [few]})
 
@@ -62,7 +69,7 @@ def test_a_percentile_that_needs_more_measurements_says_how_to_get_them():
     assert "a larger num" not in drawn(outcome(release(LIVE)))
 
 
-def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
+def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log() -> None:
     text = drawn(release_page(release(FAILED)))
 
     assert "3 failed at 256 MB" in line_with(text, "large", "failed")
@@ -73,7 +80,7 @@ def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log():
     assert "prod did not move" in text
 
 
-def test_what_came_over_the_network_is_neither_markup_nor_a_control_code():
+def test_what_came_over_the_network_is_neither_markup_nor_a_control_code() -> None:
     text = drawn(release_page(release(FAILED)))
 
     assert r"no such group [bold]\x1b[31m" in text
@@ -81,18 +88,18 @@ def test_what_came_over_the_network_is_neither_markup_nor_a_control_code():
 
 
 @given(st.text(max_size=80))
-def test_cleaned_text_has_no_character_that_controls_a_terminal(text):
+def test_cleaned_text_has_no_character_that_controls_a_terminal(text: str) -> None:
     cleaned = clean(text)
 
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", cleaned)
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=80))
-def test_cleaning_changes_nothing_that_can_be_read(text):
+def test_cleaning_changes_nothing_that_can_be_read(text: str) -> None:
     assert clean(text) == text
 
 
-def test_a_long_difference_and_a_long_log_are_shortened_and_say_so():
+def test_a_long_difference_and_a_long_log_are_shortened_and_say_so() -> None:
     lines = "\n".join(f"line {number}" for number in range(100))
 
     assert "… and 60 lines more" in difference(lines).plain
@@ -100,13 +107,13 @@ def test_a_long_difference_and_a_long_log_are_shortened_and_say_so():
     assert tail(lines, 10).endswith("line 99")
 
 
-def test_a_release_that_is_only_an_id_and_a_status_can_be_shown():
+def test_a_release_that_is_only_an_id_and_a_status_can_be_shown() -> None:
     bare = models.Release.model_validate({"releaseId": "A", "status": "UPLOADING"})
 
     assert "UPLOADING" in drawn(release_page(bare))
 
 
-def test_a_running_release_shows_how_far_it_is():
+def test_a_running_release_shows_how_far_it_is() -> None:
     running = release(
         LIVE
         | {"status": "TESTING", "summary": None, "progress": [{"memoryMb": 256, "done": 12, "total": 30, "failed": 1}]}
@@ -138,23 +145,25 @@ def test_a_running_release_shows_how_far_it_is():
         (seconds, 180, "3.0 min"),
     ],
 )
-def test_numbers_are_written_with_the_digits_that_say_something(write, value, text):
+def test_numbers_are_written_with_the_digits_that_say_something(
+    write: Any, value: float | int | None, text: str
+) -> None:
     assert write(value) == text
 
 
 @pytest.mark.parametrize(("passed_s", "text"), [(5, "5 s ago"), (90, "2 min ago"), (7200, "2 h ago"), (-5, "0 s ago")])
-def test_an_age_is_told_in_its_largest_unit(passed_s, text):
+def test_an_age_is_told_in_its_largest_unit(passed_s: int, text: str) -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
 
     assert age(now - timedelta(seconds=passed_s), now) == text
 
 
-def test_lists_say_how_to_begin_when_they_are_empty():
+def test_lists_say_how_to_begin_when_they_are_empty() -> None:
     assert "greenroom init" in drawn(algorithms_table([]))
     assert "greenroom push" in drawn(releases_table([]))
 
 
-def test_dead_letters_are_not_overlooked():
+def test_dead_letters_are_not_overlooked() -> None:
     assert "✗ 2 in dead-letter queues" in drawn(status_page(models.Status(dead_letters=2)))
     assert "✓ no dead letters" in drawn(status_page(models.Status()))
 
@@ -162,8 +171,8 @@ def test_dead_letters_are_not_overlooked():
 # ---- the chart ------------------------------------------------------------------------------------------------------
 
 
-def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve():
-    text = drawn(charts(release(WITH_CHART).summary))
+def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve() -> None:
+    text = drawn(charts(summary_of(WITH_CHART)))
 
     assert text.count("◆") == 3 and "x" in text
     assert line_with(text, "cost, $ per million") and line_with(text, "duration, ms")
@@ -171,8 +180,8 @@ def test_the_plot_shows_the_choice_what_was_tried_intervals_and_the_curve():
     assert line_with(text, "chosen", "interval", "curve")
 
 
-def test_a_terminal_without_line_drawing_gets_plain_characters():
-    text = drawn(charts(release(WITH_CHART).summary), encoding="ascii")
+def test_a_terminal_without_line_drawing_gets_plain_characters() -> None:
+    text = drawn(charts(summary_of(WITH_CHART)), encoding="ascii")
 
     assert text.isascii() and "?" not in text and "#" in text
 
@@ -181,12 +190,12 @@ def test_a_terminal_without_line_drawing_gets_plain_characters():
     "chart",
     [None, {}, {"tried": [{"memoryMb": "x"}]}, {"tried": 3}, CHART | {"tried": CHART["tried"][:1]}],
 )
-def test_what_is_no_chart_or_less_than_two_points_is_not_drawn(chart):
+def test_what_is_no_chart_or_less_than_two_points_is_not_drawn(chart: dict[str, Any] | None) -> None:
     assert charts(models.Summary.model_validate({"chart": chart})) is None
 
 
-def test_statistics_are_shown_in_full_with_intervals_and_their_method():
-    text = drawn(statistics(release(WITH_CHART).summary))
+def test_statistics_are_shown_in_full_with_intervals_and_their_method() -> None:
+    text = drawn(statistics(summary_of(WITH_CHART)))
 
     assert line_with(text, "256 MB", "410 [398-431]")
     assert line_with(text, "256 MB", "±2.0%")
@@ -195,13 +204,13 @@ def test_statistics_are_shown_in_full_with_intervals_and_their_method():
     assert "order statistics" in " ".join(text.split()) and "trimmed by 20%" in text
 
 
-def test_the_test_says_what_it_cost_and_of_what_and_what_was_said_before():
+def test_the_test_says_what_it_cost_and_of_what_and_what_was_said_before() -> None:
     text = drawn(outcome(release(WITH_CHART)), width=110)
 
     assert line_with(text, "The test itself", "for Lambda", "26 state transitions", "at most $0.012")
 
 
-def test_a_tuning_shows_what_it_found_and_a_dry_run_says_that_it_was_one():
+def test_a_tuning_shows_what_it_found_and_a_dry_run_says_that_it_was_one() -> None:
     tuning = {"tuningId": "t", "status": "SUCCEEDED", "summary": WITH_CHART["summary"], "costAtMostUsd": 0.01}
     link = "https://lambda-power-tuning.show/#gAA=;AAA=;AAA="
     found = models.Tuning.model_validate(tuning | {"output": {"stateMachine": {"visualization": link}}})
@@ -212,7 +221,7 @@ def test_a_tuning_shows_what_it_found_and_a_dry_run_says_that_it_was_one():
     assert "dry run" in drawn(tuning_outcome(models.Tuning.model_validate(tuning | {"output": None})))
 
 
-def test_a_long_reason_takes_no_room_from_the_other_columns():
+def test_a_long_reason_takes_no_room_from_the_other_columns() -> None:
     text = drawn(releases_table([release(FAILED | {"reason": "word " * 100})]))
 
     line = line_with(text, "FAILED")

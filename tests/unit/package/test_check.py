@@ -6,6 +6,7 @@ import hashlib
 import io
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -114,7 +115,7 @@ def test_sources_made_to_exhaust_the_parser_end_as_a_refusal(source: str) -> Non
     assert refused({"sample/helper.py": source}).code == "syntax"
 
 
-def test_nothing_of_a_package_is_run(tmp_path: Any) -> None:
+def test_nothing_of_a_package_is_run(tmp_path: Path) -> None:
     witness = tmp_path / "ran"
     source = f"open({str(witness)!r}, 'w')\nclass Translator:\n    def translate(self, document): ...\n"
     check({"sample/code.py": source, "sample/__init__.py": source, "top.py": source})
