@@ -1,6 +1,6 @@
 """The methods compared: each tunes a world and answers with the size it would go live with and what that took.
 
-The adaptive and fixed methods are the product's own `plan` and `analyze`, run as the state machine runs them. Only the
+The adaptive and fixed methods are the product's own `plan` and `decide`, run as the state machine runs them. Only the
 full grid with exact argmin, the method of AWS Lambda Power Tuning, is written here. Not for scoring (score.py).
 """
 
@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from bench.tuning.worlds import World
 
-from greenroom.tuning import Measurement, PlanState, Prices, analyze, plan, prices_for
-from greenroom.tuning.planning import DEFAULT_MAX_EXPECTED_LOSS, Search
+from greenroom.tuning import Measurement, Prices, Search, TestSpec, decide, plan, prices_for
 from greenroom.tuning.prices import gb_seconds
 from greenroom.tuning.statistics import trimmed_mean
 
@@ -80,23 +79,14 @@ def full_grid(world: World, num: int = 10) -> Outcome:
     return Outcome(chosen, laboratory.gb_s, len(laboratory.measurements))
 
 
-def product(
-    world: World,
-    search: Search,
-    num: int = 10,
-    *,
-    max_expected_loss: float = DEFAULT_MAX_EXPECTED_LOSS,
-    tolerance: float = 0.01,
-) -> Outcome:
-    """Greenroom's own loop: plan, invoke, plan again, until done; then analyze."""
+def product(world: World, search: Search, num: int = 10) -> Outcome:
+    """Run Greenroom's own loop: plan, invoke, plan again, until done; then decide."""
     laboratory = Laboratory(world)
-    state = PlanState(
-        (CASE,), world.sizes_mb, num, 60, search=search, prices=PRICES, max_expected_loss=max_expected_loss
-    )
-    slowest = 0.0
+    spec = TestSpec((CASE,), world.sizes_mb, num, 60, PRICES, search=search)
+    slowest, round_number = 0.0, 0
     while True:
         started = time.process_time()
-        found = plan(state)
+        found = plan(spec, laboratory.measurements, round_number)
         slowest = max(slowest, time.process_time() - started)
         if found.done:
             break
@@ -104,13 +94,13 @@ def product(
             for index in range(batch.start, batch.start + batch.count):
                 if laboratory.invoke(batch.memory_mb, index).error:
                     break
-        state = replace(state, measurements=tuple(laboratory.measurements), round_number=state.round_number + 1)
-    decision = analyze(laboratory.measurements, world.sizes_mb, "cost", PRICES, tolerance, cases=[CASE], search=search)
+        round_number += 1
+    decision = decide(spec, laboratory.measurements)
     return Outcome(
         decision.chosen_memory_mb,
         laboratory.gb_s,
         len(laboratory.measurements),
-        state.round_number,
+        round_number,
         decision.probability_wrong,
         decision.expected_loss,
         slowest * 1000,

@@ -25,10 +25,11 @@ from greenroom.tuning import (
     Constraints,
     Decision,
     Measurement,
-    PlanState,
+    TestSpec,
     case_of,
     chart,
     compare,
+    decide,
     ends_batch,
     longest_wait_s,
     plan_beside_live,
@@ -36,7 +37,6 @@ from greenroom.tuning import (
     side_of,
     upper_bound_usd,
 )
-from greenroom.tuning import analyze as decide
 from greenroom.tuning import plan as plan_next
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ def plan(services: Services, release_id: str, round_number: int) -> Round:
     """Return what a round, counted from 0, publishes and measures; no batches if the measurements are enough."""
     release = services.registry.release(release_id)
     made = tuple(measurements(services, release_id))
-    batches = plan_next(plan_state(services, release, made, round_number)).batches
+    batches = plan_next(spec_of(services, release), made, round_number).batches
     if not batches:
         batches = tuple(_batches_beside_live(services, release, made))
     return round_of(batches, release.versions)
@@ -125,32 +125,23 @@ def round_of(batches: Sequence[Batch], versions: Mapping[int, str]) -> Round:
     return Round(tuple(new), tuple(batches))
 
 
-def plan_state(
-    services: Services, release: Release, made: Sequence[Measurement] = (), round_number: int = 0
-) -> PlanState:
-    """All that the plan of a release's test depends on."""
-    return _plan_state(services, _metadata(release), release.cases, made, round_number)
+def spec_of(services: Services, release: Release) -> TestSpec:
+    """What a release's test is."""
+    return _spec_of(services, _metadata(release), release.cases)
 
 
-def _plan_state(
-    services: Services,
-    metadata: AlgorithmSettings,
-    cases: tuple[str, ...],
-    made: Sequence[Measurement] = (),
-    round_number: int = 0,
-) -> PlanState:
-    return PlanState(
+def _spec_of(services: Services, metadata: AlgorithmSettings, cases: tuple[str, ...]) -> TestSpec:
+    return TestSpec(
         cases=cases,
         power_values=metadata.listed_mb,
         num=metadata.num,
         timeout_s=metadata.timeout,
-        measurements=tuple(made),
-        round_number=round_number,
+        prices=prices_for(services.settings.region, metadata.architecture),
         search=metadata.search,
         strategy=metadata.strategy,
         balanced_weight=metadata.balanced_weight,
-        prices=prices_for(services.settings.region, metadata.architecture),
         constraints=constraints_of(metadata),
+        tolerance=metadata.tolerance,
         max_expected_loss=metadata.max_expected_loss,
         budget_usd=metadata.budget_usd,
     )
@@ -171,18 +162,16 @@ def cost_at_most_usd(
 ) -> float:
     """What a package's test can cost at most, in US dollars: its invocations, those of the live release beside it, and
     the state transitions. Known before it starts."""
-    state = _plan_state(services, metadata, cases)
-    bound = upper_bound_usd(state, transitions.at_most(state))
+    spec = _spec_of(services, metadata, cases)
+    bound = upper_bound_usd(spec, transitions.at_most(spec))
     try:
         beside = _beside_live(services, metadata.name, cases, case_inputs)
     except NotFound:
         return bound
     if beside and beside.cases:
         pairs = max(_pairs(metadata), len(beside.cases)) + 1
-        for memory_mb, timeout_s in ((max(state.sizes_mb), state.timeout_s), (beside.memory_mb, beside.timeout_s)):
-            side = replace(
-                state, cases=("",), power_values=(memory_mb,), timeout_s=timeout_s, search="fixed", num=pairs
-            )
+        for memory_mb, timeout_s in ((max(spec.sizes_mb), spec.timeout_s), (beside.memory_mb, beside.timeout_s)):
+            side = replace(spec, cases=("",), power_values=(memory_mb,), timeout_s=timeout_s, search="fixed", num=pairs)
             bound += upper_bound_usd(side, pairs)
     return bound
 
@@ -251,7 +240,7 @@ def analyze(services: Services, release_id: str, transitions_made: int) -> str |
         decision = replace(decision, passed=False, reason=regression, sentence=f"Not promoted: {regression}")
     elif decision.passed and against:
         decision = replace(decision, sentence=f"{decision.sentence} {against['sentence']}")
-    prices = decision.prices
+    prices = decision.spec.prices
     transitions_made += transitions.AFTER_ROUNDS_LIVE if decision.passed else transitions.AFTER_ROUNDS_FAILED
     beside_usd = sum(
         prices.cost_usd(row.memory_mb, row.billed_duration_ms) for row in both if row.counts and row not in failures
@@ -333,20 +322,7 @@ def _measurements_beside_live(services: Services, release_id: str) -> Iterator[M
 
 
 def _decide(services: Services, release: Release, made: Sequence[Measurement]) -> Decision:
-    metadata = _metadata(release)
-    state = plan_state(services, release)
-    return decide(
-        made,
-        state.sizes_mb,
-        state.strategy,
-        state.prices,
-        metadata.tolerance,
-        cases=release.cases,
-        search=state.search,
-        balanced_weight=state.balanced_weight,
-        constraints=state.constraints,
-        versions=release.versions,
-    )
+    return decide(spec_of(services, release), made, release.versions)
 
 
 def _beside_live(
@@ -422,7 +398,7 @@ def _compare(
         return None, None
     sides = [[row for row in both if row.version == version] for version in (decision.chosen_version, beside.version)]
     metadata = _metadata(release)
-    comparison = compare(sides[0], sides[1], decision.prices, max_regression=metadata.max_regression)
+    comparison = compare(sides[0], sides[1], decision.spec.prices, max_regression=metadata.max_regression)
     found: dict[str, Any] = {
         "liveReleaseId": beside.release_id,
         "liveMemoryMb": beside.memory_mb,

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 from greenroom.tuning import Chart, Comparison, Decision, ErrorKind, Measurement
 from greenroom.tuning.compare import Change
-from greenroom.tuning.decision import CaseResult, PowerValueResult
 from greenroom.tuning.plot import Point
 from greenroom.tuning.prices import Prices
+from greenroom.tuning.results import CaseResult, PowerValueResult
 from greenroom.tuning.statistics import CONFIDENCE, Averaging, Percentile
 from greenroom.wire import models
 
@@ -38,24 +38,24 @@ def summary_of(
     comparison: models.LiveComparison | None = None,
 ) -> models.Summary:
     """Return the result of a test."""
-    transitions_usd = spent.state_transitions * decision.prices.state_transition_usd
+    transitions_usd = spent.state_transitions * decision.spec.prices.state_transition_usd
     return models.Summary(
         passed=decision.passed,
         reason=decision.reason,
         sentence=decision.sentence,
-        strategy=decision.strategy,
+        strategy=decision.spec.strategy,
         search=search,
         chosen_memory_mb=decision.chosen_memory_mb,
         chosen_version=decision.chosen_version,
         runner_up_memory_mb=decision.runner_up_memory_mb,
         tied_memory_mb=list(decision.tied_mb),
-        tolerance=decision.tolerance,
+        tolerance=decision.spec.tolerance,
         probability_wrong=_rounded(decision.probability_wrong, 4),
         expected_loss=_rounded(decision.expected_loss, 5),
         power_values=[power_value_of(result) for result in decision.power_values],
         cases=[case_of(result) for result in decision.cases],
-        statistics=_statistics_used(decision.averaging),
-        prices=_prices(decision.prices),
+        statistics=_statistics_used(decision.spec.averaging),
+        prices=_prices(decision.spec.prices),
         test_cost_usd=round(spent.lambda_usd + transitions_usd, 9),
         test_lambda_cost_usd=round(spent.lambda_usd, 9),
         state_transitions=spent.state_transitions,
@@ -82,6 +82,8 @@ def power_value_of(result: PowerValueResult) -> models.PowerValueResult:
         warm=found.warm,
         mean_ms=_rounded(found.mean_ms),
         trimmed_mean_ms=_rounded(found.duration.value if found.duration else None),
+        trimmed_mean_low_ms=_rounded(found.duration.interval[0] if found.duration else None),
+        trimmed_mean_high_ms=_rounded(found.duration.interval[1] if found.duration else None),
         relative_error=_rounded(found.duration.relative_error if found.duration else None, 5),
         p50_ms=at(0.50),
         p90_ms=at(0.90),
@@ -108,6 +110,7 @@ def case_of(result: CaseResult) -> models.CaseResult:
         case=result.case,
         passed=result.passed,
         failed=result.failed,
+        failed_memory_mb=list(result.failed_mb),
         error=result.error,
         error_message=result.error_message,
         difference=result.difference,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from greenroom.tuning import Batch, PlanState, rounds_at_most
+from greenroom.tuning import Batch, TestSpec, rounds_at_most
 
 BEFORE_ROUNDS = 3
 """Lock, MayTest, FirstRound; the tuner of any function has Begin and less."""
@@ -23,8 +23,8 @@ def of_round(publish: Sequence[object], batches: Sequence[Batch]) -> int:
     return 2 + sum(1 + len(items) for items in (publish, batches) if items)
 
 
-def at_most(state: PlanState) -> int:
-    """What the test of a plan can take at most: every invocation a batch of its own."""
-    invocations = max(state.num, len(state.cases)) * len(state.sizes_mb)
-    rounds = 4 * (rounds_at_most(state) + 1)
-    return BEFORE_ROUNDS + rounds + len(state.sizes_mb) + invocations + AFTER_ROUNDS_LIVE
+def at_most(spec: TestSpec) -> int:
+    """What a test can take at most: every invocation a batch of its own."""
+    invocations = spec.invocations_per_size * len(spec.sizes_mb)
+    rounds = 4 * (rounds_at_most(spec) + 1)
+    return BEFORE_ROUNDS + rounds + len(spec.sizes_mb) + invocations + AFTER_ROUNDS_LIVE

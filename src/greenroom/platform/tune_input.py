@@ -16,8 +16,7 @@ from pydantic import AfterValidator, ConfigDict, Field, ValidationError, field_v
 from pydantic.alias_generators import to_camel
 
 from greenroom.package.metadata import MAX_MEMORY_MB, MIN_MEMORY_MB, TestSettings
-from greenroom.tuning import Averaging, Strategy
-from greenroom.tuning.adaptive import LADDER_MB
+from greenroom.tuning import LADDER_MB, Averaging, Strategy
 
 MAX_SLEEP_MS = 300_000
 MAX_PAYLOADS = 1_000

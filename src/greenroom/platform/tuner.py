@@ -31,15 +31,15 @@ from greenroom.tuning import (
     Batch,
     Decision,
     Measurement,
-    PlanState,
+    TestSpec,
     case_of,
     chart,
+    decide,
     ends_batch,
     longest_wait_s,
     prices_for,
     upper_bound_usd,
 )
-from greenroom.tuning import analyze as decide
 from greenroom.tuning import plan as plan_next
 
 if TYPE_CHECKING:
@@ -86,24 +86,27 @@ class Job:
     def timeout_s(self) -> int:
         return int(self.document["timeoutS"])
 
-    def state(self, made: Sequence[Measurement] = (), round_number: int = 0) -> PlanState:
-        """All that the plan depends on."""
+    @property
+    def spec(self) -> TestSpec:
+        """What the test is."""
         asked = self.asked
         pause_s = -(-asked.sleep_between_runs_ms // 1000)
-        return PlanState(
+        return TestSpec(
             cases=self.cases,
             power_values=asked.listed_mb if asked.is_adaptive else asked.sizes_mb,
             num=1 if asked.dry_run else asked.num,
             timeout_s=min(900, self.timeout_s + pause_s),
-            measurements=tuple(made),
-            round_number=round_number,
+            prices=prices_for(
+                self.document["region"],
+                self.document["architecture"],
+                ephemeral_storage_mb=self.document["ephemeralStorageMb"],
+            ),
             search="adaptive" if asked.is_adaptive else "fixed",
             strategy=asked.objective,
             balanced_weight=asked.balanced_weight,
-            prices=prices_for(self.document["region"], self.document["architecture"]),
-            ephemeral_storage_mb=self.document["ephemeralStorageMb"],
             constraints=backstage.constraints_of(asked),
             averaging=self.payloads.averaging(asked),
+            tolerance=asked.tolerance,
             max_expected_loss=asked.max_expected_loss,
             budget_usd=asked.budget_usd,
         )
@@ -142,8 +145,7 @@ def begin(services: Services, tuning_id: str, document: Any) -> int:
             "ephemeralStorageMb": found.ephemeral_storage_mb,
         }
     )
-    state = job.state()
-    job.document["costAtMostUsd"] = upper_bound_usd(state, transitions.at_most(state))
+    job.document["costAtMostUsd"] = upper_bound_usd(job.spec, transitions.at_most(job.spec))
     _write(services, f"{_prefix(tuning_id)}job.json", job.document)
     return BEFORE_ROUNDS
 
@@ -152,7 +154,7 @@ def plan(services: Services, tuning_id: str, round_number: int) -> tuple[list[st
     """Return the aliases to publish and the batches to measure in a round; no batches if the test is over."""
     job = _job(services, tuning_id)
     made = list(_measurements(services, tuning_id))
-    batches = list(plan_next(job.state(made, round_number)).batches)
+    batches = list(plan_next(job.spec, made, round_number).batches)
     there = {row.memory_mb for row in made}
     wanted = [
         alias
@@ -209,28 +211,15 @@ def analyze(services: Services, tuning_id: str, transitions_made: int) -> dict[s
     """
     job = _job(services, tuning_id)
     made = list(_measurements(services, tuning_id))
-    state = job.state()
     transitions_made += AFTER_ROUNDS
-    decision = decide(
-        made,
-        state.sizes_mb,
-        state.strategy,
-        state.prices,
-        job.asked.tolerance,
-        cases=tuple(dict.fromkeys(job.cases)),
-        search=state.search,
-        balanced_weight=state.balanced_weight,
-        constraints=state.constraints,
-        averaging=state.averaging,
-        ephemeral_storage_mb=state.ephemeral_storage_mb,
-    )
-    transitions_usd = transitions_made * state.prices.state_transition_usd
+    decision = decide(job.spec, made)
+    transitions_usd = transitions_made * job.spec.prices.state_transition_usd
     output = None if job.asked.dry_run or not decision.passed else output_of(decision, transitions_usd)
     if output is not None and not job.asked.include_output_results:
         del output["stats"]
     summary = {
         **replace(decision, test_cost_usd=decision.test_cost_usd + transitions_usd).to_summary(),
-        "search": state.search,
+        "search": job.spec.search,
         "testLambdaCostUsd": round(decision.test_cost_usd, 9),
         "stateTransitions": transitions_made,
         "chart": chart(decision, made).to_dict(),

@@ -22,33 +22,37 @@ from operator import mul
 from greenroom.tuning.measurements import TOO_SMALL, Measurement, timed
 from greenroom.tuning.model import Posterior, posterior
 from greenroom.tuning.prices import Prices
-from greenroom.tuning.statistics import PLAIN, Averaging, Means, comparable_means, summarize
-from greenroom.tuning.strategies import Constraints, Objective
-
-LADDER_MB = (128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1769, 2048, 2560, 3008, 4096, 5120, 6144, 8192, 10_240)
-"""The sizes searched where none are listed: the whole range of Lambda in steps of a third to a half."""
+from greenroom.tuning.spec import TestSpec
+from greenroom.tuning.statistics import Means, comparable_means, summarize
+from greenroom.tuning.strategies import Objective
 
 MAX_ROUNDS = 20
 _FIRST_MB = (128, 512)
 _FIRST_INVOCATIONS = 3
 _BATCH, _GROWTH = 2, 0.5
 _CONFIRMED, _CONFIRM_BELOW = 4, 0.1
-# A size that is the best in fewer draws than this is not worth a measurement.
+
 _LEAST_BEST = 3
-# Of long lists only so many sizes are weighed in a step, to keep it short.
+"""A size that is the best in fewer draws than this is not worth a measurement."""
+
 _WEIGHED, _RIVALS = 8, 12
-# In a list longer than this two sizes are measured in a round, or the rounds would not do.
+"""Of long lists only so many sizes are weighed in a step, to keep it short."""
+
 _LONG_LIST, _NEARLY = 12, 0.5
-# The share of the cost of measuring everything that may be spent: more where few sizes are listed, and more where all
-# of it is less than the state machine's own steps cost (eight GB-seconds are the price of five state transitions).
+"""In a list longer than this two sizes are measured in a round, or there would not be rounds enough."""
+
 _SHARE, _SHARE_OF_SIZES = 0.38, 1.2
 _TRIFLE_GB_S, _TRIFLE_SHARE = 8.0, 0.6
-# A size that was not measured is left out where so many of the draws break a constraint.
-_SURE = 0.95
+"""The share of the cost of measuring everything that may be spent: more where few sizes are listed, and more where all
+of it is less than the state machine's own steps cost (eight GB-seconds are the price of five state transitions)."""
 
-# One standard normal quantile and one place in the ordered draws for each outcome imagined, so that both are spread.
+_SURE = 0.95
+"""A size that was not measured is left out where so many of the draws break a constraint."""
+
 _QUANTILES = (-1.73, -1.15, -0.81, -0.55, -0.32, -0.1, 0.1, 0.32, 0.55, 0.81, 1.15, 1.73)
 _PLACES = tuple((i * 7 % 12 + 0.5) / 12 for i in range(12))
+"""One standard normal quantile and one place in the ordered draws for each outcome imagined, so that both are
+spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,62 +95,44 @@ def remaining_sizes(sizes_mb: Sequence[int], measurements: Sequence[Measurement]
     return tuple(size for size in sorted(set(sizes_mb)) if size > floor)
 
 
-def weigh(
-    sizes_mb: Sequence[int],
-    measurements: Sequence[Measurement],
-    objective: Objective,
-    prices: Prices,
-    *,
-    ephemeral_storage_mb: int = 512,
-    seed: int = 0,
-    constraints: Constraints | None = None,
-    averaging: Averaging = PLAIN,
-) -> Evidence | None:
-    """What the measurements say, or None while there is none that passed at a size still in question.
+def weigh(spec: TestSpec, measurements: Sequence[Measurement]) -> Evidence | None:
+    """Return what the measurements say, or None while none has passed at a size still in question.
 
     Under `cost` the model is one of the billed duration, otherwise of the duration itself. What was measured at sizes
     that break a constraint is known to the model, but they are no longer in question, nor are those that surely would.
     """
-    sizes = remaining_sizes(sizes_mb, measurements)
+    sizes = remaining_sizes(spec.sizes_mb, measurements)
     passed = [m for m in measurements if m.error is None and m.memory_mb in sizes]
-    # A size that has only been started cold so far would look slow beside others.
+    # A size that has only been started cold so far would look slow next to the others.
     counted = timed([m for m in passed if not m.cold_start] or passed)
     if not counted:
         return None
     cells: dict[int, dict[str, list[float]]] = {}
     warm: dict[int, int] = {}
     for m in counted:
-        value = m.billed_duration_ms if objective.strategy == "cost" else m.duration_ms
+        value = m.billed_duration_ms if spec.strategy == "cost" else m.duration_ms
         cells.setdefault(m.memory_mb, {}).setdefault(m.case, []).append(value)
         warm[m.memory_mb] = warm.get(m.memory_mb, 0) + 1
-    means = comparable_means(dict(sorted(cells.items())), averaging)
-    drawn = posterior(sizes, means.of_size, seed=seed)
-    if constraints is not None and constraints.any:
-        drawn = _within(drawn, counted, constraints, prices, ephemeral_storage_mb, averaging)
+    means = comparable_means(dict(sorted(cells.items())), spec.averaging)
+    drawn = posterior(sizes, means.of_size, seed=spec.seed)
+    if spec.constraints.any:
+        drawn = _within(spec, drawn, counted)
         sizes = drawn.sizes_mb
-    return Evidence(sizes, warm, means, drawn, losses(drawn, objective, prices, ephemeral_storage_mb))
+    return Evidence(sizes, warm, means, drawn, losses(drawn, spec.objective, spec.prices))
 
 
-def _within(
-    drawn: Posterior,
-    counted: Sequence[Measurement],
-    constraints: Constraints,
-    prices: Prices,
-    ephemeral_storage_mb: int,
-    averaging: Averaging,
-) -> Posterior:
-    """The draws of those sizes only that meet the constraints as measured, or may well do so where they were not."""
+def _within(spec: TestSpec, drawn: Posterior, counted: Sequence[Measurement]) -> Posterior:
+    """Return the draws of those sizes only that meet the constraints as measured, or may well do so where they were not
+    measured."""
     kept = []
     for place, size in enumerate(drawn.sizes_mb):
         at_size = [m for m in counted if m.memory_mb == size]
         if at_size:
-            found = summarize(size, at_size, prices, ephemeral_storage_mb, averaging)
-            broken = constraints.violation(found, sorted(m.duration_ms for m in at_size)) is not None
+            found = summarize(size, at_size, spec.prices, spec.averaging)
+            broken = spec.constraints.violation(found, sorted(m.duration_ms for m in at_size)) is not None
         else:
             above = sum(
-                constraints.are_exceeded(
-                    row[place], prices.cost_usd_per_million(size, row[place], ephemeral_storage_mb)
-                )
+                spec.constraints.are_exceeded(row[place], spec.prices.cost_usd_per_million(size, row[place]))
                 for row in drawn.draws_ms
             )
             broken = above > _SURE * len(drawn.draws_ms)
@@ -158,13 +144,12 @@ def _within(
     )
 
 
-def losses(drawn: Posterior, objective: Objective, prices: Prices, ephemeral_storage_mb: int = 512) -> Losses:
-    """The loss of each size in each draw."""
+def losses(drawn: Posterior, objective: Objective, prices: Prices) -> Losses:
+    """Return the loss of each size in each draw."""
     rows = []
     for durations in drawn.draws_ms:
         costs = [
-            prices.cost_usd(size, max(1.0, duration), ephemeral_storage_mb)
-            for size, duration in zip(drawn.sizes_mb, durations, strict=True)
+            prices.cost_usd(size, max(1.0, duration)) for size, duration in zip(drawn.sizes_mb, durations, strict=True)
         ]
         rows.append(objective.scores(costs, durations))
     if not drawn.sizes_mb:
@@ -175,27 +160,13 @@ def losses(drawn: Posterior, objective: Objective, prices: Prices, ephemeral_sto
     return Losses(columns, scores, tuple(math.fsum(column) / len(column) for column in columns))
 
 
-def step(
-    evidence: Evidence,
-    prices: Prices,
-    *,
-    cases: int,
-    num: int,
-    made: int,
-    sizes_listed: int,
-    round_number: int,
-    max_expected_loss: float,
-    budget_usd: float | None,
-    spent_usd: float,
-) -> Step:
-    """The next invocations. `made` counts the invocations so far, `num` what the fixed search makes at each size."""
+def step(spec: TestSpec, evidence: Evidence, made: Sequence[Measurement], round_number: int) -> Step:
+    """Return the next invocations, given those `made` so far and what they say."""
     order, warm = evidence.losses.order, evidence.warm
     best, expected = order[0], evidence.losses.expected[order[0]]
-    left = num * sizes_listed - made
-    if budget_usd is not None:
-        left = min(left, _affordable(evidence, prices, budget_usd - spent_usd))
-    share, fixed_usd, used_usd = _spending(evidence, prices, num, sizes_listed)
-    if left < cases:
+    left = _left(spec, evidence, made)
+    share, fixed_usd, used_usd = _spending(spec, evidence)
+    if left < len(spec.cases):
         return Step({}, "its budget is spent", expected)
     if round_number >= MAX_ROUNDS:
         return Step({}, f"{MAX_ROUNDS} rounds are made", expected)
@@ -203,14 +174,31 @@ def step(
         if evidence.sizes_mb[best] in warm:
             return Step({}, f"{share * 100:.0f} % of the cost of measuring everything is spent", expected)
         wanted = {evidence.sizes_mb[best]: _FIRST_INVOCATIONS - 1}
-    elif expected < max_expected_loss:
+    elif expected < spec.max_expected_loss:
         wanted = _unconfirmed(evidence, order)
         if not wanted:
-            return Step(
-                {}, f"the expected loss is {expected * 100:.2f} %, under {max_expected_loss * 100:g} %", expected
-            )
+            least = f"{spec.max_expected_loss * 100:g} %"
+            return Step({}, f"the expected loss is {expected * 100:.2f} %, under {least}", expected)
     else:
         wanted = _most_worth(evidence, best)
+    return Step(_counts(wanted, warm, len(spec.cases), left), "", expected)
+
+
+def spent_usd(spec: TestSpec, made: Sequence[Measurement]) -> float:
+    """Return what the invocations that counted cost, in US dollars."""
+    return math.fsum(spec.prices.cost_usd(m.memory_mb, m.billed_duration_ms) for m in made if m.counts)
+
+
+def _left(spec: TestSpec, evidence: Evidence, made: Sequence[Measurement]) -> int:
+    """Return how many more invocations may be made: as many as the fixed search would make, and the budget pays for."""
+    left = spec.invocations_per_size * len(spec.sizes_mb) - len(made)
+    if spec.budget_usd is None:
+        return left
+    return min(left, _affordable(evidence, spec.prices, spec.budget_usd - spent_usd(spec, made)))
+
+
+def _counts(wanted: Mapping[int, int], warm: Mapping[int, int], cases: int, left: int) -> dict[int, int]:
+    """Return how many invocations each size gets: such that each case is seen, and `left` is not exceeded."""
     invocations: dict[int, int] = {}
     for size, more in wanted.items():
         # The first invocation at a size is cold, and each case has to be seen.
@@ -219,11 +207,11 @@ def step(
         left -= count
         if count > 0:
             invocations[size] = count
-    return Step(invocations, "", expected)
+    return invocations
 
 
 def first_step(sizes_mb: Sequence[int], cases: int, left: int) -> Step:
-    """The first invocations: at two sizes far enough apart to tell waiting from computing."""
+    """Return the first invocations: at two sizes far enough apart to tell waiting from computing."""
     count = max(_FIRST_INVOCATIONS, cases + (cases > 1))
     nearest = {min(sizes_mb, key=lambda size: abs(math.log(size / wanted))) for wanted in _FIRST_MB}
     chosen = sorted(nearest)[: max(1, left // count)]
@@ -231,7 +219,7 @@ def first_step(sizes_mb: Sequence[int], cases: int, left: int) -> Step:
 
 
 def _unconfirmed(evidence: Evidence, order: Sequence[int]) -> dict[int, int]:
-    """What the best size and its rival lack of invocations before the search may end."""
+    """Return what the best size and its rival lack of invocations before the search may end."""
     rivals = [place for place in order[:2] if place == order[0] or evidence.losses.expected[place] < _CONFIRM_BELOW]
     lacking = {
         evidence.sizes_mb[place]: _CONFIRMED - evidence.warm.get(evidence.sizes_mb[place], 0) for place in rivals
@@ -240,7 +228,7 @@ def _unconfirmed(evidence: Evidence, order: Sequence[int]) -> dict[int, int]:
 
 
 def _most_worth(evidence: Evidence, best: int) -> dict[int, int]:
-    """The size where invocations are worth most per dollar, or the two, with their number."""
+    """Return the size where invocations are worth most per dollar, or the two, with their number."""
     losses, sizes = evidence.losses, evidence.sizes_mb
     best_in = [0] * len(sizes)
     for row in zip(*losses.columns, strict=True):
@@ -265,7 +253,7 @@ def _most_worth(evidence: Evidence, best: int) -> dict[int, int]:
 
 
 def _worth(evidence: Evidence, place: int, relative_error: float, rivals: Sequence[int]) -> float:
-    """By how much a mean with this error, measured at a size, is expected to lower the least expected loss."""
+    """Return by how much a mean with this error, measured at a size, is expected to lower the least expected loss."""
     logs = [math.log(durations[place]) for durations in evidence.posterior.draws_ms]
     ordered = sorted(logs)
     columns = [evidence.losses.columns[rival] for rival in rivals]
@@ -281,7 +269,7 @@ def _worth(evidence: Evidence, place: int, relative_error: float, rivals: Sequen
 
 
 def _affordable(evidence: Evidence, prices: Prices, budget_usd: float) -> int:
-    """How many invocations a budget pays for, at the size where one is expected to cost most."""
+    """Return how many invocations a budget pays for, at the size where one is expected to cost most."""
     draws = evidence.posterior.draws_ms
     dearest = max(
         prices.cost_usd(size, math.fsum(column) / len(draws))
@@ -290,13 +278,15 @@ def _affordable(evidence: Evidence, prices: Prices, budget_usd: float) -> int:
     return max(0, int(budget_usd / dearest))
 
 
-def _spending(evidence: Evidence, prices: Prices, num: int, sizes_listed: int) -> tuple[float, float, float]:
-    """The share that may be spent, and in US dollars of GB-seconds what everything would cost and what is spent."""
-    draws = evidence.posterior.draws_ms
+def _spending(spec: TestSpec, evidence: Evidence) -> tuple[float, float, float]:
+    """Return the share that may be spent, and in US dollars of GB-seconds what everything would cost and what is
+    spent."""
+    draws, num = evidence.posterior.draws_ms, spec.invocations_per_size
     expected_ms = [math.fsum(column) / len(draws) for column in zip(*draws, strict=True)]
     fixed = num * math.fsum(size * ms for size, ms in zip(evidence.sizes_mb, expected_ms, strict=True)) / 1024 / 1000
     used = math.fsum(
         evidence.warm[size] * size * mean.value for size, mean in evidence.means.of_size.items()
     ) / 1024 / 1000  # fmt: skip
-    share = max(_SHARE, _SHARE_OF_SIZES / sizes_listed, min(_TRIFLE_SHARE, _TRIFLE_GB_S / fixed if fixed else 1.0))
-    return share, fixed * prices.gb_second_usd, used * prices.gb_second_usd
+    trifle = min(_TRIFLE_SHARE, _TRIFLE_GB_S / fixed if fixed else 1.0)
+    share = max(_SHARE, _SHARE_OF_SIZES / len(spec.sizes_mb), trifle)
+    return share, fixed * spec.prices.gb_second_usd, used * spec.prices.gb_second_usd

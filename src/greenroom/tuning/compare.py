@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.tuning.measurements import Measurement
-from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
+from greenroom.tuning.prices import Prices
 from greenroom.tuning.statistics import Mean, mean_over_cases
 
-# One-sided 95 %: the ends of a two-sided 90 % interval.
 _Z = 1.645
+"""One-sided 95 %: the ends of a two-sided 90 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,6 @@ def compare(
     prices: Prices,
     *,
     max_regression: float | None = None,
-    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
 ) -> Comparison | None:
     """The release at the power value chosen for it beside the live version at its own; None without a case in common.
 
@@ -83,7 +82,7 @@ def compare(
     if not all(mean.value > 0 for mean in durations):
         return None
     costs = [
-        Mean(prices.cost_usd(side[0].memory_mb, mean.value, ephemeral_storage_mb), mean.relative_error)
+        Mean(prices.cost_usd(side[0].memory_mb, mean.value), mean.relative_error)
         for side, mean in zip(sides, billed, strict=True)
     ]
     duration, cost = _change(durations), _change(costs)

@@ -26,10 +26,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from operator import mul
 
+from greenroom.tuning.limits import FULL_VCPU_MB, MAX_MEMORY_MB
 from greenroom.tuning.statistics import Mean
 
-FULL_VCPU_MB = 1769
-"""Memory at which a function has one vCPU (AWS Lambda Developer Guide)."""
 DRAWS = 256
 
 # Waiting as a multiple of the CPU time that is left at one vCPU, with its prior weight; the last is all waiting.
@@ -37,7 +36,12 @@ _WAITING: tuple[tuple[float, float], ...] = (
     (0.0, 5.0), (0.1, 4.0), (0.4, 2.0), (1.5, 2.0), (6.0, 1.5), (30.0, 1.5), (1e6, 1.0),
 )  # fmt: skip
 # Where more memory stops giving more speed.
-_SATURATION_MB: tuple[tuple[int, float], ...] = ((1024, 1.0), (1769, 6.0), (3538, 1.5), (10_240, 1.5))
+_SATURATION_MB: tuple[tuple[int, float], ...] = (
+    (1024, 1.0),
+    (FULL_VCPU_MB, 6.0),
+    (2 * FULL_VCPU_MB, 1.5),
+    (MAX_MEMORY_MB, 1.5),
+)
 # The power of 1/memory below saturation.
 _EXPONENT: tuple[tuple[float, float], ...] = ((0.9, 1.0), (1.05, 3.0), (1.2, 1.0))
 # Slower by a factor at and below a size: memory pressure.

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from xml.sax.saxutils import escape
 
-from greenroom.tuning.adaptive import LADDER_MB, weigh
+from greenroom.tuning.adaptive import weigh
 from greenroom.tuning.decision import Decision
 from greenroom.tuning.measurements import Measurement
+from greenroom.tuning.spec import LADDER_MB, TestSpec
 from greenroom.tuning.statistics import Mean
-from greenroom.tuning.strategies import Objective
+from greenroom.tuning.strategies import UNBOUND, Strategy
 
-_TWO_SIDED_95 = 1.96
 _LEAST_FOR_A_CURVE = 2
 
 Interval = tuple[float, float, float]
@@ -96,45 +96,46 @@ class Chart:
 
 
 def chart(decision: Decision, measurements: Sequence[Measurement]) -> Chart:
-    """What a decision and its measurements look like."""
-    prices = decision.prices
-
-    def point(memory_mb: int, durations_ms: Interval, billed_ms: Interval) -> Point:
-        low, middle, high = (
-            prices.cost_usd_per_million(memory_mb, max(1.0, ms), decision.ephemeral_storage_mb) for ms in billed_ms
-        )
-        low_ms, middle_ms, high_ms = durations_ms
-        return Point(memory_mb, middle_ms, low_ms, high_ms, middle, low, high)
-
+    """Return what a decision and its measurements look like."""
+    spec = decision.spec
     tried = []
     for result in decision.power_values:
         duration, billed = result.statistics.duration, result.statistics.billed
         if duration is not None and billed is not None and duration.value > 0:
-            tried.append(point(result.memory_mb, _interval(duration), _interval(billed)))
-    model: list[Point] = []
-    if len(tried) >= _LEAST_FOR_A_CURVE:
-        first, last = tried[0].memory_mb, tried[-1].memory_mb
-        sizes = sorted({p.memory_mb for p in tried} | {size for size in LADDER_MB if first <= size <= last})
-        # Lambda bills whole milliseconds, so the cost has a curve of its own: under `cost` it is what is billed.
-        duration_of, billed_of = (
-            weigh(sizes, measurements, Objective(strategy), prices, averaging=decision.averaging)
-            for strategy in ("duration", "cost")
-        )
-        if duration_of is not None and billed_of is not None:
-            bands = zip(duration_of.sizes_mb, duration_of.posterior.band(), billed_of.posterior.band(), strict=True)
-            model = [point(size, durations, billed) for size, durations, billed in bands]
+            tried.append(_point(spec, result.memory_mb, _interval(duration), _interval(billed)))
     return Chart(
         tried=tuple(tried),
-        model=tuple(model),
+        model=tuple(_curve(spec, [p.memory_mb for p in tried], measurements)),
         excluded_mb=tuple(r.memory_mb for r in decision.power_values if r.status != "ok"),
         chosen_mb=decision.chosen_memory_mb,
         caption=decision.sentence,
     )
 
 
+def _curve(spec: TestSpec, tried_mb: Sequence[int], measurements: Sequence[Measurement]) -> list[Point]:
+    """Return the model's curve between the smallest and the largest size tried."""
+    if len(tried_mb) < _LEAST_FOR_A_CURVE:
+        return []
+    sizes = {*tried_mb, *(size for size in LADDER_MB if tried_mb[0] <= size <= tried_mb[-1])}
+    drawn = replace(spec, power_values=tuple(sorted(sizes)), constraints=UNBOUND, seed=0)
+    # Lambda bills whole milliseconds, so the cost has a curve of its own: under `cost` it is what is billed.
+    strategies: tuple[Strategy, Strategy] = ("duration", "cost")
+    duration_of, billed_of = (weigh(replace(drawn, strategy=strategy), measurements) for strategy in strategies)
+    if duration_of is None or billed_of is None:
+        return []
+    bands = zip(duration_of.sizes_mb, duration_of.posterior.band(), billed_of.posterior.band(), strict=True)
+    return [_point(spec, size, durations, billed) for size, durations, billed in bands]
+
+
+def _point(spec: TestSpec, memory_mb: int, durations_ms: Interval, billed_ms: Interval) -> Point:
+    low, middle, high = (spec.prices.cost_usd_per_million(memory_mb, max(1.0, ms)) for ms in billed_ms)
+    low_ms, middle_ms, high_ms = durations_ms
+    return Point(memory_mb, middle_ms, low_ms, high_ms, middle, low, high)
+
+
 def _interval(mean: Mean) -> Interval:
-    wide = math.exp(_TWO_SIDED_95 * mean.relative_error)
-    return mean.value / wide, mean.value, mean.value * wide
+    low, high = mean.interval
+    return low, mean.value, high
 
 
 _PANELS: tuple[tuple[str, Callable[[Point], Interval]], ...] = (

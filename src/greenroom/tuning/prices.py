@@ -7,30 +7,29 @@ figures are constants with their date, and `Prices` can be replaced or changed w
 
 Source of the figures: the AWS Price List (offers AWSLambda, publication of 2026-09-19, and AmazonStates) and the price
 pages https://aws.amazon.com/lambda/pricing/ and https://aws.amazon.com/step-functions/pricing/, as quoted in public
-repositories, looked at on 2026-11-24.
+repositories, read on 2026-11-24.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
+
+from greenroom.tuning.limits import FREE_EPHEMERAL_STORAGE_MB
 
 Architecture = Literal["x86_64", "arm64"]
 
 PRICES_AS_OF = "2026-09-19"
 PRICES_SOURCE = "https://aws.amazon.com/lambda/pricing/"
-FREE_EPHEMERAL_STORAGE_MB = 512
 
-# Lambda bills GB-seconds with 1 GB = 1024 MB.
 _MB_PER_GB = 1024
+"""Lambda bills GB-seconds with 1 GB = 1024 MB."""
 
 _DEFAULT_GB_SECOND_USD: dict[Architecture, float] = {"x86_64": 0.0000166667, "arm64": 0.0000133334}
 _DEFAULT_REQUEST_USD = 0.20e-6
 _DEFAULT_STORAGE_GB_SECOND_USD = 0.0000000309
 _DEFAULT_STATE_TRANSITION_USD = 0.000025
 
-# region: (x86_64 per GB-second, arm64 per GB-second, per request); every other region has the default.
 _LAMBDA_USD: dict[str, tuple[float, float, float]] = {
     "af-south-1": (0.0000221, 0.00001768, 0.27e-6),
     "ap-east-1": (0.00002292, 0.0000183, 0.28e-6),
@@ -41,6 +40,8 @@ _LAMBDA_USD: dict[str, tuple[float, float, float]] = {
     "me-central-1": (0.0000206667, 0.0000165334, 0.25e-6),
     "me-south-1": (0.0000206667, 0.0000165334, 0.25e-6),
 }
+"""By region: x86_64 per GB-second, arm64 per GB-second, per request. Every other region has the default."""
+
 _STORAGE_GB_SECOND_USD: dict[str, float] = {
     "af-south-1": 0.0000000404,
     "ap-east-1": 0.0000000407,
@@ -86,20 +87,13 @@ _REGIONS_AT_DEFAULT = frozenset({
 })
 # fmt: on
 
-# Monthly GB-seconds up to which a share of the first tier's price holds, per account, region and architecture.
-_TIERS: dict[Architecture, tuple[tuple[float, float], ...]] = {
-    "x86_64": ((6e9, 1.0), (15e9, 0.9), (math.inf, 0.8)),
-    "arm64": ((7.5e9, 1.0), (18.75e9, 0.9), (math.inf, 0.8)),
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """The prices one function is billed at, in US dollars.
+    """The prices at which one function is billed, in US dollars.
 
-    `tiers` holds (monthly GB-seconds up to, share of `gb_second_usd`) in ascending order; the last bound is infinite.
-    A comparison of memory sizes uses the first tier: the share is the same for all of them. `note` says what a reader
-    has to know (that a default stands in for an unknown region), and is empty otherwise.
+    They are bound to the size of the function's /tmp, `ephemeral_storage_mb`, so that no cost is computed without it.
+    `note` says what a reader has to know (that a default stands in for an unknown region), and is empty otherwise.
     """
 
     region: str
@@ -108,51 +102,41 @@ class Prices:
     request_usd: float
     storage_gb_second_usd: float = _DEFAULT_STORAGE_GB_SECOND_USD
     state_transition_usd: float = _DEFAULT_STATE_TRANSITION_USD
-    tiers: tuple[tuple[float, float], ...] = ((math.inf, 1.0),)
+    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
     as_of: str = PRICES_AS_OF
     source: str = PRICES_SOURCE
     note: str = ""
 
-    def cost_usd(
-        self, memory_mb: float, billed_duration_ms: float, ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
-    ) -> float:
-        """The cost in US dollars of one invocation: GB-seconds, one request, and /tmp above 512 MB.
+    def cost_usd(self, memory_mb: float, billed_duration_ms: float) -> float:
+        """Return the cost in US dollars of one invocation: GB-seconds, one request, and /tmp above 512 MB.
 
         `billed_duration_ms` is the REPORT line's (which, since August 2025, holds the init phase of a cold start).
         """
         seconds = billed_duration_ms / 1000
-        extra_storage_gb = max(0, ephemeral_storage_mb - FREE_EPHEMERAL_STORAGE_MB) / _MB_PER_GB
+        extra_storage_gb = max(0, self.ephemeral_storage_mb - FREE_EPHEMERAL_STORAGE_MB) / _MB_PER_GB
         return (
             gb_seconds(memory_mb, billed_duration_ms) * self.gb_second_usd
             + self.request_usd
             + extra_storage_gb * seconds * self.storage_gb_second_usd
         )
 
-    def cost_usd_per_million(
-        self, memory_mb: float, billed_duration_ms: float, ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
-    ) -> float:
-        """The cost in US dollars of a million such invocations."""
-        return 1e6 * self.cost_usd(memory_mb, billed_duration_ms, ephemeral_storage_mb)
-
-    def monthly_compute_usd(self, monthly_gb_seconds: float) -> float:
-        """What a month's GB-seconds cost in US dollars, tier by tier, requests and storage left out."""
-        total, used = 0.0, 0.0
-        for bound, share in self.tiers:
-            in_tier = max(0.0, min(monthly_gb_seconds, bound) - used)
-            total += in_tier * self.gb_second_usd * share
-            used += in_tier
-        return total
+    def cost_usd_per_million(self, memory_mb: float, billed_duration_ms: float) -> float:
+        """Return the cost in US dollars of a million such invocations."""
+        return 1e6 * self.cost_usd(memory_mb, billed_duration_ms)
 
 
 def gb_seconds(memory_mb: float, billed_duration_ms: float) -> float:
-    """The GB-seconds Lambda bills for one invocation (1 GB is 1024 MB)."""
+    """Return the GB-seconds that Lambda bills for one invocation (1 GB is 1024 MB)."""
     return memory_mb / _MB_PER_GB * billed_duration_ms / 1000
 
 
-def prices_for(region: str, architecture: Architecture = "x86_64") -> Prices:
-    """The list prices of a region and an architecture; us-east-1's, with a note, where the region is not known.
+def prices_for(
+    region: str, architecture: Architecture = "x86_64", *, ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB
+) -> Prices:
+    """Return the list prices of a region for a function of this architecture and with so much /tmp, in MB.
 
-    Raises ValueError for an architecture that Lambda does not have.
+    Where the region is not known they are those of us-east-1, with a note. Raises ValueError for an architecture that
+    Lambda does not have.
     """
     if architecture not in _DEFAULT_GB_SECOND_USD:
         raise ValueError(f"architecture {architecture!r} has no price: use one of {', '.join(_DEFAULT_GB_SECOND_USD)}")
@@ -172,6 +156,6 @@ def prices_for(region: str, architecture: Architecture = "x86_64") -> Prices:
         request_usd=per_request,
         storage_gb_second_usd=_STORAGE_GB_SECOND_USD.get(region, _DEFAULT_STORAGE_GB_SECOND_USD),
         state_transition_usd=_STATE_TRANSITION_USD.get(region, _DEFAULT_STATE_TRANSITION_USD),
-        tiers=_TIERS[architecture],
+        ephemeral_storage_mb=ephemeral_storage_mb,
         note=note,
     )

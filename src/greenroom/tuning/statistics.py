@@ -21,30 +21,38 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from greenroom.tuning.limits import FULL_VCPU_MB
 from greenroom.tuning.measurements import NOT_MEASURED, ErrorKind, Measurement, timed
-from greenroom.tuning.prices import FREE_EPHEMERAL_STORAGE_MB, Prices
+from greenroom.tuning.prices import Prices
 
 TRIM_SHARE = 0.2
 """The share cut off at each end for the trimmed mean, the default of AWS Lambda Power Tuning (discardTopBottom)."""
 CONFIDENCE = 0.95
 PERCENTILES = (0.50, 0.90, 0.95, 0.99)
 
-# With few invocations a sample's own variance says little, so it is drawn towards a typical one with the weight of
-# this many degrees of freedom. The typical spread is that of published curves: after the trim, a coefficient of
-# variation of 0.05 at the median and 0.10 at the ninth decile.
 _PRIOR_DEGREES = 4.0
 _PRIOR_SPREAD = 0.10
-# A value further from the middle of its cell than this many standard deviations is taken for a slow one.
+"""With few invocations a sample's own variance says little, so it is drawn towards a typical one with the weight of
+this many degrees of freedom. The typical spread is that of published curves: after the trim, a coefficient of
+variation of 0.05 at the median and 0.10 at the ninth decile."""
+
 _OUTLIER = 3.0
+"""A value further from the middle of its cell than this many standard deviations is taken for a slow one."""
+
 _WIDEST_SPREAD = 0.3
 _POOLING_STEPS, _FITTING_STEPS = 6, 40
-# Lambda bills whole milliseconds, so nothing shorter differs.
+
 _LEAST_MS = 0.1
-_FULL_VCPU_MB = 1769
-# The period in which Lambda gives a function its share of CPU time, as it was measured there (docs/engine.md).
+"""Lambda bills whole milliseconds, so nothing shorter differs."""
+
 _CPU_PERIOD_MS = 20.0
-# How much more durations scatter at a small share of a vCPU.
+"""The period in which Lambda gives a function its share of CPU time, as it was measured there (docs/engine.md)."""
+
 _SCATTER_EXPONENT = 0.25
+"""How much more durations scatter at a small share of a vCPU."""
+
+_TWO_SIDED_95 = 1.96
+"""The standard normal quantile at the ends of a two-sided interval with `CONFIDENCE`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +74,12 @@ class Mean:
 
     value: float
     relative_error: float
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The ends of the mean's interval at `CONFIDENCE`, which takes the mean as log-normal around its estimate."""
+        wide = math.exp(_TWO_SIDED_95 * self.relative_error)
+        return self.value / wide, self.value * wide
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,8 @@ class PowerValueStatistics:
             "warm": self.warm,
             "meanMs": number(self.mean_ms),
             "trimmedMeanMs": number(self.duration.value if self.duration else None),
+            "trimmedMeanLowMs": number(self.duration.interval[0] if self.duration else None),
+            "trimmedMeanHighMs": number(self.duration.interval[1] if self.duration else None),
             "relativeError": number(self.duration.relative_error if self.duration else None, 5),
             "p50Ms": at(0.50),
             "p90Ms": at(0.90),
@@ -322,12 +338,12 @@ def _squares(values: Sequence[float]) -> float:
 
 
 def _scatter(memory_mb: int) -> float:
-    return float((_FULL_VCPU_MB / min(memory_mb, _FULL_VCPU_MB)) ** _SCATTER_EXPONENT)
+    return float((FULL_VCPU_MB / min(memory_mb, FULL_VCPU_MB)) ** _SCATTER_EXPONENT)
 
 
 def _longest_pause_ms(memory_mb: int) -> float:
     """How long a size's CPU share lets a function stand still at a time."""
-    return _CPU_PERIOD_MS * max(0.0, 1 - memory_mb / _FULL_VCPU_MB)
+    return _CPU_PERIOD_MS * max(0.0, 1 - memory_mb / FULL_VCPU_MB)
 
 
 def _effective_variance(values: Sequence[float], trim_share: float) -> float:
@@ -342,13 +358,9 @@ def _effective_variance(values: Sequence[float], trim_share: float) -> float:
 
 
 def summarize(
-    memory_mb: int,
-    measurements: Iterable[Measurement],
-    prices: Prices,
-    ephemeral_storage_mb: int = FREE_EPHEMERAL_STORAGE_MB,
-    averaging: Averaging = PLAIN,
+    memory_mb: int, measurements: Iterable[Measurement], prices: Prices, averaging: Averaging = PLAIN
 ) -> PowerValueStatistics:
-    """The statistics of one power value, from the measurements made at it (others are left out)."""
+    """Return the statistics of one power value, from the measurements made at it (others are left out)."""
     at_value = [m for m in measurements if m.memory_mb == memory_mb]
     errors: Counter[ErrorKind] = Counter(m.error for m in at_value if m.error is not None)
     cold = [m for m in at_value if m.error is None and m.cold_start]
@@ -384,5 +396,5 @@ def summarize(
         min_ms=ordered[0],
         max_ms=ordered[-1],
         percentiles={share: found for share, found in percentiles.items() if found is not None},
-        cost_usd_per_million=prices.cost_usd_per_million(memory_mb, billed_mean.value, ephemeral_storage_mb),
+        cost_usd_per_million=prices.cost_usd_per_million(memory_mb, billed_mean.value),
     )

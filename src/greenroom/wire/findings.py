@@ -75,6 +75,8 @@ class PowerValueResult(Answer):
     warm: bool = Field(default=True, description="Whether the figures are of warm starts")
     mean_ms: float | None = None
     trimmed_mean_ms: float | None = None
+    trimmed_mean_low_ms: float | None = Field(default=None, description="Low end of the trimmed mean's 95 % interval")
+    trimmed_mean_high_ms: float | None = Field(default=None, description="High end of the trimmed mean's 95 % interval")
     relative_error: float | None = Field(default=None, description="Standard error of the trimmed mean, as a share")
     p50_ms: float | None = None
     p90_ms: float | None = None
@@ -100,10 +102,11 @@ class CaseResult(Answer):
     case: str
     passed: int = 0
     failed: int = 0
+    failed_memory_mb: list[int] = Field(default=[], description="The memory sizes at which it failed, ascending")
     error: ErrorKind | None = None
     error_message: str | None = None
     difference: str | None = Field(default=None, description="Of a wrong answer: the difference to the expected one")
-    memory_mb: int | None = Field(default=None, description="The memory size at which it failed")
+    memory_mb: int | None = Field(default=None, description="The memory size of the failure that the details are of")
     log: str | None = None
 
 

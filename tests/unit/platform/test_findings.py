@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.tuning.builders import measurement, series
+from tests.unit.tuning.builders import PRICES, measurement, series, spec
 
 from greenroom.platform import findings
 from greenroom.platform.findings import Spent
-from greenroom.tuning import Decision, Measurement, analyze, chart, compare, prices_for
+from greenroom.tuning import Decision, Measurement, chart, compare, decide
 from greenroom.wire import models
 
-PRICES = prices_for("us-east-1", "x86_64")
 MADE = [
     *series(128, [101.23456, *(95 + number / 7 for number in range(40))]),
     *series(256, [50 + number / 7 for number in range(40)]),
@@ -21,7 +21,7 @@ MADE = [
 
 
 def decided(made: list[Measurement] = MADE) -> Decision:
-    return analyze(made, (128, 256), "cost", PRICES, 0.01, cases=(MADE[0].case,), versions={128: "3", 256: "4"})
+    return decide(spec((128, 256)), made, {128: "3", 256: "4"})
 
 
 def summary(made: list[Measurement] = MADE, **more: Any) -> models.Summary:
@@ -36,6 +36,22 @@ def test_a_summary_says_what_was_chosen_and_what_each_size_showed() -> None:
     assert [value.memory_mb for value in found.power_values] == [128, 256]
     assert found.power_values[0].percentiles["p50"].ms == found.power_values[0].p50_ms
     assert found.prices and found.prices.region == "us-east-1"
+
+
+def test_the_ends_of_a_means_interval_are_given_and_those_the_chart_draws() -> None:
+    found = summary()
+    value, drawn = found.power_values[0], found.chart
+    assert drawn and value.trimmed_mean_ms and value.relative_error
+    ends = (value.trimmed_mean_low_ms, value.trimmed_mean_high_ms)
+    assert ends == (drawn.tried[0].low_ms, drawn.tried[0].high_ms)
+    wide = math.exp(1.96 * value.relative_error)
+    assert ends == pytest.approx((value.trimmed_mean_ms / wide, value.trimmed_mean_ms * wide), rel=1e-4)
+
+
+def test_a_case_says_at_which_sizes_it_failed() -> None:
+    failed = [measurement(size, error="exception", case="large") for size in (128, 256)]
+    large = next(case for case in summary([*MADE, *failed]).cases if case.case == "large")
+    assert (large.failed, large.failed_memory_mb, large.memory_mb) == (2, [128, 256], 128)
 
 
 def test_what_a_test_cost_is_its_invocations_and_its_state_transitions() -> None:

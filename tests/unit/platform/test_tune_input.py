@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from greenroom.platform.tune_input import InputError, Payloads, TuneInput
 from greenroom.platform.tuner import visualization
-from greenroom.tuning.adaptive import LADDER_MB
+from greenroom.tuning import LADDER_MB
 
 LEAST = {"lambdaARN": "shop"}
 

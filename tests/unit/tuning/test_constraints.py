@@ -4,54 +4,51 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import measurement, series
+from tests.unit.tuning.builders import PRICES, decision, measurement, series, spec
 
 from greenroom.tuning import (
     Averaging,
     Chart,
     Constraints,
     Measurement,
-    PlanState,
-    analyze,
+    TestSpec,
     case_of,
     chart,
+    decide,
     plan,
     plan_beside_live,
-    prices_for,
     side_of,
 )
-from greenroom.tuning.adaptive import LADDER_MB
+from greenroom.tuning.spec import LADDER_MB
 from greenroom.tuning.statistics import comparable_means, mean_over_cases
-
-PRICES = prices_for("us-east-1")
 
 
 def cpu_bound_ms(memory_mb: int) -> float:
     return 20.0 + 100.0 * 1769 / min(memory_mb, 1769)
 
 
-def explore(state: PlanState, spread: float) -> tuple[PlanState, str]:
-    draw = random.Random(state.seed)  # noqa: S311
+def explore(asked: TestSpec, spread: float) -> tuple[list[Measurement], str]:
+    draw = random.Random(asked.seed)  # noqa: S311
     asked_after: dict[int, str] = {}
-    while not (found := plan(state)).done:
-        made = list(state.measurements)
+    made: list[Measurement] = []
+    rounds = 0
+    while not (found := plan(asked, made, rounds)).done:
         for batch in found.batches:
             assert batch.memory_mb not in asked_after, f"{batch.memory_mb} MB {asked_after[batch.memory_mb]}"
             for index in range(batch.start, batch.start + batch.count):
                 duration = cpu_bound_ms(batch.memory_mb) * draw.lognormvariate(0, spread)
-                case = case_of(state.cases, index)
+                case = case_of(asked.cases, index)
                 made.append(measurement(batch.memory_mb, duration, index=index, case=case, cold_start=index == 0))
-        state = replace(state, measurements=tuple(made), round_number=state.round_number + 1)
-        limit = state.constraints.max_duration_ms
+        rounds += 1
+        limit = asked.constraints.max_duration_ms
         for size in {m.memory_mb for m in made}:
             warm = [m.duration_ms for m in made if m.memory_mb == size and not m.cold_start]
             if limit is not None and warm and min(warm) > limit:
                 asked_after[size] = f"was asked again, though all of {warm} are above {limit}"
-    return state, found.reason
+    return made, found.reason
 
 
 @settings(max_examples=20, deadline=None)
@@ -62,50 +59,31 @@ def explore(state: PlanState, spread: float) -> tuple[PlanState, str]:
 )
 def test_the_search_leaves_out_sizes_that_break_a_constraint(limit_ms: float, strategy: str, seed: int) -> None:
     limits = Constraints(max_duration_ms=limit_ms, max_duration_percentile=0.5)
-    state, reason = explore(
-        PlanState(
-            ("small",),
-            (),
-            10,
-            60,
-            search="adaptive",
-            strategy=strategy,
-            constraints=limits,
-            seed=seed,  # type: ignore[arg-type]
-        ),
-        0.02,
-    )
-    decision = analyze(
-        state.measurements,
-        state.sizes_mb,
-        state.strategy,
-        PRICES,
-        cases=("small",),
-        search="adaptive",
-        constraints=limits,
-        seed=seed,
-    )
+    asked = spec((), search="adaptive", strategy=strategy, constraints=limits, seed=seed)
+    made, reason = explore(asked, 0.02)
+    found = decide(asked, made)
     within = [size for size in LADDER_MB if cpu_bound_ms(size) <= limit_ms]
     if not within:
         assert reason == "every size breaks a constraint"
-        assert not decision.passed and "above maxDurationMs" in (decision.reason or "")
+        assert not found.passed and "above maxDurationMs" in (found.reason or "")
         return
-    assert decision.passed, decision.reason
-    assert decision.chosen_memory_mb is not None
-    assert cpu_bound_ms(decision.chosen_memory_mb) <= limit_ms * 1.05
+    assert found.passed, found.reason
+    assert found.chosen_memory_mb is not None
+    assert cpu_bound_ms(found.chosen_memory_mb) <= limit_ms * 1.05
     if strategy == "cost":
         cost = {size: PRICES.cost_usd(size, cpu_bound_ms(size)) for size in within}
         # One size in the list apart may be lost at the limit itself, where noise decides.
-        assert PRICES.cost_usd(decision.chosen_memory_mb, cpu_bound_ms(decision.chosen_memory_mb)) <= 1.12 * min(
+        assert PRICES.cost_usd(found.chosen_memory_mb, cpu_bound_ms(found.chosen_memory_mb)) <= 1.12 * min(
             cost.values()
         )
 
 
 def test_sizes_that_were_not_looked_at_are_not_told_as_excluded_after_an_adaptive_search() -> None:
-    state, _ = explore(PlanState(("small",), (), 10, 60, search="adaptive"), 0.02)
-    decision = analyze(state.measurements, LADDER_MB, "cost", PRICES, cases=("small",), search="adaptive")
-    assert {r.memory_mb for r in decision.power_values} == {m.memory_mb for m in state.measurements}
-    assert "was not measured" not in decision.sentence
+    asked = spec((), search="adaptive")
+    made, _ = explore(asked, 0.02)
+    found = decide(asked, made)
+    assert {r.memory_mb for r in found.power_values} == {m.memory_mb for m in made}
+    assert "was not measured" not in found.sentence
 
 
 @given(
@@ -145,5 +123,5 @@ def test_beside_the_live_release_both_sides_run_each_case_as_often_and_in_turn(
 
 def test_a_chart_is_read_back_as_it_was_written() -> None:
     measured: list[Measurement] = [*series(256, [400.0 + i for i in range(10)]), *series(512, [190.0] * 10)]
-    drawn = chart(analyze(measured, [256, 512], "cost", PRICES), measured)
+    drawn = chart(decision(measured, [256, 512]), measured)
     assert Chart.from_dict(drawn.to_dict()).to_dict() == drawn.to_dict()

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.tuning.builders import decision as decide
 from tests.unit.tuning.builders import measurement, series
 
-from greenroom.tuning import Constraints, Measurement, analyze, prices_for
-from greenroom.tuning.decision import Candidate, choose, probability_wrong
+from greenroom.tuning import Constraints, Measurement
+from greenroom.tuning.choice import Candidate, choose, probability_wrong
 
-PRICES = prices_for("us-east-1")
 SUMMARY_FIELDS = {"strategy", "chosenMemoryMb", "sentence", "powerValues", "cases", "testCostUsd"}
 POWER_VALUE_FIELDS = {
     "memoryMb", "version", "status", "reason", "n", "meanMs", "trimmedMeanMs", "p50Ms", "p90Ms", "minMs", "maxMs",
@@ -28,37 +28,37 @@ def around(memory_mb: int, duration_ms: float, n: int = 10, spread: float = 0.01
 
 def test_cost_takes_the_cheapest_and_duration_the_fastest() -> None:
     measured = around(128, 1000) + around(256, 450) + around(512, 400)
-    assert analyze(measured, [128, 256, 512], "cost", PRICES).chosen_memory_mb == 256
-    assert analyze(measured, [128, 256, 512], "duration", PRICES).chosen_memory_mb == 512
+    assert decide(measured, [128, 256, 512]).chosen_memory_mb == 256
+    assert decide(measured, [128, 256, 512], strategy="duration").chosen_memory_mb == 512
 
 
 def test_balanced_lies_between_cost_and_duration() -> None:
     measured = around(128, 1000) + around(256, 600) + around(512, 280) + around(1024, 260)
     values = [128, 256, 512, 1024]
     chosen = [
-        analyze(measured, values, "balanced", PRICES, balanced_weight=weight).chosen_memory_mb for weight in (1, 0.5, 0)
+        decide(measured, values, strategy="balanced", balanced_weight=weight).chosen_memory_mb for weight in (1, 0.5, 0)
     ]
     assert chosen == [128, 512, 1024]
-    assert chosen[0] == analyze(measured, values, "cost", PRICES).chosen_memory_mb
-    assert chosen[2] == analyze(measured, values, "duration", PRICES).chosen_memory_mb
+    assert chosen[0] == decide(measured, values).chosen_memory_mb
+    assert chosen[2] == decide(measured, values, strategy="duration").chosen_memory_mb
 
 
 def test_a_tie_in_cost_goes_to_the_faster_and_the_sentence_says_so() -> None:
-    decision = analyze(around(128, 1000, spread=0.05) + around(256, 501, spread=0.05), [128, 256], "cost", PRICES)
+    decision = decide(around(128, 1000, spread=0.05) + around(256, 501, spread=0.05), [128, 256])
     assert decision.chosen_memory_mb == 256
     assert decision.tied_mb == (128,)
     assert "can't tell" in decision.sentence
 
 
 def test_a_tie_in_duration_goes_to_the_cheaper() -> None:
-    decision = analyze(
-        around(2048, 100.3, spread=0.05) + around(4096, 100, spread=0.05), [2048, 4096], "duration", PRICES
+    decision = decide(
+        around(2048, 100.3, spread=0.05) + around(4096, 100, spread=0.05), [2048, 4096], strategy="duration"
     )
     assert decision.chosen_memory_mb == 2048
 
 
 def test_the_sentence_names_the_choice_the_runner_up_and_the_probability_of_being_wrong() -> None:
-    decision = analyze(around(128, 1000) + around(256, 450), [128, 256], "cost", PRICES)
+    decision = decide(around(128, 1000) + around(256, 450), [128, 256])
     assert decision.runner_up_memory_mb == 128
     assert decision.sentence.startswith("256 MB is the cheapest: $")
     assert "the runner-up, 128 MB, costs 9.98 % more and is 122 % slower" in decision.sentence
@@ -66,14 +66,14 @@ def test_the_sentence_names_the_choice_the_runner_up_and_the_probability_of_bein
 
 
 def test_the_sentence_makes_nothing_of_a_difference_that_no_measurement_can_tell() -> None:
-    decision = analyze(around(128, 300) + around(256, 299.98), [128, 256], "cost", PRICES)
+    decision = decide(around(128, 300) + around(256, 299.98), [128, 256])
     assert "the runner-up, 256 MB, costs 75.8 % more and is as fast;" in decision.sentence
 
 
 @pytest.mark.parametrize("error", ["timeout", "out_of_memory"])
 def test_a_power_value_that_is_too_small_is_excluded_and_the_others_go_on(error: str) -> None:
     measured = [*around(128, 10), measurement(128, 3000.0, index=10, error=error), *around(256, 450), *around(512, 440)]
-    decision = analyze(measured, [128, 256, 512], "cost", PRICES)
+    decision = decide(measured, [128, 256, 512])
     assert decision.passed
     assert decision.chosen_memory_mb == 256
     assert [r.status for r in decision.power_values] == ["excluded", "ok", "ok"]
@@ -86,18 +86,33 @@ def test_a_wrong_answer_or_an_exception_fails_the_release_with_case_difference_a
     wrong = measurement(
         256, case="groups", index=1, error=error, error_message="KeyError: 'tag'", difference="-1\n+2", log="START"
     )
-    decision = analyze([*around(128, 100), *around(256, 50), wrong], [128, 256], "cost", PRICES)
+    decision = decide([*around(128, 100), *around(256, 50), wrong], [128, 256])
     assert not decision.passed
     assert decision.chosen_memory_mb is None
     assert "case 'groups' at 256 MB" in (decision.reason or "")
     failed = next(c for c in decision.cases if c.case == "groups")
     assert (failed.failed, failed.memory_mb, failed.difference, failed.log) == (1, 256, "-1\n+2", "START")
+    assert failed.failed_mb == (256,)
     assert [r.status for r in decision.power_values] == ["ok", "failed"]
+
+
+def test_a_case_says_at_which_sizes_it_failed_and_where_its_details_are_from() -> None:
+    failures = [
+        measurement(128, case="groups", error="timeout"),
+        measurement(256, case="groups", error="exception", error_message="KeyError: 'tag'"),
+        measurement(256, case="groups", index=1, error="exception"),
+        measurement(512, case="groups", error="throttled"),
+    ]
+    decision = decide([*around(128, 100), *failures], [128, 256, 512])
+    groups, small = decision.cases
+    assert (groups.failed, groups.failed_mb, groups.memory_mb) == (3, (128, 256), 256)
+    assert groups.error_message == "KeyError: 'tag'"
+    assert (small.failed, small.failed_mb, small.memory_mb) == (0, (), None)
 
 
 def test_a_release_of_which_every_power_value_is_too_small_fails_with_every_reason() -> None:
     measured = [measurement(128, error="out_of_memory"), measurement(256, 3000.0, error="timeout")]
-    decision = analyze(measured, [128, 256], "cost", PRICES)
+    decision = decide(measured, [128, 256])
     assert not decision.passed
     assert "128 MB: ran out of memory" in (decision.reason or "")
     assert "256 MB: ran out of time" in (decision.reason or "")
@@ -105,21 +120,21 @@ def test_a_release_of_which_every_power_value_is_too_small_fails_with_every_reas
 
 def test_throttling_is_not_the_algorithms_fault_but_nothing_goes_live_unmeasured() -> None:
     throttled = series(128, [0.0] * 3, error="throttled", error_message="Rate exceeded")
-    decision = analyze([*throttled, *around(256, 50)], [128, 256], "cost", PRICES)
+    decision = decide([*throttled, *around(256, 50)], [128, 256])
     assert decision.chosen_memory_mb == 256
     assert "3 invocations throttled: Rate exceeded" in (decision.power_values[0].reason or "")
-    assert not analyze(throttled, [128], "cost", PRICES).passed
+    assert not decide(throttled, [128]).passed
 
 
 def test_a_power_value_that_has_not_seen_every_case_cannot_go_live() -> None:
     measured = around(128, 100, case="a") + around(256, 80, case="a") + around(256, 80, case="b")
-    decision = analyze(measured, [128, 256], "cost", PRICES, cases=["a", "b"])
+    decision = decide(measured, [128, 256], cases=["a", "b"])
     assert decision.chosen_memory_mb == 256
     assert "1 of 2 cases, the first being 'b'" in (decision.power_values[0].reason or "")
 
 
 def test_a_power_value_that_was_never_measured_cannot_go_live() -> None:
-    decision = analyze(around(256, 80), [128, 256], "cost", PRICES)
+    decision = decide(around(256, 80), [128, 256])
     assert decision.power_values[0].reason == "was not measured"
 
 
@@ -135,14 +150,14 @@ def test_a_power_value_that_breaks_a_constraint_is_excluded_with_the_constraint(
     constraints: Constraints, reason: str
 ) -> None:
     measured = around(128, 1000) + around(256, 499, spread=0)
-    decision = analyze(measured, [128, 256], "cost", PRICES, constraints=constraints)
+    decision = decide(measured, [128, 256], constraints=constraints)
     excluded = [r for r in decision.power_values if r.status == "excluded"]
     assert any(reason in (r.reason or "") for r in excluded)
 
 
 def test_the_summary_has_the_shape_of_the_api_and_is_json() -> None:
     measured = [*around(128, 1000), measurement(256, error="out_of_memory"), *around(512, 300)]
-    decision = analyze(measured, [128, 256, 512], "cost", PRICES, versions={128: "4", 256: "5", 512: "6"})
+    decision = decide(measured, [128, 256, 512], versions={128: "4", 256: "5", 512: "6"})
     summary = json.loads(json.dumps(decision.to_summary(), allow_nan=False))
     assert summary.keys() >= SUMMARY_FIELDS
     assert all(value.keys() >= POWER_VALUE_FIELDS for value in summary["powerValues"])
@@ -151,10 +166,10 @@ def test_the_summary_has_the_shape_of_the_api_and_is_json() -> None:
     assert summary["chosenVersion"] == "4"
 
 
-def test_what_the_test_cost_counts_every_invocation_and_every_state_transition() -> None:
+def test_what_the_test_cost_counts_every_invocation() -> None:
     measured = [measurement(1024, 1000.0), measurement(1024, 1000.0, index=1, error="timeout")]
-    decision = analyze(measured, [1024], "cost", PRICES, state_transitions=4)
-    assert decision.test_cost_usd == pytest.approx(2 * (0.0000166667 + 0.0000002) + 4 * 0.000025)
+    found = decide(measured, [1024])
+    assert found.test_cost_usd == pytest.approx(2 * (0.0000166667 + 0.0000002))
 
 
 CANDIDATES = st.lists(
@@ -219,6 +234,6 @@ def test_the_sentence_says_what_was_not_as_on_lambda() -> None:
         *series(1024, [100] * 6),
         *series(4096, [90] * 6, differs="2 of 2.32 vCPU, the size is not representable here"),
     ]
-    decision = analyze(rows, [1024, 4096], "cost", PRICES)
+    decision = decide(rows, [1024, 4096])
     assert "Not as on Lambda at 4096 MB: 2 of 2.32 vCPU" in decision.sentence
     assert [value["differs"] is None for value in decision.to_summary()["powerValues"]] == [True, False]

@@ -2,25 +2,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import measurement
+from tests.unit.tuning.builders import measurement, spec
 
 from greenroom.tuning import (
     Batch,
     Measurement,
-    PlanState,
     case_of,
     ends_batch,
     longest_wait_s,
     plan,
-    plan_fixed,
-    progress,
     upper_bound_usd,
 )
-from greenroom.tuning.planning import MAX_BATCHES_A_ROUND, worst_case_s
+from greenroom.tuning.planning import MAX_BATCHES_A_ROUND, plan_fixed, worst_case_s
 
 CASES = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=12, unique=True).map(tuple)
 POWER_VALUES = st.lists(st.integers(128, 10_240), min_size=1, max_size=6, unique=True).map(tuple)
@@ -40,7 +38,7 @@ def measure(batches: tuple[Batch, ...], cases: tuple[str, ...], error: str | Non
 def test_every_power_value_sees_every_case_and_no_invocation_is_planned_twice(
     cases: tuple[str, ...], power_values: tuple[int, ...], num: int, timeout_s: int
 ) -> None:
-    measured = measure(tuple(plan_fixed(cases, power_values, num, timeout_s)), cases)
+    measured = measure(tuple(plan_fixed(spec(power_values, cases=cases, num=num, timeout_s=timeout_s))), cases)
     for memory_mb in power_values:
         at_value = [m for m in measured if m.memory_mb == memory_mb]
         assert sorted(m.index for m in at_value) == list(range(max(num, len(cases))))
@@ -52,19 +50,19 @@ def test_every_power_value_sees_every_case_and_no_invocation_is_planned_twice(
 def test_no_executor_runs_into_lambdas_fifteen_minutes(
     cases: tuple[str, ...], power_values: tuple[int, ...], num: int, timeout_s: int
 ) -> None:
-    for batch in plan_fixed(cases, power_values, num, timeout_s):
+    for batch in plan_fixed(spec(power_values, cases=cases, num=num, timeout_s=timeout_s)):
         assert batch.count >= 1
         assert batch.count == 1 or batch.count * worst_case_s(timeout_s) <= 720
         assert batch.count * longest_wait_s(timeout_s) < 900
 
 
 def test_an_invocation_of_fifteen_minutes_is_a_batch_of_its_own_that_is_not_waited_for_to_the_end() -> None:
-    assert plan_fixed(["a"], [128], 3, 900) == [Batch(128, 0, 1), Batch(128, 1, 1), Batch(128, 2, 1)]
+    assert plan_fixed(spec([128], num=3, timeout_s=900)) == [Batch(128, 0, 1), Batch(128, 1, 1), Batch(128, 2, 1)]
     assert longest_wait_s(900) == 870
 
 
 def test_batches_are_of_even_size() -> None:
-    assert [b.count for b in plan_fixed(["a"], [128], 10, 60)] == [5, 5]
+    assert [b.count for b in plan_fixed(spec([128]))] == [5, 5]
 
 
 def test_a_batch_survives_its_json_form_and_what_is_wrong_is_named() -> None:
@@ -84,58 +82,56 @@ def test_a_batch_survives_its_json_form_and_what_is_wrong_is_named() -> None:
         ({"timeout_s": 901}, "timeout is 901"),
     ],
 )
-def test_a_plan_that_lambda_would_refuse_is_refused_with_the_field(change: dict[str, object], message: str) -> None:
+def test_a_plan_that_lambda_would_refuse_is_refused_with_the_field(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        plan(replace(PlanState(("a",), (128,), 10, 60), **change))  # type: ignore[arg-type]
+        plan(replace(spec([128]), **change), (), 0)
 
 
 def test_the_first_round_is_the_whole_plan_and_the_second_finds_nothing_left() -> None:
-    state = PlanState(("a", "b"), (128, 256), 10, 60)
-    first = plan(state)
-    assert list(first.batches) == plan_fixed(("a", "b"), (128, 256), 10, 60)
-    second = plan(replace(state, measurements=tuple(measure(first.batches, state.cases)), round_number=1))
+    two = spec([128, 256], cases=("a", "b"))
+    first = plan(two, (), 0)
+    assert list(first.batches) == plan_fixed(two)
+    second = plan(two, measure(first.batches, two.cases), 1)
     assert second.done
     assert second.reason == "every invocation was measured"
 
 
 def test_what_was_throttled_is_planned_again_and_nothing_else() -> None:
-    state = PlanState(("a",), (128,), 10, 60)
-    measured = measure(plan(state).batches, state.cases)
+    one = spec([128])
+    measured = measure(plan(one, (), 0).batches, one.cases)
     measured[3] = replace(measured[3], error="throttled")
     measured[4] = replace(measured[4], error="platform")
     measured[8] = replace(measured[8], error="throttled")
-    again = plan(replace(state, measurements=tuple(measured), round_number=1))
-    assert again.batches == (Batch(128, 3, 2), Batch(128, 8, 1))
+    assert plan(one, measured, 1).batches == (Batch(128, 3, 2), Batch(128, 8, 1))
 
 
 def test_what_the_machine_disturbed_is_measured_again_but_not_for_ever() -> None:
-    state = PlanState(("a",), (128,), 4, 60)
-    measured = measure(plan(state).batches, state.cases)
+    one = spec([128], num=4)
+    measured = measure(plan(one, (), 0).batches, one.cases)
     measured[2] = replace(measured[2], disturbed_ms=12.0)
-    again = replace(state, measurements=tuple(measured))
-    assert [plan(replace(again, round_number=number)).batches for number in (1, 2, 3)] == [(Batch(128, 2, 1),)] * 3
-    assert plan(replace(again, round_number=4)).done
+    assert [plan(one, measured, number).batches for number in (1, 2, 3)] == [(Batch(128, 2, 1),)] * 3
+    assert plan(one, measured, 4).done
 
 
 def test_a_power_value_that_was_too_small_is_never_asked_again() -> None:
-    state = PlanState(("a",), (128, 256), 4, 60, (measurement(128, error="out_of_memory"),), 1)
-    assert {b.memory_mb for b in plan(state).batches} == {256}
+    found = plan(spec([128, 256], num=4), [measurement(128, error="out_of_memory")], 1)
+    assert {b.memory_mb for b in found.batches} == {256}
 
 
 def test_a_wrong_answer_ends_the_test() -> None:
-    found = plan(PlanState(("a",), (128, 256), 4, 60, (measurement(128, error="wrong_answer"),), 1))
+    found = plan(spec([128, 256], num=4), [measurement(128, error="wrong_answer")], 1)
     assert found.done
     assert "128 MB" in found.reason
 
 
 def test_a_plan_too_large_for_one_state_is_handed_out_over_several_rounds() -> None:
-    state = PlanState(("a",), tuple(range(128, 136)), 1000, 900)
+    large = spec(range(128, 136), num=1000, timeout_s=900)
     measured: list[Measurement] = []
     rounds = 0
-    while not (found := plan(replace(state, measurements=tuple(measured), round_number=rounds))).done:
+    while not (found := plan(large, measured, rounds)).done:
         assert len(json.dumps([b.to_dict() for b in found.batches])) < 64 * 1024
         assert len(found.batches) <= MAX_BATCHES_A_ROUND
-        measured += measure(found.batches, state.cases)
+        measured += measure(found.batches, large.cases)
         rounds += 1
     assert (rounds, len(measured)) == (8, 8_000)
 
@@ -143,13 +139,13 @@ def test_a_plan_too_large_for_one_state_is_handed_out_over_several_rounds() -> N
 @settings(deadline=None)
 @given(st.sampled_from(["throttled", "platform", "timeout", "out_of_memory", None]), st.integers(1, 300), POWER_VALUES)
 def test_the_loop_always_ends(error: str | None, num: int, power_values: tuple[int, ...]) -> None:
-    state = PlanState(("a", "b"), power_values, num, 900)
+    asked = spec(power_values, cases=("a", "b"), num=num, timeout_s=900)
     measured: list[Measurement] = []
     for round_number in range(100):
-        found = plan(replace(state, measurements=tuple(measured), round_number=round_number))
+        found = plan(asked, measured, round_number)
         if found.done:
             break
-        measured += measure(found.batches, state.cases, error)
+        measured += measure(found.batches, asked.cases, error)
     assert found.done
 
 
@@ -159,19 +155,7 @@ def test_an_executor_ends_its_batch_at_the_first_clear_sign() -> None:
 
 
 def test_the_upper_bound_is_every_invocation_cold_and_timing_out() -> None:
-    state = PlanState(("a",), (1024, 2048), 10, 50)
-    assert upper_bound_usd(state) == pytest.approx(10 * (60 + 120) * 0.0000166667 + 20 * 0.2e-6)
-    assert upper_bound_usd(state, 100) == pytest.approx(upper_bound_usd(state) + 0.0025)
-    assert upper_bound_usd(replace(state, search="adaptive")) == pytest.approx(20 * 120 * 0.0000166667 + 20 * 0.2e-6)
-
-
-def test_progress_counts_what_was_done_planned_and_failed() -> None:
-    measured = (
-        measurement(128),
-        measurement(128, index=1, error="timeout"),
-        measurement(128, index=2, error="throttled"),
-    )
-    assert progress(PlanState(("a",), (128, 256), 10, 60, measured)) == [
-        {"memoryMb": 128, "done": 2, "total": 10, "failed": 1},
-        {"memoryMb": 256, "done": 0, "total": 10, "failed": 0},
-    ]
+    fixed = spec([1024, 2048], timeout_s=50)
+    assert upper_bound_usd(fixed) == pytest.approx(10 * (60 + 120) * 0.0000166667 + 20 * 0.2e-6)
+    assert upper_bound_usd(fixed, 100) == pytest.approx(upper_bound_usd(fixed) + 0.0025)
+    assert upper_bound_usd(replace(fixed, search="adaptive")) == pytest.approx(20 * 120 * 0.0000166667 + 20 * 0.2e-6)

@@ -5,11 +5,10 @@ import math
 from xml.etree import ElementTree
 
 import pytest
+from tests.unit.tuning.builders import decision as decide
 from tests.unit.tuning.builders import measurement, series
 
-from greenroom.tuning import Chart, Measurement, analyze, chart, prices_for, svg_plot, terminal_plot
-
-PRICES = prices_for("us-east-1")
+from greenroom.tuning import Chart, Measurement, chart, svg_plot, terminal_plot
 
 
 def measured() -> list[Measurement]:
@@ -23,7 +22,7 @@ def measured() -> list[Measurement]:
 
 @pytest.fixture
 def drawn() -> Chart:
-    return chart(analyze(measured(), [128, 256, 512, 1024], "cost", PRICES), measured())
+    return chart(decide(measured(), [128, 256, 512, 1024]), measured())
 
 
 def test_the_chart_holds_what_was_tried_the_models_curve_and_the_choice(drawn: Chart) -> None:
@@ -59,20 +58,20 @@ def test_a_caption_cannot_break_out_of_the_svg(drawn: Chart) -> None:
 
 def test_a_test_without_a_time_is_drawn_as_its_caption() -> None:
     failed = [measurement(128, error="timeout")]
-    empty = chart(analyze(failed, [128], "cost", PRICES), failed)
+    empty = chart(decide(failed, [128]), failed)
     assert terminal_plot(empty) == empty.caption
     ElementTree.fromstring(svg_plot(empty))  # noqa: S314 - our own output
 
 
 def test_a_single_power_value_can_be_drawn() -> None:
     one = series(256, [100.0])
-    assert "256" in terminal_plot(chart(analyze(one, [256], "cost", PRICES), one))
+    assert "256" in terminal_plot(chart(decide(one, [256]), one))
 
 
 def test_the_chart_says_the_cost_that_the_table_says() -> None:
     """Of half a millisecond a whole one is billed, at every size."""
     short = [*series(128, [0.9, 1.1] * 5), *series(512, [0.4, 0.5] * 5)]
-    decision = analyze(short, [128, 512], "cost", PRICES)
+    decision = decide(short, [128, 512])
     drawn = chart(decision, short)
     told = [result.statistics.cost_usd_per_million for result in decision.power_values]
     assert [p.cost_usd_per_million for p in drawn.tried] == told
