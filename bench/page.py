@@ -25,9 +25,9 @@ from typing import Any
 
 import boto3
 import httpx
-from bench.flow import package
 from playwright.sync_api import Browser, sync_playwright
 
+from bench.flow import package
 from greenroom.client import GreenroomClient
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws

@@ -251,7 +251,7 @@ def through_boto3(endpoint_url: str, key: str, secret: str, runs: int) -> dict[s
     iam.create_role(RoleName="bench", AssumeRolePolicyDocument=json.dumps({"Statement": [trust]}))
     client.create_function(
         FunctionName="bench",
-        Runtime=RUNTIME,
+        Runtime=RUNTIME,  # type: ignore[arg-type]
         Handler="app.handler",
         Role=role,
         Code={"ZipFile": zipped(EMPTY)},

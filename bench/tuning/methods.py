@@ -11,7 +11,6 @@ import time
 from dataclasses import dataclass, field
 
 from bench.tuning.worlds import World
-
 from greenroom.tuning import Measurement, Prices, Search, TestSpec, decide, plan, prices_for
 from greenroom.tuning.prices import gb_seconds
 from greenroom.tuning.statistics import trimmed_mean

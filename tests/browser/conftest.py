@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
+
 from tests.browser.chromium import FLAGS, installed_chromium
 from tests.e2e.stage import Platform, running_platform
 

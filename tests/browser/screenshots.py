@@ -14,16 +14,17 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
-from playwright.sync_api import Browser, Page, expect, sync_playwright
-from tests.browser.chromium import FLAGS, installed_chromium
-from tests.e2e.stage import Platform, eventually, running_platform
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 
 from greenroom.client import GreenroomClient
 from greenroom.workbench.build import pack
+from tests.browser.chromium import FLAGS, installed_chromium
+from tests.e2e.stage import Platform, eventually, running_platform
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-WIDE, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
+WIDE, PHONE = ViewportSize(width=1280, height=800), ViewportSize(width=390, height=844)
 SOON_MS = 120_000
 
 
@@ -51,18 +52,19 @@ def leave_failures(platform: Platform) -> None:
     """Send what can't be handled, and wait until it rests."""
     queue = platform.service("sqs").get_queue_url(QueueName=f"{platform.function('aws-sg')}-input")["QueueUrl"]
     platform.service("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
-    for document in ([], {"rules": 5}):
+    documents: list[Any] = [[], {"rules": 5}]
+    for document in documents:
         platform.send("aws-sg", document)
     eventually(lambda: platform.client.failures("aws-sg").total == 2)
 
 
-def opened(browser: Browser, platform: Platform, *, size: dict[str, int], dark: bool = False) -> Page:
+def opened(browser: Browser, platform: Platform, *, size: ViewportSize, dark: bool = False) -> Page:
     """A page that is signed in."""
     page = browser.new_page(
         viewport=size,
         color_scheme="dark" if dark else "light",
         locale="en-GB",
-        timezone_id="Europe/Berlin",  # type: ignore[arg-type]
+        timezone_id="Europe/Berlin",
     )
     page.goto(f"{platform.deployment.url}/#token={platform.deployment.token}")
     return page

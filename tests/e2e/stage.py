@@ -12,12 +12,12 @@ from typing import Any, TypeVar
 
 import boto3
 import httpx
-from tests.e2e.packages import write
 
 from greenroom.client import GreenroomClient
 from greenroom.client.models import Message, Release
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
+from tests.e2e.packages import write
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Platform:
 
     def service(self, name: str, **options: Any) -> Any:
         """A boto3 client of the operator."""
-        return self.session.client(name, endpoint_url=self.aws.endpoint_url, **options)
+        return self.session.client(name, endpoint_url=self.aws.endpoint_url, **options)  # type: ignore[call-overload]
 
     def push(self, body: bytes) -> str:
         """Upload a package and return the release's id."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from tests.firewall.oracle.asa import Asa, NotAsa
 from tests.firewall.oracle.ec2 import Ec2, NotEc2
 from tests.firewall.oracle.flow import ICMP, ICMPV6, TCP, UDP, Address, Flow

@@ -30,7 +30,7 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def deploy(
+def deploy(  # noqa: PLR0913 -- a command's options
     prefix: Annotated[str, typer.Option(help="Name of the platform's stack, and first part of every name in it.")] = (
         "greenroom"
     ),

@@ -114,7 +114,7 @@ def releases(
     console().print(releases_table(found))
 
 
-def show(
+def show(  # noqa: PLR0913 -- a command's options
     release: ReleaseArgument,
     measurements: Annotated[
         bool, typer.Option("--measurements", help="List every single invocation of the test instead.")

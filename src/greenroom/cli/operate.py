@@ -66,7 +66,7 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def send(
+def send(  # noqa: PLR0913 -- a command's options
     name: NameArgument,
     file: Annotated[
         Path,
@@ -178,7 +178,7 @@ def print_document(client: GreenroomClient, result: models.MessageResult, *, tit
     out.print(Text(clean(document.getvalue().decode(errors="replace"))), soft_wrap=True)
 
 
-def rollback(
+def rollback(  # noqa: PLR0913 -- a command's options
     name: NameArgument,
     to: Annotated[
         str | None, typer.Option(metavar="RELEASE", help="Which release; without it the one that was live before.")
@@ -208,7 +208,7 @@ def rollback(
     console().print(f"● LIVE  {name} version {answer.version}, release {answer.release_id}{taken_back}", soft_wrap=True)
 
 
-def failures(
+def failures(  # noqa: PLR0913 -- a command's options
     name: OptionalNameArgument = None,
     uploads: UploadsOption = False,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many, oldest first.")] = 20,
@@ -232,7 +232,7 @@ def failures(
     console().print(failures_table(answer))
 
 
-def redrive(
+def redrive(  # noqa: PLR0913 -- a command's options
     name: OptionalNameArgument = None,
     uploads: UploadsOption = False,
     failure_id: Annotated[

@@ -32,7 +32,7 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def push(
+def push(  # noqa: PLR0913 -- a command's options
     package: Annotated[
         Path,
         typer.Argument(metavar="ZIP|DIR", exists=True, readable=True, help="A package, or the folder to make one of."),

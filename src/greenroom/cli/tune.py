@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
     )
 
 
-def tune(
+def tune(  # noqa: PLR0913 -- a command's options
     function: Annotated[
         str | None, typer.Argument(metavar="FUNCTION", help="A function's name or ARN; else the input's lambdaARN.")
     ] = None,

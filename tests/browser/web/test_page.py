@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import re
 import zipfile
@@ -11,13 +12,13 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, ViewportSize, expect
-from tests.e2e.packages import GREET, package, write
-from tests.e2e.stage import Platform, denied, eventually, new_upload, retried_at_once
+from playwright.sync_api import Browser, FilePayload, Locator, Page, ViewportSize, expect
 
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import check_package
 from greenroom.package.errors import PackageError
+from tests.e2e.packages import GREET, package, write
+from tests.e2e.stage import Platform, denied, eventually, new_upload, retried_at_once
 
 SOON_MS = 60_000
 AT_ONCE_MS = 1_000
@@ -34,7 +35,7 @@ class Algorithm:
     def translate(self, document):
         return document
 """
-PASS_ON_TESTS = {"one/input.json": {"things": []}, "one/expected.json": {"things": []}}
+PASS_ON_TESTS: dict[str, Any] = {"one/input.json": {"things": []}, "one/expected.json": {"things": []}}
 
 
 def go(page: Page, platform: Platform, view: str) -> None:
@@ -142,8 +143,8 @@ def test_nothing_jumps_while_a_release_is_watched(page: Page, platform: Platform
             for (const entry of list.getEntries()) window.shifts += entry.value;
         }).observe({ type: "layout-shift" });"""
     )
-    file = {"file": {"name": "steady.zip", "mimeType": "application/zip", "buffer": body}}
-    page.request.post(release["upload"]["url"], multipart={**release["upload"]["fields"], **file})
+    file = FilePayload(name="steady.zip", mimeType="application/zip", buffer=body)
+    page.request.post(release["upload"]["url"], multipart={**release["upload"]["fields"], "file": file})
     expect(page.get_by_role("heading", name=re.compile("steady.*LIVE"))).to_be_visible(timeout=SOON_MS)
     expect(page.get_by_role("heading", name="The package")).to_be_attached()
     # A tenth of it is what the Web Vitals call good, https://web.dev/articles/cls
@@ -382,11 +383,11 @@ def test_uploads_that_could_not_be_registered_are_looked_at_and_registered_again
 # Craft
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("screen", list(itertools.product(("light", "dark"), (360, 1280))), ids="{0[0]}-{0[1]}".format)
 def test_axe_finds_nothing_serious_and_nothing_is_cut_off(
-    page: Page, route: Platform, scheme: Any, width: int, failing: str, live: str, request: pytest.FixtureRequest
+    page: Page, route: Platform, screen: tuple[Any, int], failing: str, live: str
 ) -> None:
+    scheme, width = screen
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 800})
     views = {

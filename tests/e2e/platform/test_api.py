@@ -7,10 +7,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, new_upload
 
 from greenroom.package.archive import MAX_ZIP_BYTES
+from tests.e2e.packages import GREET, package
+from tests.e2e.stage import Platform, new_upload
 
 
 def call(platform: Platform, method: str, path: str, *, token: str | None = None, **options: Any) -> httpx.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+
 from tests.e2e.packages import GREET, package
 from tests.e2e.stage import Platform, age, denied, eventually, invoke, retried_at_once, sweep
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.e2e.packages import GREET, package, write
 from tests.e2e.stage import Platform, eventually
 

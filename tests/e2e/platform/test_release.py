@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import boto3
 import pytest
-from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, assumed, eventually
 
 from greenroom.platform import measuring
 from greenroom.platform.services import Services, Settings
+from tests.e2e.packages import GREET, package
+from tests.e2e.stage import Platform, assumed, eventually
 
 
 def test_a_package_goes_live_at_the_power_value_that_was_chosen(platform: Platform) -> None:

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.stage import Platform
 
 from greenroom.embedded import decisions
+from tests.e2e.stage import Platform
 
 ASKING = {"test_release.py", "test_production.py", "test_faults.py", "test_sweep.py", "test_tune_any.py"}
 HERE = Path(__file__).parent

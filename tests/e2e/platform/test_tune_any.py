@@ -16,12 +16,12 @@ from typing import Any
 
 import boto3
 import pytest
-from tests.e2e.packages import RUNTIME
-from tests.e2e.stage import Platform, assumed, eventually
 
 from greenroom.client.models import Tuning
 from greenroom.platform import measuring
 from greenroom.platform.services import Services, Settings
+from tests.e2e.packages import RUNTIME
+from tests.e2e.stage import Platform, assumed, eventually
 
 CODE = """
 import json, time

@@ -9,8 +9,8 @@ Written from AWS's documents and independent of `examples/aws_sg`, which it judg
 * AWS::EC2::SecurityGroup and its Ingress and Egress
   (https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-ec2-securitygroup.html):
   without an egress rule in the template, or with an empty list, a new group lets everything out. IpProtocol is a name
-  (tcp, udp, icmp, icmpv6), a number, or -1 for everything; for ICMP, FromPort is the type and ToPort the code, -1 all of
-  them; for other protocols the ports say nothing.
+  (tcp, udp, icmp, icmpv6), a number, or -1 for everything; for ICMP, FromPort is the type and ToPort the code, -1 all
+  of them; for other protocols the ports say nothing.
 * Amazon VPC quotas (https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html): 60 inbound and 60
   outbound rules a group, counted for IPv4 and IPv6 apart, and 5 groups a network interface.
 * CloudFormation quotas

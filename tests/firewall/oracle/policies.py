@@ -12,6 +12,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from hypothesis import strategies as st
+
 from tests.firewall.oracle.flow import ICMP, ICMPV6, TCP, UDP, Flow
 from tests.firewall.oracle.nsx import ALG_PROTOCOLS, Nsx, port_range
 

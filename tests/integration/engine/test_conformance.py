@@ -534,7 +534,7 @@ def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
 
 
 def test_system_log_level_warn_leaves_out_what_went_well(lab: Lab) -> None:
-    quiet = {"log_format": "JSON", "system_log_level": "WARN"}
+    quiet: dict[str, Any] = {"log_format": "JSON", "system_log_level": "WARN"}
     assert messages(lab.run("def handler(event, context): ...", **quiet)) == []
     late = messages(lab.run("import time\ndef handler(event, context): time.sleep(5)", timeout_s=1, **quiet))
     assert [json.loads(line).get("type") for line in late] == [None, "platform.report"]

@@ -12,15 +12,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import boto3
 import pytest
 
 START_TIMEOUT_S = 60
-REGION = "eu-central-1"
+REGION: Literal["eu-central-1"] = "eu-central-1"
 
 
 @pytest.fixture(scope="session")
@@ -72,6 +73,17 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return become
 
 
+@dataclass(frozen=True)
+class Delivery:
+    """How Lambda delivers messages: for which time, and how much of the function's time is left whenever it asks."""
+
+    attempt: int = 1
+    remaining_ms: Callable[[], int] = lambda: 60_000
+
+
+FIRST = Delivery()
+
+
 class Stage:
     """Buckets and queues of this test's algorithms, and the calls that Lambda would make for them."""
 
@@ -107,34 +119,39 @@ class Stage:
         name: str,
         algorithm: type[Any],
         *bodies: str,
-        type_: str = "out",
-        next_: tuple[str, ...] = (),
+        next_: tuple[str, ...] | None = None,
         version: str = "1",
-        attempt: int = 1,
-        remaining_ms: Callable[[], int] = lambda: 60_000,
+        delivery: Delivery = FIRST,
     ) -> list[str]:
-        """Deliver messages to an algorithm; return the ids of those to be delivered again (`id-<number>`)."""
+        """Deliver messages to an algorithm; return the ids of those to be delivered again (`id-<number>`).
+
+        An algorithm with a tuple of next algorithms, empty or not, is of type `in`; one without is of type `out`.
+        """
         from aws_equipment import AlgorithmWorker
 
         self._become(
             GREENROOM_ALGORITHM=name,
-            GREENROOM_TYPE=type_,
+            GREENROOM_TYPE="out" if next_ is None else "in",
             GREENROOM_RELEASE=f"01JRELEASE{version}",
             GREENROOM_BUCKET=self.bucket(name),
-            GREENROOM_NEXT=json.dumps({each: self.target(each) for each in next_}),
+            GREENROOM_NEXT=json.dumps({each: self.target(each) for each in next_ or ()}),
             GREENROOM_DEAD_LETTER_QUEUE_URL=self._queues[f"{name}-dlq"],
             AWS_LAMBDA_FUNCTION_VERSION=version,
         )
         records = [
-            {"messageId": f"id-{number}", "body": body, "attributes": {"ApproximateReceiveCount": str(attempt)}}
+            {
+                "messageId": f"id-{number}",
+                "body": body,
+                "attributes": {"ApproximateReceiveCount": str(delivery.attempt)},
+            }
             for number, body in enumerate(bodies)
         ]
         context = SimpleNamespace(
             invoked_function_arn=f"arn:aws:lambda:{REGION}:000000000000:function:greenroom-alg-{name}:prod",
-            get_remaining_time_in_millis=remaining_ms,
+            get_remaining_time_in_millis=delivery.remaining_ms,
         )
         worker = AlgorithmWorker(algorithm, {"Records": records}, context)
-        answer = worker.runIn() if type_ == "in" else worker.runOut()
+        answer = worker.runOut() if next_ is None else worker.runIn()
         return [failure["itemIdentifier"] for failure in answer["batchItemFailures"]]
 
     def target(self, name: str) -> dict[str, str]:
@@ -150,7 +167,7 @@ class Stage:
         ).get("Messages"):
             for message in found:
                 self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
-                taken.append(message)
+                taken.append({**message})
         return taken
 
     def keys(self, name: str) -> list[str]:

@@ -7,12 +7,11 @@ import http.server
 import json
 import threading
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-if TYPE_CHECKING:
-    from tests.integration.equipment.conftest import Stage
+from tests.integration.equipment.conftest import Delivery, Stage
 
 ID = "01JMESSAGE"
 
@@ -101,7 +100,7 @@ def test_deliveries_at_the_same_time_leave_one_answer(stage: Stage) -> None:
 def test_an_answer_goes_to_each_next_algorithm_or_to_those_of_the_route(stage: Stage) -> None:
     stage.add("nsx", "asa", "nftables")
     both = ("asa", "nftables")
-    assert stage.invoke("nsx", Echo, envelope({"n": 1}), type_="in", next_=both) == []
+    assert stage.invoke("nsx", Echo, envelope({"n": 1}), next_=both) == []
     for name in both:
         (message,) = stage.taken(name)
         assert json.loads(message["Body"]) == {
@@ -111,7 +110,7 @@ def test_an_answer_goes_to_each_next_algorithm_or_to_those_of_the_route(stage: S
             "contentType": "application/json",
             "document": {"n": 1},
         }
-    assert stage.invoke("nsx", Echo, envelope({"n": 2}, route=["asa", "asa"]), type_="in", next_=both) == []
+    assert stage.invoke("nsx", Echo, envelope({"n": 2}, route=["asa", "asa"]), next_=both) == []
     assert len(stage.taken("asa")) == 1
     assert stage.taken("nftables") == []
     assert stage.keys("nsx") == stage.keys("asa") == []
@@ -119,14 +118,14 @@ def test_an_answer_goes_to_each_next_algorithm_or_to_those_of_the_route(stage: S
 
 def test_an_in_algorithm_without_a_next_keeps_its_answer(stage: Stage) -> None:
     stage.add("nsx")
-    assert stage.invoke("nsx", Echo, envelope([1]), type_="in") == []
+    assert stage.invoke("nsx", Echo, envelope([1]), next_=()) == []
     assert stage.keys("nsx") == [f"results/{ID}/nsx.json"]
 
 
 def test_a_route_to_somebody_unknown_is_a_failure_before_anything_is_sent(stage: Stage) -> None:
     stage.add("nsx", "asa")
     body = envelope([1], route=["asa", "nobody"])
-    assert stage.invoke("nsx", Echo, body, type_="in", next_=("asa",)) == ["id-0"]
+    assert stage.invoke("nsx", Echo, body, next_=("asa",)) == ["id-0"]
     assert stage.taken("asa") == []
     failure = json.loads(stage.read("nsx", f"failures/{ID}/nsx.json"))
     assert failure["reason"] == (
@@ -139,7 +138,7 @@ def test_a_large_answer_travels_as_a_claim_check_and_arrives_unchanged(stage: St
     stage.add("nsx", "asa")
     text = isinstance(document, str)
     body = document if text else envelope(document)
-    assert stage.invoke("nsx", Echo, body, type_="in", next_=("asa",)) == []
+    assert stage.invoke("nsx", Echo, body, next_=("asa",)) == []
     (message,) = stage.taken("asa")
     claim = json.loads(message["Body"])["claim"]
     content = stage.read("asa", claim["key"])
@@ -154,7 +153,7 @@ def test_a_redelivery_to_another_version_leaves_the_document_of_an_earlier_claim
     stage.add("nsx", "asa")
     body = envelope(["x" * 250_000])
     for version, algorithm in (("1", Echo), ("1", Echo), ("2", Echo2)):
-        assert stage.invoke("nsx", algorithm, body, type_="in", next_=("asa",), version=version) == []
+        assert stage.invoke("nsx", algorithm, body, next_=("asa",), version=version) == []
     messages = [message["Body"] for message in stage.taken("asa")]
     assert len(messages) == 3
     assert len([key for key in stage.keys("asa") if key.startswith("inbox/")]) == 2
@@ -206,8 +205,8 @@ def test_of_a_batch_only_what_failed_comes_again(stage: Stage, capsys: pytest.Ca
 def test_after_the_last_try_a_message_rests_with_its_reason(stage: Stage) -> None:
     stage.add("asa")
     body = envelope({"bad": "tcp"})
-    assert stage.invoke("asa", Picky, body, attempt=2) == ["id-0"]
-    assert stage.invoke("asa", Picky, body, attempt=3) == []
+    assert stage.invoke("asa", Picky, body, delivery=Delivery(attempt=2)) == ["id-0"]
+    assert stage.invoke("asa", Picky, body, delivery=Delivery(attempt=3)) == []
     (resting,) = stage.taken("asa", "dlq")
     assert resting["Body"] == body
     assert resting["MessageAttributes"]["reason"]["StringValue"].startswith("ValueError: no rule for")
@@ -218,7 +217,7 @@ def test_after_the_last_try_a_message_rests_with_its_reason(stage: Stage) -> Non
 def test_where_even_the_reason_cannot_be_kept_the_message_comes_again(stage: Stage) -> None:
     stage.add("asa")
     stage.s3.delete_bucket(Bucket=stage.bucket("asa"))
-    assert stage.invoke("asa", Picky, envelope({"bad": "tcp"}), attempt=3) == ["id-0"]
+    assert stage.invoke("asa", Picky, envelope({"bad": "tcp"}), delivery=Delivery(attempt=3)) == ["id-0"]
     assert stage.taken("asa", "dlq") == []
 
 
@@ -233,7 +232,7 @@ def test_messages_for_which_no_time_is_left_are_given_back_untouched(
         return 60_000 if len(asked) < 2 else 0
 
     bodies = [envelope([number], messageId=f"m{number}") for number in range(4)]
-    assert stage.invoke("asa", Echo, *bodies, remaining_ms=remaining_ms) == ["id-2", "id-3"]
+    assert stage.invoke("asa", Echo, *bodies, delivery=Delivery(remaining_ms=remaining_ms)) == ["id-2", "id-3"]
     assert stage.keys("asa") == ["results/m0/asa.json", "results/m1/asa.json"]
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line)["givenBack"] == ["id-2", "id-3"]
@@ -241,7 +240,7 @@ def test_messages_for_which_no_time_is_left_are_given_back_untouched(
 
 def test_a_single_message_is_tried_however_little_time_is_left(stage: Stage) -> None:
     stage.add("asa")
-    assert stage.invoke("asa", Echo, envelope([1]), remaining_ms=lambda: 0) == []
+    assert stage.invoke("asa", Echo, envelope([1]), delivery=Delivery(remaining_ms=lambda: 0)) == []
     assert stage.keys("asa") == [f"results/{ID}/asa.json"]
 
 

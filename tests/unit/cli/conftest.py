@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.unit.cli.running import Command, Ended
-from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 from greenroom.cli.main import main
+from tests.unit.cli.running import Command, Ended
+from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 
 @pytest.fixture

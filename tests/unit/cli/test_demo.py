@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from tests.unit.cli.running import Command
 
 from greenroom.cli import demo
+from tests.unit.cli.running import Command
 
 
 @pytest.fixture

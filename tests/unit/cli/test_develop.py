@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from tests.unit.cli.running import Command
 from tests.unit.cli.sample_releases import LIVE, RELEASE_ID
 from tests.unit.client.stand_in_api import BUCKET_PATH, Answer, StandInApi, parts_of

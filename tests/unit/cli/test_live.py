@@ -6,9 +6,9 @@ import io
 
 import pytest
 from rich.console import Console
-from tests.unit.cli.sample_releases import LIVE, history, release
 
 from greenroom.cli.live import LineView, TerminalView, view_of_release
+from tests.unit.cli.sample_releases import LIVE, history, release
 
 PROGRESS = [{"memoryMb": 256, "done": 12, "total": 30, "failed": 2}, {"memoryMb": 128, "done": 30, "total": 30}]
 

@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.cli.running import Command
-from tests.unit.client.stand_in_api import Answer, StandInApi
 
 from greenroom.cli import checks, local, run_file
 from greenroom.cli.errors import UsageProblem
+from tests.unit.cli.running import Command
+from tests.unit.client.stand_in_api import Answer, StandInApi
 
 REPOSITORY = Path(__file__).parents[3]
 

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
-from tests.unit.cli.sample_releases import CHART, FAILED, LIVE, WITH_CHART, power_value, release
 
 from greenroom.cli.render.cases import difference
 from greenroom.cli.render.lists import algorithms_table, releases_table, status_page
@@ -20,6 +19,7 @@ from greenroom.cli.render.release import outcome, release_page
 from greenroom.cli.render.tuning import tuning_lines, tuning_outcome
 from greenroom.cli.text import age, clean, milliseconds, seconds, size, tail, usd
 from greenroom.client import models
+from tests.unit.cli.sample_releases import CHART, FAILED, LIVE, WITH_CHART, power_value, release
 
 
 def drawn(renderable: object, *, width: int = 80, encoding: str = "utf-8") -> str:

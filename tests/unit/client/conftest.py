@@ -3,9 +3,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 from greenroom.client import GreenroomClient
+from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 
 class Clock:

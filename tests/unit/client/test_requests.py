@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 
 import pytest
-from tests.unit.client.stand_in_api import RELEASE_ID, TOKEN, Answer, release
 
 from greenroom.client import (
     Conflict,
@@ -18,6 +17,7 @@ from greenroom.client import (
     UnexpectedAnswer,
     Unreachable,
 )
+from tests.unit.client.stand_in_api import RELEASE_ID, TOKEN, Answer, release
 
 
 def error(code: str, message: str, hint: str = "") -> dict[str, object]:

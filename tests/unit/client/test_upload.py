@@ -7,10 +7,10 @@ import tracemalloc
 from pathlib import Path
 
 import pytest
-from tests.unit.client.stand_in_api import BUCKET_PATH, RELEASE_ID, Answer, parts_of
 
 from greenroom.client import GreenroomError, Unreachable, UploadRefused
 from greenroom.client.multipart import PIECE_BYTES, MultipartFile
+from tests.unit.client.stand_in_api import BUCKET_PATH, RELEASE_ID, Answer, parts_of
 
 FIELDS = {
     "key": f"uploads/{RELEASE_ID}.zip",

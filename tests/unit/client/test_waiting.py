@@ -5,10 +5,10 @@ from __future__ import annotations
 import io
 
 import pytest
-from tests.unit.client.stand_in_api import RELEASE_ID, TOKEN, Answer, release
 
 from greenroom.client import GreenroomError, PlatformFault, Unauthorized, UploadRefused, WaitTimeout
 from greenroom.client.models import MessageResult
+from tests.unit.client.stand_in_api import RELEASE_ID, TOKEN, Answer, release
 
 PATH = f"/releases/{RELEASE_ID}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import tracemalloc
 from typing import Any
@@ -99,13 +100,13 @@ def test_a_change_in_text_is_shown_with_its_line() -> None:
 def test_large_answers_are_compared_in_bounded_steps_and_bytes(end: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted, not timed: difflib is given no more lines than the window holds."""
     given_lines = []
-    original = comparison.difflib.unified_diff
+    original = difflib.unified_diff
 
     def counting(one: list[str], other: list[str], *rest: Any, **more: Any) -> Any:
         given_lines.append(max(len(one), len(other)))
         return original(one, other, *rest, **more)
 
-    monkeypatch.setattr(comparison.difflib, "unified_diff", counting)
+    monkeypatch.setattr(difflib, "unified_diff", counting)
     before = "\n".join("same" for _ in range(100_000)) + end
     after = "\n".join(f"other {'é' * 500}" if n > 50_000 else "same" for n in range(100_000))
     difference = text_difference(before, after)

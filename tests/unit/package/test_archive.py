@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.package.zips import STORED, Item, deflate, zip_of
 
 from greenroom.package import archive as archive_module
 from greenroom.package.archive import Archive, PackageError
+from tests.unit.package.zips import STORED, Item, deflate, zip_of
 
 
 def read_all(body: bytes) -> dict[str, bytes]:

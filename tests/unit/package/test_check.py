@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.package.zips import Item, package, zip_of
 
 from greenroom.package import check as check_module
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MetadataError
+from tests.unit.package.zips import Item, package, zip_of
 
 HERE = sys.version_info.minor
 

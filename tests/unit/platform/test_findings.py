@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from pydantic import ValidationError
-from tests.unit.tuning.builders import PRICES, measurement, series, spec
 
 from greenroom.platform import findings
 from greenroom.platform.findings import Spent
 from greenroom.tuning import Decision, Measurement, chart, compare, decide
 from greenroom.wire import models
+from tests.unit.tuning.builders import PRICES, measurement, series, spec
 
 MADE = [
     *series(128, [101.23456, *(95 + number / 7 for number in range(40))]),

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import PRICES, measurement, spec
 
 from greenroom.tuning import LADDER_MB, Decision, Measurement, Plan, Prices, TestSpec, case_of, decide, plan, prices_for
 from greenroom.tuning.adaptive import MAX_ROUNDS, Evidence, losses
 from greenroom.tuning.choice import choose_by_model
 from greenroom.tuning.model import Posterior, posterior
 from greenroom.tuning.statistics import Mean, Means, comparable_means
+from tests.unit.tuning.builders import PRICES, measurement, spec
 
 GRID = (128, 256, 512, 1024, 1536, 2048, 3008, 4096, 6144, 10_240)
 Curve = Callable[[int], float]

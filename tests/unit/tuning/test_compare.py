@@ -4,9 +4,9 @@ import json
 import random
 
 import pytest
-from tests.unit.tuning.builders import series
 
 from greenroom.tuning import Measurement, compare, prices_for
+from tests.unit.tuning.builders import series
 
 PRICES = prices_for("us-east-1")
 

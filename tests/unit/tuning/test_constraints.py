@@ -7,7 +7,6 @@ from collections import Counter
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import PRICES, decision, measurement, series, spec
 
 from greenroom.tuning import (
     Averaging,
@@ -24,6 +23,7 @@ from greenroom.tuning import (
 )
 from greenroom.tuning.spec import LADDER_MB
 from greenroom.tuning.statistics import comparable_means, mean_over_cases
+from tests.unit.tuning.builders import PRICES, decision, measurement, series, spec
 
 
 def cpu_bound_ms(memory_mb: int) -> float:

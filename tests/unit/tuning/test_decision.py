@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import decision as decide
-from tests.unit.tuning.builders import measurement, series
 
 from greenroom.tuning import Constraints, Measurement
 from greenroom.tuning.choice import Candidate, choose, probability_wrong
+from tests.unit.tuning.builders import decision as decide
+from tests.unit.tuning.builders import measurement, series
 
 SUMMARY_FIELDS = {"strategy", "chosenMemoryMb", "sentence", "powerValues", "cases", "testCostUsd"}
 POWER_VALUE_FIELDS = {

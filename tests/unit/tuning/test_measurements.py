@@ -5,10 +5,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import measurement
 
 from greenroom.tuning import Measurement, Report, error_of
 from greenroom.tuning.measurements import ERROR_KINDS
+from tests.unit.tuning.builders import measurement
 
 TEXTS = st.none() | st.text(max_size=50)
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import measurement, spec
 
 from greenroom.tuning import (
     Batch,
@@ -19,6 +18,7 @@ from greenroom.tuning import (
     upper_bound_usd,
 )
 from greenroom.tuning.planning import MAX_BATCHES_A_ROUND, plan_fixed, worst_case_s
+from tests.unit.tuning.builders import measurement, spec
 
 CASES = st.lists(st.text(min_size=1, max_size=5), min_size=1, max_size=12, unique=True).map(tuple)
 POWER_VALUES = st.lists(st.integers(128, 10_240), min_size=1, max_size=6, unique=True).map(tuple)

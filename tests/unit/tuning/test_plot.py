@@ -5,10 +5,10 @@ import math
 from xml.etree import ElementTree
 
 import pytest
-from tests.unit.tuning.builders import decision as decide
-from tests.unit.tuning.builders import measurement, series
 
 from greenroom.tuning import Chart, Measurement, chart, svg_plot, terminal_plot
+from tests.unit.tuning.builders import decision as decide
+from tests.unit.tuning.builders import measurement, series
 
 
 def measured() -> list[Measurement]:

@@ -9,7 +9,6 @@ from itertools import accumulate
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.tuning.builders import measurement, series
 
 from greenroom.tuning import prices_for
 from greenroom.tuning.statistics import (
@@ -20,6 +19,7 @@ from greenroom.tuning.statistics import (
     summarize,
     trimmed_mean,
 )
+from tests.unit.tuning.builders import measurement, series
 
 PRICES = prices_for("us-east-1")
 TIMES = st.lists(st.floats(0.1, 900_000), min_size=1, max_size=60)

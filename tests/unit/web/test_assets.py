@@ -41,7 +41,8 @@ def test_the_first_view_is_small() -> None:
 
 
 def test_the_first_view_is_all_that_it_imports() -> None:
-    needed, looked_at = {"index.html", "style.css", "app.js"}, set()
+    needed = {"index.html", "style.css", "app.js"}
+    looked_at: set[str] = set()
     while scripts := {name for name in needed if name.endswith(".js")} - looked_at:
         for name in scripts:
             needed |= set(re.findall(r'^import .* from "\./([\w.]+)";', body(name), re.MULTILINE))

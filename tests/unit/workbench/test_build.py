@@ -15,13 +15,13 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.unit.package.zips import SOURCE
 
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import Metadata, MetadataError
 from greenroom.workbench import build
 from greenroom.workbench.build import lambda_platforms, pack
 from greenroom.workbench.scaffold import init
+from tests.unit.package.zips import SOURCE
 
 METADATA: dict[str, Any] = {"name": "sample", "type": "in", "entry": "sample.code:Translator"}
 FILES = {

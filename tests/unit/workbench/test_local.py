@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.package.zips import package
 
 from greenroom.package.errors import PackageError
 from greenroom.workbench.build import pack
 from greenroom.workbench.local import CaseResult, run_tests
 from greenroom.workbench.scaffold import init
+from tests.unit.package.zips import package
 
 
 def run(tmp_path: Path, source: str, files: dict[str, Any] | None = None, **metadata: Any) -> list[CaseResult]:

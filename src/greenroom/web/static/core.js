@@ -92,6 +92,7 @@ export const bytes = (value) => (value < 1024 ? `${value} B`
   : value < 1048576 ? `${figure(value / 1024)} KB` : `${figure(value / 1048576)} MB`);
 export const percent = (ratio) => (ratio === 1 ? "the same"
   : `${ratio > 1 ? "+" : "−"}${figure(Math.abs(ratio - 1) * 100, 2)} %`);
+/** @type {(iso: string | null | undefined, style?: Intl.DateTimeFormatOptions) => Node | string} */
 export const when = (iso, style = { dateStyle: "medium", timeStyle: "short" }) => (iso
   ? el("time", { datetime: iso, title: format(Intl.DateTimeFormat, { dateStyle: "full", timeStyle: "long" }).format(new Date(iso)) },
     format(Intl.DateTimeFormat, style).format(new Date(iso))) : "–");
@@ -172,7 +173,7 @@ export function sections(count) {
     if (drawn[index] === text) return;
     drawn[index] = text;
     const node = nodes[index];
-    const focused = node.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+    const focused = node.contains(document.activeElement) ? document.activeElement.getAttribute("data-key") : null;
     const open = [...node.querySelectorAll("details[open][data-key]")].map((each) => each.dataset.key);
     fill(node, render(data));
     for (const each of node.querySelectorAll("[data-key]")) {

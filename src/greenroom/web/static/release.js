@@ -137,12 +137,12 @@ function pairs(lines) {
 
 function stages({ history, chosenMb, ended }) {
   const at = (status) => history.find((each) => each.status === status);
-  const began = new Date(history[0].at);
+  const began = Date.parse(history[0].at);
   let underWay = !ended;
   const step = (label, status, change) => {
     const current = !change && underWay;
     if (current) underWay = false;
-    const late = change?.at && change !== history[0] ? ` (+${figure((new Date(change.at) - began) / 1000)}\u00a0s)` : "";
+    const late = change?.at && change !== history[0] ? ` (+${figure((Date.parse(change.at) - began) / 1000)}\u00a0s)` : "";
     const text = change?.at ? [when(change.at, { timeStyle: "medium" }), late, change.by ? ` by ${change.by}` : ""]
       : change?.text ?? (current ? "under way" : null);
     return el("li", { class: change ? `done ${status}` : "soft", "aria-current": current ? "step" : null },

@@ -3,7 +3,7 @@
 import { api, bytes, dropZone, el, nameField, post, problem, show } from "./core.js";
 import { wrongWith } from "./zip.js";
 
-export async function upload(view) {
+export function upload(view) {
   const bar = el("progress", { max: 1, value: 0, "aria-label": "Upload" });
   const line = el("p", { class: "bar", hidden: true }, bar, el("span", {}));
   const told = el("div", {});
