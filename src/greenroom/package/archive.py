@@ -1,8 +1,8 @@
-"""Reading a ZIP that a stranger has sent: every bound is checked before, and counted while, anything is unpacked.
+"""Read a ZIP that a stranger has sent. Every bound is checked before unpacking, and counted while unpacking.
 
-The format is read here, strictly, and not by `zipfile`: that believes what the ZIP says of an entry's size, builds its
-whole directory in memory before anyone can count it, and reads some names in another way than other readers do. What
-two readers could take for two different things is refused. Not for building a ZIP: that is `build`.
+The format is read here, strictly, and not by `zipfile`: that trusts the ZIP about an entry's size, builds the whole
+directory in memory before it can be counted, and reads some names in another way than other readers do. A ZIP that two
+readers could understand in two ways is refused. Building a ZIP is in the room `workbench`.
 
 The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT (sections in the comments below).
 """
@@ -38,7 +38,7 @@ MAX_DEPTH = 24
 
 MAX_RATIO = 200
 RATIO_MATTERS_FROM_BYTES = MIB
-"""Small files of one repeated byte are no bombs."""
+"""A small file of one repeated byte is not a bomb."""
 
 CHUNK_BYTES = 1 << 16
 
@@ -47,7 +47,7 @@ MAX_VERSION_NEEDED = 63  # 4.4.3
 ENCRYPTED = 0x0001 | 0x0040 | 0x2000
 UTF8 = 0x0800
 KNOWN_FLAGS = UTF8 | 0x0002 | 0x0004 | 0x0008
-"""How hard deflate tried, and figures behind the data (4.4.4); the rest are patches, encryption and the like."""
+"""The level of deflate, and sizes after the data (4.4.4). Every other flag is a patch, encryption and the like."""
 
 DOS_FOLDER = 0x10
 UNICODE_PATH = 0x7075
@@ -60,7 +60,7 @@ DESCRIPTOR_BYTES = 24  # 4.3.9: what may follow an entry's data, at most
 MAX_COMMENT_BYTES = 65_535
 
 SMALLER = "Leave out what the algorithm does not need."
-ANEW = "Build it with `greenroom pack`."
+REBUILD = "Build it with `greenroom pack`."
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class _Record:
-    """What the directory says of one entry."""
+    """One entry, as the directory describes it."""
 
     raw_name: bytes
     path: str
@@ -96,7 +96,7 @@ class Archive:
             file: the ZIP, seekable; it stays the caller's to close.
 
         Raises:
-            PackageError: it is no ZIP, or one of the bounds and rules of this module is broken.
+            PackageError: it is not a ZIP, or it breaks a bound or a rule of this module.
         """
         self._file = file
         self.size_bytes = file.seek(0, 2)
@@ -136,12 +136,12 @@ class Archive:
         return next(self._content(self._files[path]), b"")
 
     def verify(self) -> None:
-        """Unpack all to nowhere: sizes and checksums are as said, no two entries share bytes. Raises PackageError."""
+        """Unpack everything to nowhere, to check sizes, checksums and that no bytes are shared. Raises PackageError."""
         end, between = 0, 0
         for record in sorted(self._records, key=lambda each: each.offset):
-            # Entries that share bytes make a small ZIP unpack to a huge one, and hide what is unpacked where.
+            # With entries that share bytes a small ZIP unpacks to a huge one, and its content depends on the reader.
             if record.offset < end:
-                raise _error("bomb", shown(record.path), "shares its bytes with another entry", ANEW)
+                raise _error("bomb", shown(record.path), "shares its bytes with another entry", REBUILD)
             _refuse_gap(record.offset - end, between)
             for _ in self._content(record):
                 pass
@@ -160,7 +160,7 @@ class Archive:
             target.chmod(0o755 if record.executable else 0o644)
 
     def _content(self, record: _Record) -> Iterator[bytes]:
-        """Yield what an entry unpacks to, counted: never more than the directory said."""
+        """Yield an entry's unpacked bytes, counted: never more than the directory said."""
         size_bytes = crc = 0
         try:
             unpacked = self._inflated(record) if record.method == DEFLATED else self._stored(record)
@@ -174,7 +174,7 @@ class Archive:
             raise _corrupt(record, str(error)) from None
         if size_bytes != record.size_bytes:
             more = "more" if size_bytes > record.size_bytes else "less"
-            raise _corrupt(record, f"it unpacks to {more} than the {record.size_bytes:,} bytes that it says")
+            raise _corrupt(record, f"it unpacks to {more} than the {record.size_bytes:,} bytes that the directory says")
         if crc != record.crc:
             raise _corrupt(record, "its checksum is wrong")
 
@@ -198,18 +198,18 @@ class Archive:
             if chunk := inflater.decompress(fed, CHUNK_BYTES):
                 yield chunk
         if inflater.unused_data or next(packed, b""):
-            raise zlib.error("it has data behind its end")
+            raise zlib.error("it has data after its end")
 
     def _data_offset(self, record: _Record) -> int:
-        """Where an entry's data begins, after its own header, which has to say what the directory says (4.3.7)."""
+        """Return where an entry's data begins: after its own header, which has to agree with the directory (4.3.7)."""
         self._file.seek(record.offset)
         header = self._file.read(LOCAL.size)
         if len(header) < LOCAL.size or not header.startswith(b"PK\3\4"):
-            raise _corrupt(record, "the directory points at no entry")
+            raise _corrupt(record, "the directory does not point at an entry")
         _, _, flags, method, _, _, crc, packed_bytes, size_bytes, name_bytes, extra_bytes = LOCAL.unpack(header)
         if self._file.read(name_bytes) != record.raw_name:
             raise _corrupt(record, "the directory and the entry have different names")
-        # Who writes to a stream fills in zeros, or the marks of ZIP64, and appends the figures (4.4.4, bit 3).
+        # A writer that can't seek writes zeros, or the marks of ZIP64, and appends the figures (4.4.4, bit 3).
         unknown = (0, ZIP64_32)
         same = (
             method == record.method
@@ -227,7 +227,7 @@ class Archive:
 
 
 def shown(name: str) -> str:
-    """A name from a ZIP in a form that may stand in a message: bounded, and nothing but printable ASCII."""
+    """Return a name from a ZIP in a form that is safe in a message: bounded, and printable ASCII only."""
     text = name.encode("ascii", "backslashreplace").decode()
     text = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return text if len(text) <= 100 else text[:99] + "…"
@@ -240,19 +240,19 @@ def _directory(file: IO[bytes], size_bytes: int) -> tuple[list[_Record], int]:
     tail = file.read()
     found = tail.rfind(b"PK\5\6")
     if found < 0 or len(tail) - found < END.size:
-        raise _error("no_zip", "ZIP", "is not a ZIP, or not all of one", ANEW)
+        raise _error("no_zip", "ZIP", "is not a ZIP, or only a part of one", REBUILD)
     _, disk, disk_of_directory, on_disk, count, length, offset, comment_bytes = END.unpack_from(tail, found)
     if ZIP64_16 in (on_disk, count) or ZIP64_32 in (length, offset) or tail[found - 20 : found - 16] == b"PK\6\7":
-        raise _error("zip64", "ZIP", "is in the format ZIP64, which nothing of this size needs", ANEW)
+        raise _error("zip64", "ZIP", "is in the format ZIP64, which no ZIP of this size needs", REBUILD)
     if disk or disk_of_directory or on_disk != count:
-        raise _error("no_zip", "ZIP", "is one part of several", ANEW)
+        raise _error("no_zip", "ZIP", "is one part of several", REBUILD)
     if count > MAX_ENTRIES:
         raise _error("too_many", "ZIP", f"has {count:,} entries; at most {MAX_ENTRIES:,} are allowed", SMALLER)
     if length > MAX_DIRECTORY_BYTES:
         what = f"has a directory of {length:,} bytes; at most {MAX_DIRECTORY_BYTES:,} are allowed"
         raise _error("too_large", "ZIP", what, SMALLER)
     if offset + length != tail_offset + found or comment_bytes != len(tail) - found - END.size:
-        raise _error("no_zip", "ZIP", "has bytes before or behind its parts that belong to none of them", ANEW)
+        raise _error("no_zip", "ZIP", "has bytes before or after its parts that belong to none of them", REBUILD)
     file.seek(offset)
     return _records(file.read(length), count), offset
 
@@ -272,12 +272,12 @@ def _records(directory: bytes, count: int) -> list[_Record]:
             break
         records.append(_record(fields, directory[name_at:extra_at], directory[extra_at : extra_at + extra_bytes]))
     if len(records) != count or position != len(directory):
-        raise _error("no_zip", "ZIP", "has a damaged directory", ANEW)
+        raise _error("no_zip", "ZIP", "has a damaged directory", REBUILD)
     return records
 
 
 def _record(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Record:
-    """Check what the directory says of one entry."""
+    """Check one entry as the directory describes it."""
     flags, method, crc, packed_bytes, size_bytes = fields[3], fields[4], fields[7], fields[8], fields[9]
     disk, attributes, offset = fields[13], fields[15], fields[16]
     name = _name(raw_name, flags, extra)
@@ -288,17 +288,17 @@ def _record(fields: tuple[int, ...], raw_name: bytes, extra: bytes) -> _Record:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         raise _error("not_a_file", where, "is a link or a device", "Put the file itself into the ZIP.")
     if (is_folder and size_bytes) or (not is_folder and (kind == stat.S_IFDIR or attributes & DOS_FOLDER)):
-        raise _error("not_a_file", where, "is a file and a folder at once", ANEW)
+        raise _error("not_a_file", where, "is a file and a folder at once", REBUILD)
     if flags & ENCRYPTED:
         raise _error("encrypted", where, "is encrypted", "Zip it without a password.")
     if flags & ~KNOWN_FLAGS:
-        raise _error("compression", where, f"uses features that Lambda has no use for (flags {flags:#06x})", ANEW)
+        raise _error("compression", where, f"uses features that Lambda does not support (flags {flags:#06x})", REBUILD)
     if method not in (STORED, DEFLATED):
-        raise _error("compression", where, f"uses compression method {method}; allowed: stored, deflate", ANEW)
+        raise _error("compression", where, f"uses compression method {method}; allowed: stored, deflate", REBUILD)
     if ZIP64_32 in (packed_bytes, size_bytes, offset):
-        raise _error("zip64", where, "is in the format ZIP64, which nothing of this size needs", ANEW)
+        raise _error("zip64", where, "is in the format ZIP64, which no ZIP of this size needs", REBUILD)
     if disk or (method == STORED and packed_bytes != size_bytes) or fields[2] & 0xFF > MAX_VERSION_NEEDED:
-        raise _error("corrupt", where, "is described wrongly in the directory", ANEW)
+        raise _error("corrupt", where, "is described wrongly in the directory", REBUILD)
     if size_bytes > MAX_FILE_BYTES:
         raise _error("too_large", where, f"has {size_bytes:,} bytes; at most {MAX_FILE_BYTES:,} are allowed", SMALLER)
     ratio = size_bytes / max(1, packed_bytes)
@@ -317,14 +317,14 @@ def _name(raw: bytes, flags: int, extra: bytes) -> str:
     position = 0
     while position < len(extra):
         if len(extra) - position < 4:
-            raise _error("corrupt", shown(name), "has a damaged field in the directory", ANEW)
+            raise _error("corrupt", shown(name), "has a damaged field in the directory", REBUILD)
         identifier, length = struct.unpack_from("<HH", extra, position)
         # 4.6.9: a second name, after a version and a checksum; some readers take it, some do not.
         if identifier == UNICODE_PATH and extra[position + 9 : position + 4 + length] != raw:
             raise _error("bad_path", shown(name), "has two different names", "Rename it.")
         position += 4 + length
     if position != len(extra):
-        raise _error("corrupt", shown(name), "has a damaged field in the directory", ANEW)
+        raise _error("corrupt", shown(name), "has a damaged field in the directory", REBUILD)
     return name
 
 
@@ -336,14 +336,14 @@ def _check_path(name: str, path: str, where: str) -> None:
         raise _error("absolute_path", where, "is an absolute path", "Zip the folder's content, not the folder's path.")
     if any(part in ("", ".", "..") for part in parts):
         what = "leads out of the package or has an empty part"
-        raise _error("path_traversal", where, what, "Zip the folder's content.")
+        raise _error("path_traversal", where, what, "Zip the folder's content, with paths that begin in it.")
     if len(name) > MAX_PATH_CHARS or len(parts) > MAX_DEPTH:
         allowed = f"at most {MAX_PATH_CHARS} characters and {MAX_DEPTH} levels are allowed"
         raise _error("bad_path", where, f"is too long or too deep; {allowed}", "Shorten it.")
 
 
 def _refuse_collisions(records: list[_Record]) -> None:
-    """Refuse what would be one file on some disks: case is ignored on some, and how letters are composed."""
+    """Refuse names that are one file on some disks, which ignore case or how letters are composed."""
     files: dict[str, str] = {}
     for record in records:
         if record.is_folder:
@@ -365,13 +365,13 @@ def _folded(path: str) -> str:
 
 
 def _refuse_gap(gap_bytes: int, allowed_bytes: int) -> None:
-    # Readers that go from entry to entry, without the directory, could find others there.
+    # A reader that goes from entry to entry, without the directory, could find another entry there.
     if gap_bytes > allowed_bytes:
-        raise _error("no_zip", "ZIP", f"has {gap_bytes:,} bytes that belong to no entry", ANEW)
+        raise _error("no_zip", "ZIP", f"has {gap_bytes:,} bytes that belong to no entry", REBUILD)
 
 
 def _corrupt(record: _Record, why: str) -> PackageError:
-    return _error("corrupt", shown(record.path), f"can't be unpacked: {why}", ANEW)
+    return _error("corrupt", shown(record.path), f"can't be unpacked: {why}", REBUILD)
 
 
 def _error(code: str, where: str, what: str, hint: str) -> PackageError:

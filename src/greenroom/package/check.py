@@ -1,9 +1,9 @@
-"""Whether a ZIP is a package: metadata, tests, and the Python in it, none of which is run.
+"""Check that a ZIP is a package: its metadata, its tests, and the Python in it, none of which is run.
 
-What is certain to fail inside Lambda is refused here, with its reason; what can't be decided without running it is
-left to the tests backstage. The algorithm's own modules, that is those at the top of the ZIP and in the package that
-entry or handler is in, have to be Python that the runtime reads. Other folders are dependencies: they may hold
-templates and files for other versions of Python, which nothing ever imports.
+A package that is certain to fail inside Lambda is refused here, with the reason; what can't be decided without running
+the code is left to the tests backstage. The algorithm's own modules, that is those at the top of the ZIP and in the
+package that holds entry or handler, have to be valid Python for the runtime. Other folders are dependencies: they may
+hold templates and files for other versions of Python, which nothing imports.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MAX_CASES = 200
 MAX_TEST_FILE_BYTES = 16 * 1024 * 1024
 
 MAX_SOURCE_BYTES = 512 * 1024
-"""CPython takes up to 800 bytes of memory to parse one of source."""
+"""CPython takes up to 800 bytes of memory to parse one byte of source."""
 
 MAX_SOURCES_BYTES = 4 * 1024 * 1024
 """All of the algorithm's own modules: parsing them takes a fraction of the register function's time."""
@@ -40,27 +40,26 @@ ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 """EM_X86_64 and EM_AARCH64: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html"""
 
 PLAIN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Expr, ast.Pass)
-"""What a class's body may hold without any doubt about the names of its methods."""
+"""The statements in a class's body that leave no doubt about the names of its methods."""
 
 RESERVED = "aws_equipment"
-"""The package's own files come before the layer's on Python's path, and would take its place."""
+"""A package's own files come before the layer's on Python's path, so this name would hide the layer."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A test case: `tests/<name>/input.*`, and `expected.*` where there is one."""
+    """A test case: `tests/<name>/input.*`, and `expected.*` where there is one.
+
+    `input_sha256` is that of the input as it is read: two packages with the same one are tested with the same input.
+    """
 
     name: str
-    input_path: str
-    expected_path: str | None
-    input_bytes: int
-    expected_bytes: int | None
     input_sha256: str
 
 
 @dataclass(frozen=True)
 class PackageReport:
-    """A package that was accepted; `module_path` is the file that entry or handler is in."""
+    """A package that was accepted, and what is in it."""
 
     metadata: Metadata
     sha256: str
@@ -68,7 +67,6 @@ class PackageReport:
     unpacked_bytes: int
     files: int
     cases: tuple[Case, ...]
-    module_path: str
 
 
 def check_package(file: IO[bytes]) -> PackageReport:
@@ -78,14 +76,14 @@ def check_package(file: IO[bytes]) -> PackageReport:
         file: the ZIP, seekable.
 
     Raises:
-        PackageError: the ZIP, its metadata, its tests or its code is at fault (MetadataError for the metadata).
+        PackageError: the ZIP, its metadata, its tests or its code has a fault (MetadataError for the metadata).
     """
     archive = Archive(file)
     metadata = _metadata(archive)
     entries = list(archive.entries())
     archive.verify()
     cases = _cases(archive, entries)
-    module_path = _check_sources(archive, entries, metadata)
+    _check_sources(archive, entries, metadata)
     _check_extensions(archive, entries, metadata)
     file.seek(0)
     digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
@@ -96,7 +94,6 @@ def check_package(file: IO[bytes]) -> PackageReport:
         unpacked_bytes=archive.total_bytes,
         files=len(entries),
         cases=cases,
-        module_path=module_path,
     )
 
 
@@ -104,12 +101,12 @@ def _metadata(archive: Archive) -> Metadata:
     if "metadata.json" in archive:
         return load_metadata(archive.read("metadata.json", MAX_METADATA_BYTES))
     deeper = next((each.path for each in archive.entries() if each.path.endswith("/metadata.json")), None)
-    hint = f"; there is one at {shown(deeper)}: zip what is in the folder, not the folder" if deeper else ""
+    found = f"; it is at {shown(deeper)}: zip the content of the folder, not the folder" if deeper else ""
     raise PackageError(
         code="no_metadata",
         where="metadata.json",
-        fault=f"is not at the top of the ZIP{hint}",
-        hint="`greenroom init` makes one.",
+        fault=f"is not at the top of the ZIP{found}",
+        hint="`greenroom init` writes an algorithm with a metadata.json.",
     )
 
 
@@ -122,7 +119,7 @@ def _cases(archive: Archive, entries: list[Entry]) -> tuple[Case, ...]:
             continue
         name = parts[1]
         if not CASE_PATTERN.fullmatch(name):
-            what = "has a case name that is not up to 64 letters, digits and . _ -, a letter or digit first"
+            what = "has a wrong case name; allowed: up to 64 letters, digits and . _ -, a letter or digit first"
             raise _case_error(entry.path, what)
         if stem in found.setdefault(name, {}):
             raise _case_error(entry.path, f"is a second {stem}.* of case {name}")
@@ -131,25 +128,19 @@ def _cases(archive: Archive, entries: list[Entry]) -> tuple[Case, ...]:
         if "input" not in files:
             raise _case_error(f"tests/{name}", "has an expected.* but no input.*")
     if not found:
-        raise _case_error("tests", "has no case, and a package is tested by its own tests: at least one is needed")
+        raise _case_error(
+            "tests", "has no test case; at least one is needed, because a package is tested with its own cases"
+        )
     if len(found) > MAX_CASES:
         raise _case_error("tests", f"has {len(found)} cases; at most {MAX_CASES} are allowed")
-    return tuple(_case(archive, name, found[name]) for name in sorted(found))
-
-
-def _case(archive: Archive, name: str, files: dict[str, Entry]) -> Case:
-    given, expected = files["input"], files.get("expected")
-    digest = _check_document(archive, given)
-    if expected is None:
-        return Case(name, given.path, None, given.size_bytes, None, digest)
-    _check_document(archive, expected)
-    return Case(name, given.path, expected.path, given.size_bytes, expected.size_bytes, digest)
+    digests = {entry: _check_document(archive, entry) for files in found.values() for entry in files.values()}
+    return tuple(Case(name, digests[found[name]["input"]]) for name in sorted(found))
 
 
 def _check_document(archive: Archive, entry: Entry) -> str:
-    """A test's file has to be what the equipment can read: JSON if it is called so, or else text.
+    """Check that the equipment can read a test's file: JSON if its name ends in .json, otherwise text.
 
-    Returns the SHA-256 of what it is read as, which two packages have in common if they are tested with the same.
+    Returns the SHA-256 of its content and of how it is read.
     """
     if entry.size_bytes > MAX_TEST_FILE_BYTES:
         raise _case_error(entry.path, f"has {entry.size_bytes:,} bytes; at most {MAX_TEST_FILE_BYTES:,} are allowed")
@@ -169,11 +160,11 @@ def _check_document(archive: Archive, entry: Entry) -> str:
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no number in JSON")
+    raise ValueError(f"{name} is not a number in JSON")
 
 
-def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -> str:
-    """Check the algorithm's own modules; return the path of the one that entry or handler is in."""
+def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
+    """Check the algorithm's own modules, and that entry or handler is in one of them."""
     if metadata.entry is not None:
         target, _, wanted = metadata.entry.partition(":")
     else:
@@ -187,8 +178,8 @@ def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -
             raise PackageError(
                 code="reserved",
                 where=shown(entry.path),
-                fault=f"would take the place of the layer {RESERVED}",
-                hint="Leave it out: Lambda gets it from the layer. Or give your own another name.",
+                fault=f"would hide the layer {RESERVED}",
+                hint="Leave it out: Lambda gets it from the layer. If it is your own module, rename it.",
             )
         if not entry.path.endswith(".py") or (len(parts) > 1 and parts[0] != top):
             continue
@@ -203,25 +194,24 @@ def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -
         _compile(archive, entry.path, metadata.runtime)
     if (tree := _compile(archive, module_path, metadata.runtime)) is not None:
         _require_name(tree, module_path, wanted, is_class=metadata.entry is not None)
-    return module_path
 
 
 def _module_path(archive: Archive, module: str) -> str:
     path = module.replace(".", "/")
-    # A folder with __init__.py comes before a file of the same name, as in Python's own finder.
+    # A folder with __init__.py is found before a file of the same name, as in Python's own finder.
     for candidate in (f"{path}/__init__.py", f"{path}.py"):
         if candidate in archive:
             return candidate
     raise PackageError(
         code="no_module",
         where="metadata.json, field entry or handler",
-        fault=f"names module {module!r}, and the ZIP has no {path}.py",
+        fault=f"names the module {module!r}, but the ZIP has no {path}.py",
         hint="Name a module that is in the package.",
     )
 
 
 def _compile(archive: Archive, path: str, runtime: str) -> ast.Module | None:
-    """Compile a module, run nothing. Return its tree, or None where only a newer Python than this can read it."""
+    """Compile a module without running it. Return its tree, or None where only a newer Python can read it."""
     source = archive.read(path, MAX_SOURCE_BYTES)
     minor = int(runtime.rpartition(".")[2])
     try:
@@ -235,7 +225,9 @@ def _compile(archive: Archive, path: str, runtime: str) -> ast.Module | None:
             return None
         line = f", line {error.lineno}" if error.lineno else ""
         what = f"is not valid Python {runtime.removeprefix('python')}: {error.msg}"
-        raise PackageError(code="syntax", where=f"{shown(path)}{line}", fault=what, hint="Correct it.") from None
+        raise PackageError(
+            code="syntax", where=f"{shown(path)}{line}", fault=what, hint="Correct the syntax."
+        ) from None
     except (ValueError, RecursionError, MemoryError) as error:
         what = f"can't be parsed ({type(error).__name__}: {error})"
         raise PackageError(code="syntax", where=shown(path), fault=what, hint="Simplify it.") from None
@@ -243,7 +235,7 @@ def _compile(archive: Archive, path: str, runtime: str) -> ast.Module | None:
 
 
 def _require_name(tree: ast.Module, path: str, wanted: str, *, is_class: bool) -> None:
-    """Refuse an entry or handler that plainly is not there, or can't be called. What is imported is believed."""
+    """Refuse an entry or handler that is certainly missing or can't be called. Imported names are accepted."""
     found: ast.stmt | None = None
     for node in _module_level(tree.body):
         match node:
@@ -262,8 +254,8 @@ def _require_name(tree: ast.Module, path: str, wanted: str, *, is_class: bool) -
                 return
     if found is None:
         kind = "class" if is_class else "function"
-        what = f"has no {kind} {wanted!r} at its top level, which metadata.json names"
-        raise PackageError(code="no_entry", where=shown(path), fault=what, hint="Correct the name.")
+        what = f"has no {kind} {wanted!r} at its top level, but metadata.json names it"
+        raise PackageError(code="no_entry", where=shown(path), fault=what, hint="Correct the name in metadata.json.")
     if is_class:
         _require_algorithm(found, path, wanted)
     else:
@@ -284,7 +276,12 @@ def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
 def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
     where = f"{shown(path)}, class {wanted}"
     if not isinstance(node, ast.ClassDef):
-        raise PackageError(code="no_entry", where=where, fault="is a function", hint="An entry names a class.")
+        raise PackageError(
+            code="no_entry",
+            where=where,
+            fault="is a function; a class is needed",
+            hint="Name a class as entry, or the function as handler.",
+        )
     if node.decorator_list or node.bases or node.keywords:
         return
     methods = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
@@ -298,10 +295,10 @@ def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
 
 
 def _require_callable(node: ast.stmt, where: str, given: tuple[str, ...]) -> None:
-    """Refuse a function that what calls it can't call. A decorator may change all of that, so it is believed."""
-    hint = f"It is called as {node.name if hasattr(node, 'name') else ''}({', '.join(given)})."
+    """Refuse a function that can't be called with `given`. One with a decorator is accepted: it may change that."""
+    hint = f"Greenroom calls it as {node.name if hasattr(node, 'name') else ''}({', '.join(given)})."
     if isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list:
-        raise PackageError(code="not_callable", where=where, fault="is async, and nothing awaits it", hint=hint)
+        raise PackageError(code="not_callable", where=where, fault="is async, but nothing awaits it", hint=hint)
     if not isinstance(node, ast.FunctionDef) or node.decorator_list:
         return
     arguments = node.args
@@ -314,7 +311,7 @@ def _require_callable(node: ast.stmt, where: str, given: tuple[str, ...]) -> Non
 
 
 def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
-    """Refuse modules compiled for another Python or machine only: in Lambda they would fail, and less clearly."""
+    """Refuse modules that are compiled for another Python or machine only: in Lambda they fail, and less clearly."""
     misfits: dict[str, tuple[str, str]] = {}
     fitting = set()
     for entry in entries:
@@ -332,7 +329,7 @@ def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata
                 code="wrong_wheel",
                 where=shown(path),
                 fault=f"is compiled for {why}; allowed: {metadata.runtime} on {metadata.architecture}, Linux",
-                hint="`greenroom pack` installs requirements.txt for it; or change runtime or architecture.",
+                hint="`greenroom pack` installs requirements.txt for these; or change them in metadata.json.",
             )
 
 
@@ -357,5 +354,5 @@ def _misfit(archive: Archive, path: str, version: str | None, metadata: Metadata
 
 
 def _case_error(where: str, what: str) -> PackageError:
-    hint = "Tests are tests/<case>/input.* with an optional expected.*."
+    hint = "A test case is tests/<case>/input.* with an optional tests/<case>/expected.*."
     return PackageError(code="bad_tests", where=shown(where), fault=what, hint=hint)

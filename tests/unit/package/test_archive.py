@@ -50,7 +50,7 @@ def test_what_pythons_own_writer_makes_is_read_back(files: dict[str, bytes]) -> 
 
 def test_a_zip_written_to_a_stream_is_read() -> None:
     class Pipe(io.RawIOBase):
-        """Can't seek, so that the writer has to put its figures behind the data."""
+        """Can't seek, so that the writer has to put its figures after the data."""
 
         def __init__(self) -> None:
             self.data = bytearray()

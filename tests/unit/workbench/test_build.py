@@ -272,7 +272,7 @@ def test_a_scaffold_is_a_package_at_once(tmp_path: Path, name: str, type_: Any) 
     assert {"metadata.json", "requirements.txt", "README.md"} <= {path.name for path in written}
     report = pack(folder, tmp_path / "new.zip").report
     assert (report.metadata.name, report.metadata.type) == (name, type_)
-    top = report.module_path.partition("/")[0]
+    top = (report.metadata.entry or "").partition(".")[0]
     assert top.isidentifier() and top not in sys.stdlib_module_names
 
 
