@@ -12,8 +12,9 @@ from botocore.exceptions import ClientError
 from greenroom.platform import aws_errors, backstage, names
 from greenroom.platform.failures import Failure
 from greenroom.platform.services import Services
-from greenroom.releases import Algorithm, Release, ReleaseRow, Status, Upload, iso_utc
+from greenroom.releases import Algorithm, Release, ReleaseRow, Status, Upload
 from greenroom.tuning import compare, prices_for
+from greenroom.wire.base import iso_utc
 
 MAX_LOG_EVENTS = 10_000
 MAX_CONNECTIONS = 10

@@ -1,11 +1,12 @@
 """The domain: what a release is, how its status may change, and the registry that remembers it.
 
 `model` and `statuses` do no I/O. An upload is an `Upload` until its package has been accepted; then it is a `Release`,
-of which everything is known. Only `registry` and `items` know how releases, algorithms and locks are stored in
-DynamoDB: `registry` has the operations, each change of a status a conditional write, so that a handler that is called
-twice changes nothing twice; `items` has the attributes. What a status starts is decided in `platform`.
+of which everything is known. `registry` remembers releases, algorithms and locks in DynamoDB: every change of
+a status is a conditional write, so that a handler that is called twice changes nothing twice. What a status starts is
+decided in `platform`.
 """
 
+from greenroom.releases.errors import Conflict, LockHeld, NotFound, NotRegistered
 from greenroom.releases.model import (
     Algorithm,
     LiveVersion,
@@ -16,11 +17,10 @@ from greenroom.releases.model import (
     StatusChange,
     Upload,
     WentLive,
-    iso_utc,
     new_release_id,
     utc_now,
 )
-from greenroom.releases.registry import LIVE_KEPT, Conflict, LockHeld, NotFound, NotRegistered, Registry
+from greenroom.releases.registry import LIVE_KEPT, Registry
 from greenroom.releases.statuses import FINAL, IN_FLIGHT, TRANSITIONS, Status, can_change
 
 __all__ = [
@@ -44,7 +44,6 @@ __all__ = [
     "Upload",
     "WentLive",
     "can_change",
-    "iso_utc",
     "new_release_id",
     "utc_now",
 ]

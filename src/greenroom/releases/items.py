@@ -1,4 +1,4 @@
-"""How releases and algorithms lie in DynamoDB: items written and read. Knows the attributes' names, and does no I/O.
+"""How releases and algorithms are stored: the names of the attributes, and writing and reading them. Does no I/O.
 
 An item that an older version of Greenroom wrote is read too.
 """
@@ -6,12 +6,9 @@ An item that an older version of Greenroom wrote is read too.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import astuple
-from decimal import Decimal
 from typing import Any
-
-from boto3.dynamodb.types import TypeSerializer
 
 from greenroom.package.metadata import StoredMetadata
 from greenroom.releases.model import (
@@ -40,6 +37,17 @@ ALGORITHM_ROW = (
 """The attributes of an algorithm in a list: everything except index keys. The live release's values are one JSON string
 (`live`), because 500 rows are parsed at once."""
 
+ALGORITHMS = "ALGORITHMS"
+"""`ownerPk` of every algorithm."""
+
+IN_FLIGHT_VALUE = "IN_FLIGHT"
+"""`inFlight` of every upload and release that has not ended."""
+
+
+def owner(name: str) -> str:
+    """Return `ownerPk` of an algorithm's releases."""
+    return f"ALGORITHM#{name}"
+
 
 def release_key(release_id: str, part: str = "META") -> dict[str, str]:
     """Return the primary key of one of a release's items."""
@@ -60,7 +68,7 @@ def upload_item(upload: Upload) -> dict[str, Any]:
         "fileName": upload.file_name,
         "createdAt": upload.created_at,
         "updatedAt": upload.updated_at,
-        "inFlight": "IN_FLIGHT",
+        "inFlight": IN_FLIGHT_VALUE,
         "versions": {},
         "history": [change_value(change) for change in upload.history],
         "author": upload.author,
@@ -81,7 +89,7 @@ def registration_values(release_id: str, registration: Registration) -> dict[str
         "packageKey": registration.package_key,
         "packageSha256": registration.package_sha256,
         "packageSizeBytes": registration.package_size_bytes,
-        "ownerPk": f"ALGORITHM#{metadata.name}",
+        "ownerPk": owner(metadata.name),
         "ownerSk": release_id,
     }
 
@@ -206,50 +214,6 @@ def summed_progress(items: Iterable[Mapping[str, Any]]) -> list[Progress]:
             (*sum_.durations_ms, *map(float, item.get("durationsMs", ()))),
         )
     return [by_memory[memory_mb] for memory_mb in sorted(by_memory)]
-
-
-def projection(attributes: Sequence[str]) -> dict[str, Any]:
-    """Return the arguments with which DynamoDB answers only these attributes."""
-    # Some of the names are DynamoDB's reserved words.
-    aliases = {f"#a{number}": name for number, name in enumerate(attributes)}
-    return {"ProjectionExpression": ", ".join(aliases), "ExpressionAttributeNames": aliases}
-
-
-_SERIALIZER = TypeSerializer()
-
-
-def pack(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as DynamoDB's API takes them."""
-    return {key: _SERIALIZER.serialize(_decimal(value)) for key, value in item.items()}
-
-
-def unpack(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Return values as Python has them; numbers are decimals."""
-    return {key: _value(value) for key, value in item.items()}
-
-
-def _value(typed: Mapping[str, Any]) -> Any:
-    """Return what boto3's own deserializer returns for the types that the registry has, in a third of the time."""
-    ((kind, value),) = typed.items()
-    match kind:
-        case "S" | "BOOL":
-            return value
-        case "N":
-            return Decimal(value)
-        case "L":
-            return [_value(each) for each in value]
-        case "M":
-            return unpack(value)
-        case "NULL":
-            return None
-    raise TypeError(f"the registry holds no values of type {kind}")
-
-
-def _decimal(value: Any) -> Any:
-    """Return a float as the decimal of its shortest text, which is what DynamoDB takes; in a list too."""
-    if isinstance(value, list):
-        return [_decimal(each) for each in value]
-    return Decimal(repr(value)) if isinstance(value, float) else value
 
 
 def _int(value: Any) -> int | None:

@@ -10,6 +10,7 @@ from ulid import ULID
 
 from greenroom.package.metadata import Metadata, StoredMetadata
 from greenroom.releases.statuses import Status
+from greenroom.wire.base import iso_utc
 
 
 def new_release_id() -> str:
@@ -17,13 +18,8 @@ def new_release_id() -> str:
     return str(ULID())
 
 
-def iso_utc(moment: datetime) -> str:
-    """Return a moment as ISO 8601 in UTC with milliseconds and a Z, as the registry stores and the API answers it."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def utc_now() -> str:
-    """Return the present time as `iso_utc` writes it."""
+    """Return the present time as ISO 8601 in UTC with milliseconds, as the registry stores times."""
     return iso_utc(datetime.now(UTC))
 
 

@@ -2,27 +2,26 @@
 
 Items (`pk`, `sk`):
 
-* `RELEASE#<id>`, `META`: the release. Its `status` is what the stream is filtered by.
+* `RELEASE#<id>`, `META`: the upload or release. Its `status` is what the stream is filtered by.
 * `RELEASE#<id>`, `SUMMARY`: what the test found, as JSON. `RELEASE#<id>`, `PROGRESS#…`: how far a batch has come.
   Both are separate from `META`, so that writing them does not count as a change of the release.
 * `ALGORITHM#<name>`, `META`: the algorithm with its live release. `ALGORITHM#<name>`, `LOCK`: who may change it.
 
 Indexes: `byOwner` (`ownerPk`, `ownerSk`) lists the releases of an algorithm and all algorithms; `inFlight`
 (`inFlight`, `updatedAt`) holds only releases that have not ended. Every change of a status is conditional on the status
-before. `items` reads and writes the attributes.
+before. `items` knows the attributes, and `table` knows DynamoDB.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import ClientError
-
 from greenroom.releases import items
+from greenroom.releases.errors import Conflict, LockHeld, NotFound, NotRegistered
 from greenroom.releases.model import (
     Algorithm,
     Progress,
@@ -32,10 +31,11 @@ from greenroom.releases.model import (
     StatusChange,
     Upload,
     WentLive,
-    iso_utc,
     utc_now,
 )
 from greenroom.releases.statuses import IN_FLIGHT, Status, can_change
+from greenroom.releases.table import EXISTS, Condition, ConditionFailed, Query, Table, Update
+from greenroom.wire.base import iso_utc
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -46,42 +46,17 @@ LIVE_KEPT = 3
 TREND_KEPT = 12
 """How many points an algorithm's trend has: enough to see a direction, few enough to read 500 trends at once."""
 
-MAX_BATCH_GET = 100
-"""https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_BatchGetItem.html"""
-
 MAX_REASON_CHARS = 8_000
 """A reason is for people to read, and all of a release must fit into DynamoDB's 400 KB an item."""
-
-
-class NotFound(LookupError):
-    """There is no such release or algorithm."""
-
-
-class Conflict(RuntimeError):
-    """Another caller changed the item first, or the change is not allowed from its present status."""
-
-
-class NotRegistered(Conflict):
-    """The release is an upload that has not been registered."""
-
-
-class LockHeld(RuntimeError):
-    """Another release of the algorithm is being provisioned or tested."""
-
-    def __init__(self, owner: str, expires_at: str) -> None:
-        super().__init__(f"the lock is held by {owner} until {expires_at}")
-        self.owner = owner
-        self.expires_at = expires_at
 
 
 class Registry:
     """The registry in the DynamoDB table `table_name`, through `client`."""
 
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
-        self._client = client
-        self._table = table_name
+        self._table = Table(client, table_name)
 
-    # Releases
+    # Uploads and releases
 
     def create_upload(self, release_id: str, file_name: str, *, author: str | None = None) -> Upload:
         """Remember an upload that was allowed, and who asked for it. Raises Conflict if the id is taken."""
@@ -97,24 +72,23 @@ class Registry:
             history=(StatusChange(Status.UPLOADING, now, by=author),),
         )
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=items.pack(items.upload_item(upload)),
-                ConditionExpression="attribute_not_exists(pk)",
-            )
-        except ClientError as error:
-            raise _conflict(error, f"release {release_id} exists already") from error
+            self._table.put(items.upload_item(upload), Condition(expression="attribute_not_exists(pk)"))
+        except ConditionFailed as error:
+            raise Conflict(f"release {release_id} exists already") from error
         return upload
 
     def find(self, release_id: str) -> Upload | Release:
         """Return what has become of an upload, read consistently. Raises NotFound."""
-        return items.upload_or_release(self._get(items.release_key(release_id), f"release {release_id}"))
+        item = self._table.get(items.release_key(release_id))
+        if item is None:
+            raise NotFound(f"there is no release {release_id}")
+        return items.upload_or_release(item)
 
     def release(self, release_id: str) -> Release:
-        """Return a registered release, read consistently. Raises NotFound, or NotRegistered if it is an upload yet."""
+        """Return a registered release, read consistently. Raises NotFound, or NotRegistered if it is only an upload."""
         found = self.find(release_id)
         if isinstance(found, Upload):
-            raise NotRegistered(f"release {release_id} is {found.status}, and was never registered")
+            raise NotRegistered(f"release {release_id} is {found.status} and was never registered")
         return found
 
     def change_status(self, release_id: str, after: Status, *, before: Status, reason: str | None = None) -> bool:
@@ -123,12 +97,9 @@ class Registry:
         Returns False if it has `after` already: a message was delivered twice. Raises Conflict if it has any other
         status than `before`, NotFound if there is no such release.
         """
-        change = StatusChange(after, utc_now(), reason)
         try:
-            self._client.update_item(TableName=self._table, **_status_update(release_id, change, before=before))
-        except ClientError as error:
-            if not _condition_failed(error):
-                raise
+            self._table.update(_status_update(release_id, StatusChange(after, utc_now(), reason), before=before))
+        except ConditionFailed as error:
             present = self.find(release_id).status
             if present is after:
                 return False
@@ -140,66 +111,59 @@ class Registry:
 
         Returns False if that was done before. Raises NotFound.
         """
-        name = registration.metadata.name
         # The algorithm first: the new status starts a flow that reads it, and a call that dies between the two writes
-        # is repeated. The algorithm remembers its newest upload; an older one that comes later changes nothing.
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=items.pack(items.algorithm_key(name)),
-                UpdateExpression=(
-                    "SET #name = :name, #type = if_not_exists(#type, :type), latestReleaseId = :id, updatedAt = :now, "
-                    "ownerPk = :all, ownerSk = :name"
-                ),
-                ConditionExpression="attribute_not_exists(latestReleaseId) OR latestReleaseId < :id",
-                ExpressionAttributeNames={"#name": "name", "#type": "type"},
-                ExpressionAttributeValues=items.pack(
-                    {
-                        ":name": name,
-                        ":type": registration.metadata.type,
-                        ":id": release_id,
-                        ":now": utc_now(),
-                        ":all": "ALGORITHMS",
-                    }
-                ),
-            )
-        except ClientError as error:
-            if not _condition_failed(error):
-                raise
+        # is repeated.
+        self._record_newest(release_id, registration.metadata.name, registration.metadata.type)
         change = StatusChange(Status.REGISTERED, utc_now())
         values = items.registration_values(release_id, registration)
-        update = _status_update(release_id, change, before=Status.UPLOADING, values=values)
         try:
-            self._client.update_item(TableName=self._table, **update)
-        except ClientError as error:
-            if not _condition_failed(error) or self.find(release_id).status is Status.UPLOADING:
+            self._table.update(_status_update(release_id, change, before=Status.UPLOADING, values=values))
+        except ConditionFailed:
+            if self.find(release_id).status is Status.UPLOADING:
                 raise
             return False
         return True
 
+    def _record_newest(self, release_id: str, name: str, type_: str) -> None:
+        """Record an algorithm's newest upload. An older upload that comes later changes nothing."""
+        update = Update(
+            key=items.algorithm_key(name),
+            expression=(
+                "SET #name = :name, #type = if_not_exists(#type, :type), latestReleaseId = :id, updatedAt = :now, "
+                "ownerPk = :all, ownerSk = :name"
+            ),
+            condition="attribute_not_exists(latestReleaseId) OR latestReleaseId < :id",
+            names={"#name": "name", "#type": "type"},
+            values={":name": name, ":type": type_, ":id": release_id, ":now": utc_now(), ":all": items.ALGORITHMS},
+        )
+        try:
+            self._table.update(update)
+        except ConditionFailed:
+            return
+
     def record_version(self, release_id: str, memory_mb: int, version: str) -> None:
         """Remember which Lambda version is tested at the power value `memory_mb`."""
-        self._client.update_item(
-            TableName=self._table,
-            Key=items.pack(items.release_key(release_id)),
-            UpdateExpression="SET versions.#memory = :version",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeNames={"#memory": str(memory_mb)},
-            ExpressionAttributeValues=items.pack({":version": version}),
+        self._table.update(
+            Update(
+                key=items.release_key(release_id),
+                expression="SET versions.#memory = :version",
+                condition=EXISTS,
+                names={"#memory": str(memory_mb)},
+                values={":version": version},
+            )
         )
 
     def record_choice(
         self, release_id: str, *, version: str, memory_mb: int, cost_usd_per_million: float | None
     ) -> None:
         """Remember the version that the test chose, before it is promoted."""
-        self._client.update_item(
-            TableName=self._table,
-            Key=items.pack(items.release_key(release_id)),
-            UpdateExpression="SET version = :version, memoryMb = :memory, costUsdPerMillion = :cost",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues=items.pack(
-                {":version": version, ":memory": memory_mb, ":cost": cost_usd_per_million}
-            ),
+        self._table.update(
+            Update(
+                key=items.release_key(release_id),
+                expression="SET version = :version, memoryMb = :memory, costUsdPerMillion = :cost",
+                condition=EXISTS,
+                values={":version": version, ":memory": memory_mb, ":cost": cost_usd_per_million},
+            )
         )
 
     def note(self, release_id: str, reason: str) -> None:
@@ -207,81 +171,62 @@ class Registry:
 
         Raises Conflict if it is no longer UPLOADING.
         """
+        update = Update(
+            key=items.release_key(release_id),
+            expression="SET #reason = :reason",
+            condition="#status = :uploading",
+            names={"#reason": "reason", "#status": "status"},
+            values={":reason": reason, ":uploading": Status.UPLOADING.value},
+        )
         try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=items.pack(items.release_key(release_id)),
-                UpdateExpression="SET #reason = :reason",
-                ConditionExpression="#status = :uploading",
-                ExpressionAttributeNames={"#reason": "reason", "#status": "status"},
-                ExpressionAttributeValues=items.pack({":reason": reason, ":uploading": Status.UPLOADING.value}),
-            )
-        except ClientError as error:
-            raise _conflict(error, f"release {release_id} is no longer {Status.UPLOADING}") from error
+            self._table.update(update)
+        except ConditionFailed as error:
+            raise Conflict(f"release {release_id} is no longer {Status.UPLOADING}") from error
 
     def count_repeat(self, release_id: str) -> int:
         """Count that an upload's event is sent again, and return how often it has been."""
-        return self._count(release_id, "repeats")
+        return self._table.count(items.release_key(release_id), "repeats")
 
     def count_restart(self, release_id: str) -> int:
         """Count that a release's flow is started again, and return how often it has been."""
-        return self._count(release_id, "restarts")
-
-    def _count(self, release_id: str, counter: str) -> int:
-        answer = self._client.update_item(
-            TableName=self._table,
-            Key=items.pack(items.release_key(release_id)),
-            UpdateExpression=f"ADD {counter} :one",
-            ConditionExpression="attribute_exists(pk)",
-            ExpressionAttributeValues=items.pack({":one": 1}),
-            ReturnValues="UPDATED_NEW",
-        )
-        return int(items.unpack(answer["Attributes"])[counter])
+        return self._table.count(items.release_key(release_id), "restarts")
 
     def releases_of(
         self, name: str, *, limit: int = 50, before: str | None = None
     ) -> tuple[list[ReleaseRow], str | None]:
         """Return an algorithm's releases, newest first, and the id to pass as `before` for the next page, or None."""
-        condition = "ownerPk = :owner" + (" AND ownerSk < :before" if before else "")
-        values = {":owner": f"ALGORITHM#{name}"} | ({":before": before} if before else {})
-        page = self._client.query(
-            TableName=self._table,
-            IndexName="byOwner",
-            KeyConditionExpression=condition,
-            ExpressionAttributeValues=items.pack(values),
-            **items.projection(items.RELEASE_ROW),
-            ScanIndexForward=False,
-            Limit=limit,
+        query = Query(
+            index="byOwner",
+            condition="ownerPk = :owner" + (" AND ownerSk < :before" if before else ""),
+            values={":owner": items.owner(name)} | ({":before": before} if before else {}),
+            attributes=items.RELEASE_ROW,
+            descending=True,
         )
-        releases = [items.release_row(items.unpack(item)) for item in page["Items"]]
-        more = bool(page.get("LastEvaluatedKey")) and bool(releases)
-        return releases, releases[-1].release_id if more else None
+        found, more = self._table.query_page(query, limit)
+        releases = [items.release_row(item) for item in found]
+        return releases, releases[-1].release_id if more and releases else None
 
     def in_flight(self, limit: int = 1_000) -> list[Upload | Release]:
         """Return the uploads and releases that have not ended, those changed longest ago first."""
-        return [items.upload_or_release(item) for item in self._query("inFlight", "inFlight", "IN_FLIGHT", limit)]
+        query = Query(index="inFlight", condition="inFlight = :value", values={":value": items.IN_FLIGHT_VALUE})
+        return [items.upload_or_release(item) for item in self._table.query(query, limit)]
 
     # What the test found
 
     def put_summary(self, release_id: str, summary: Mapping[str, Any]) -> None:
         """Keep what the test of a release found. A second write replaces the first."""
-        self._client.put_item(
-            TableName=self._table,
-            Item=items.pack({**items.release_key(release_id, "SUMMARY"), "summary": json.dumps(summary)}),
-        )
+        self._table.put({**items.release_key(release_id, "SUMMARY"), "summary": json.dumps(summary)})
 
     def put_progress(self, release_id: str, batch: str, progress: Progress) -> None:
         """Keep how far the batch named `batch` of a release's test has come."""
-        self._client.put_item(
-            TableName=self._table,
-            Item=items.pack(items.progress_item(release_id, batch, progress)),
-        )
+        self._table.put(items.progress_item(release_id, batch, progress))
 
     def findings(self, release_id: str) -> tuple[dict[str, Any] | None, list[Progress]]:
         """Return the summary of a release's test, or None, and the progress of each power value."""
         summary: dict[str, Any] | None = None
         batches: list[dict[str, Any]] = []
-        for item in self._query(None, "pk", f"RELEASE#{release_id}", limit=10_000):
+        query = Query(condition="pk = :release", values={":release": items.release_key(release_id)["pk"]})
+        for item in self._table.query(query, limit=10_000):
             if item["sk"] == "SUMMARY":
                 summary = json.loads(item["summary"])
             elif item["sk"].startswith("PROGRESS#"):
@@ -292,18 +237,26 @@ class Registry:
 
     def algorithm(self, name: str) -> Algorithm:
         """Return an algorithm, read consistently. Raises NotFound."""
-        return items.algorithm(self._get(items.algorithm_key(name), f"algorithm {name!r}"))
+        item = self._table.get(items.algorithm_key(name))
+        if item is None:
+            raise NotFound(f"there is no algorithm {name!r}")
+        return items.algorithm(item)
 
     def algorithms(self, limit: int = 10_000) -> list[Algorithm]:
         """Return all algorithms by name."""
-        found = self._query("byOwner", "ownerPk", "ALGORITHMS", limit, items.ALGORITHM_ROW)
-        return [items.algorithm(item) for item in found]
+        query = Query(
+            index="byOwner",
+            condition="ownerPk = :all",
+            values={":all": items.ALGORITHMS},
+            attributes=items.ALGORITHM_ROW,
+        )
+        return [items.algorithm(item) for item in self._table.query(query, limit)]
 
     def newest_statuses(self, algorithms: Iterable[Algorithm]) -> dict[str, tuple[Status, str]]:
         """Return the status of each algorithm's newest release, and since when, by the algorithm's name.
 
         Where the newest release is the live one, the algorithm's own item says so. Of the others only these two values
-        are read, 100 releases a request.
+        are read.
         """
         found: dict[str, tuple[Status, str]] = {}
         unknown: dict[str, str] = {}
@@ -312,22 +265,9 @@ class Registry:
                 found[algorithm.name] = (Status.LIVE, algorithm.updated_at)
             else:
                 unknown[algorithm.latest_release_id] = algorithm.name
-        keys = [items.pack(items.release_key(release_id)) for release_id in unknown]
-        while keys:
-            answer = self._client.batch_get_item(
-                RequestItems={
-                    self._table: {
-                        "Keys": keys[:MAX_BATCH_GET],
-                        "ConsistentRead": True,
-                        "ProjectionExpression": "releaseId, #status, updatedAt",
-                        "ExpressionAttributeNames": {"#status": "status"},
-                    }
-                }
-            )
-            left: Any = (answer["UnprocessedKeys"].get(self._table) or {"Keys": []})["Keys"]
-            keys = [*left, *keys[MAX_BATCH_GET:]]
-            for item in map(items.unpack, answer["Responses"].get(self._table, ())):
-                found[unknown[item["releaseId"]]] = (Status(item["status"]), item["updatedAt"])
+        keys = [items.release_key(release_id) for release_id in unknown]
+        for item in self._table.get_all(keys, ("releaseId", "status", "updatedAt")):
+            found[unknown[item["releaseId"]]] = (Status(item["status"]), item["updatedAt"])
         return found
 
     def go_live(self, release: Release) -> None:
@@ -339,133 +279,79 @@ class Registry:
         algorithm = self.algorithm(release.algorithm)
         if algorithm.live and algorithm.live.release_id == release.release_id:
             return
-        self._switch_live(algorithm, release, Status.RETIRED)
+        self._switch_live(
+            algorithm, release, StatusChange(Status.RETIRED, utc_now(), f"{release.release_id} went live")
+        )
 
     def roll_back(self, name: str, to_release: Release, *, author: str | None = None) -> None:
         """Make an earlier release the live one again: it becomes LIVE, the live one ROLLED_BACK, in one transaction.
 
         `author` is who asked for it. Raises Conflict if either has changed in the meantime.
         """
-        self._switch_live(self.algorithm(name), to_release, Status.ROLLED_BACK, author)
+        self._switch_live(self.algorithm(name), to_release, StatusChange(Status.ROLLED_BACK, utc_now(), by=author))
 
-    def _switch_live(
-        self, algorithm: Algorithm, release: Release, old_becomes: Status, author: str | None = None
-    ) -> None:
+    def _switch_live(self, algorithm: Algorithm, release: Release, old_change: StatusChange) -> None:
+        """Make a release the live one, and give the one before it, if there is one, the status of `old_change`."""
+        now, author = old_change.at, old_change.by
         before = [live for live in (algorithm.live, *algorithm.live_before) if live is not None]
         before = [live for live in before if live.release_id != release.release_id][:LIVE_KEPT]
-        now = utc_now()
         trend = [*algorithm.trend, WentLive(release.release_id, now, release.memory_mb, release.cost_usd_per_million)]
         live = items.live_value(release, before, trend[-TREND_KEPT:])
         values = {":id": release.release_id, ":live": live, ":type": release.type, ":now": now}
         condition = "attribute_not_exists(liveReleaseId)"
         if algorithm.live:
             condition, values[":was"] = "liveReleaseId = :was", algorithm.live.release_id
-        writes: list[dict[str, Any]] = [
-            {
-                "Update": {
-                    "TableName": self._table,
-                    "Key": items.pack(items.algorithm_key(algorithm.name)),
-                    "UpdateExpression": "SET liveReleaseId = :id, live = :live, #type = :type, updatedAt = :now",
-                    "ConditionExpression": condition,
-                    "ExpressionAttributeNames": {"#type": "type"},
-                    "ExpressionAttributeValues": items.pack(values),
-                }
-            },
-            {
-                "Update": {
-                    "TableName": self._table,
-                    **_status_update(
-                        release.release_id, StatusChange(Status.LIVE, now, by=author), before=release.status
-                    ),
-                }
-            },
+        updates = [
+            Update(
+                key=items.algorithm_key(algorithm.name),
+                expression="SET liveReleaseId = :id, live = :live, #type = :type, updatedAt = :now",
+                condition=condition,
+                names={"#type": "type"},
+                values=values,
+            ),
+            _status_update(release.release_id, StatusChange(Status.LIVE, now, by=author), before=release.status),
         ]
         if algorithm.live:
-            reason = f"{release.release_id} went live" if old_becomes is Status.RETIRED else None
-            change = StatusChange(old_becomes, now, reason, author)
-            update = _status_update(algorithm.live.release_id, change, before=Status.LIVE)
-            writes.append({"Update": {"TableName": self._table, **update}})
+            updates.append(_status_update(algorithm.live.release_id, old_change, before=Status.LIVE))
         try:
-            self._client.transact_write_items(TransactItems=writes)  # type: ignore[arg-type]
-        except ClientError as error:
-            raise _conflict(error, f"algorithm {algorithm.name!r} or its releases changed in the meantime") from error
+            self._table.update_together(updates)
+        except ConditionFailed as error:
+            raise Conflict(f"algorithm {algorithm.name!r} or its releases changed in the meantime") from error
 
     # Locks
 
     def acquire_lock(self, name: str, owner: str, *, seconds: int) -> None:
         """Take or renew the algorithm's lock for `owner`. Raises LockHeld while another owner holds it."""
         now = datetime.now(UTC)
-        item = {
-            **items.algorithm_key(name, "LOCK"),
-            "owner": owner,
-            "expiresAt": iso_utc(now + timedelta(seconds=seconds)),
-        }
+        expires_at = iso_utc(now + timedelta(seconds=seconds))
+        free = Condition(
+            expression="attribute_not_exists(pk) OR #owner = :me OR expiresAt < :now",
+            names={"#owner": "owner"},
+            values={":me": owner, ":now": iso_utc(now)},
+        )
         try:
-            self._client.put_item(
-                TableName=self._table,
-                Item=items.pack(item),
-                ConditionExpression="attribute_not_exists(pk) OR #owner = :me OR expiresAt < :now",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues=items.pack({":me": owner, ":now": iso_utc(now)}),
-            )
-        except ClientError as error:
-            if not _condition_failed(error):
-                raise
+            self._table.put({**items.algorithm_key(name, "LOCK"), "owner": owner, "expiresAt": expires_at}, free)
+        except ConditionFailed as error:
             held = self.lock_owner(name)
             raise LockHeld(*(held or ("an owner that has just released it", "now"))) from error
 
     def lock_owner(self, name: str) -> tuple[str, str] | None:
         """Return who holds the algorithm's lock and until when (ISO 8601), or None."""
-        try:
-            item = self._get(items.algorithm_key(name, "LOCK"), "lock")
-        except NotFound:
-            return None
-        return item["owner"], item["expiresAt"]
+        item = self._table.get(items.algorithm_key(name, "LOCK"))
+        return (item["owner"], item["expiresAt"]) if item else None
 
     def release_lock(self, name: str, owner: str) -> None:
         """Release the lock. Does nothing if `owner` does not hold it."""
+        mine = Condition(expression="#owner = :me", names={"#owner": "owner"}, values={":me": owner})
         try:
-            self._client.delete_item(
-                TableName=self._table,
-                Key=items.pack(items.algorithm_key(name, "LOCK")),
-                ConditionExpression="#owner = :me",
-                ExpressionAttributeNames={"#owner": "owner"},
-                ExpressionAttributeValues=items.pack({":me": owner}),
-            )
-        except ClientError as error:
-            if not _condition_failed(error):
-                raise
-
-    # Items
-
-    def _get(self, key: Mapping[str, str], what: str) -> dict[str, Any]:
-        answer = self._client.get_item(TableName=self._table, Key=items.pack(key), ConsistentRead=True)
-        item = answer.get("Item")
-        if item is None:
-            raise NotFound(f"there is no {what}")
-        return items.unpack(item)
-
-    def _query(
-        self, index: str | None, key: str, value: str, limit: int, attributes: Sequence[str] = ()
-    ) -> Iterator[dict[str, Any]]:
-        where: dict[str, Any] = {"IndexName": index} if index else {"ConsistentRead": True}
-        where |= items.projection(attributes) if attributes else {}
-        where["ExpressionAttributeNames"] = {"#key": key, **where.get("ExpressionAttributeNames", {})}
-        pages = self._client.get_paginator("query").paginate(
-            TableName=self._table,
-            KeyConditionExpression="#key = :value",
-            ExpressionAttributeValues=items.pack({":value": value}),
-            PaginationConfig={"MaxItems": limit},
-            **where,
-        )
-        for page in pages:
-            for item in page["Items"]:
-                yield items.unpack(item)
+            self._table.delete(items.algorithm_key(name, "LOCK"), mine)
+        except ConditionFailed:
+            return
 
 
 def _status_update(
     release_id: str, change: StatusChange, *, before: Status, values: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
+) -> Update:
     """Return the update that makes a change of status, and sets more attributes with it. Raises Conflict."""
     after = change.status
     if not can_change(before, after):
@@ -494,21 +380,10 @@ def _status_update(
     expression = "SET " + ", ".join(sets)
     if after not in IN_FLIGHT:
         expression += " REMOVE inFlight"
-    return {
-        "Key": items.pack(items.release_key(release_id)),
-        "UpdateExpression": expression,
-        "ConditionExpression": "#status = :before",
-        "ExpressionAttributeNames": names,
-        "ExpressionAttributeValues": items.pack(bound),
-    }
-
-
-def _condition_failed(error: ClientError) -> bool:
-    return error.response["Error"]["Code"] in (
-        "ConditionalCheckFailedException",
-        "TransactionCanceledException",
+    return Update(
+        key=items.release_key(release_id),
+        expression=expression,
+        condition="#status = :before",
+        names=names,
+        values=bound,
     )
-
-
-def _conflict(error: ClientError, message: str) -> Exception:
-    return Conflict(message) if _condition_failed(error) else error

@@ -241,7 +241,7 @@ def test_the_newest_releases_statuses_are_read_for_many_algorithms_at_once(regis
 def test_an_algorithm_is_read_as_the_first_version_wrote_it(registry: Registry, dynamodb: DynamoDBClient) -> None:
     release_id = registered(registry)
     dynamodb.update_item(
-        TableName=registry._table,
+        TableName=registry._table.name,
         Key={"pk": {"S": "ALGORITHM#nsx-in"}, "sk": {"S": "META"}},
         UpdateExpression=(
             "SET liveReleaseId = :id, liveVersion = :v, liveBefore = :b, memoryMb = :m, costUsdPerMillion = :c, #n = :n"
@@ -324,7 +324,7 @@ def tighten_rules_after(registry: Registry, dynamodb: DynamoDBClient, release_id
     with pytest.raises(ValidationError):
         Metadata.model_validate(NO_LONGER_ALLOWED)
     dynamodb.update_item(
-        TableName=registry._table,
+        TableName=registry._table.name,
         Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
         UpdateExpression="SET metadata = :metadata",
         ExpressionAttributeValues={":metadata": {"S": json.dumps(NO_LONGER_ALLOWED)}},
@@ -376,7 +376,7 @@ def test_a_release_is_read_as_the_first_version_wrote_it(registry: Registry, dyn
         "ownerPk": {"S": "ALGORITHM#nsx-in"},
         "ownerSk": {"S": "01JD"},
     }
-    dynamodb.put_item(TableName=registry._table, Item=old)
+    dynamodb.put_item(TableName=registry._table.name, Item=old)
     release = registry.release("01JD")
     assert isinstance(release, Release)
     assert (release.status, release.created_at, release.reason) == (Status.PROVISIONED, at, None)
