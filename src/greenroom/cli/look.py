@@ -149,17 +149,14 @@ def show(  # noqa: PLR0913 -- a command's options
 
 
 def write_plot(path: Path, summary: models.Summary | None) -> None:
-    """Writes the SVG of what a test found. Raises GreenroomError where there is nothing to draw."""
+    """Write the SVG of what a test found. Raises GreenroomError where there is nothing to draw."""
+    from greenroom.cli.charts import drawable, svg
     from greenroom.client import GreenroomError
-    from greenroom.tuning import Chart, svg_plot
 
-    if summary is None or summary.chart is None:
+    chart = drawable(summary.chart) if summary else None
+    if chart is None:
         raise GreenroomError("there is nothing to draw yet", where=str(path), hint="Wait until something is measured.")
-    try:
-        drawn = svg_plot(Chart.from_dict(summary.chart))
-    except ValueError as error:
-        raise GreenroomError(f"the platform's chart can't be drawn: {error}", where=str(path)) from None
-    path.write_text(drawn + "\n", encoding="utf-8")
+    path.write_text(svg(chart) + "\n", encoding="utf-8")
 
 
 def logs(

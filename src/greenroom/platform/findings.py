@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from greenroom.tuning import Chart, Comparison, Decision, ErrorKind, Measurement
+from greenroom.tuning.chart import Point
 from greenroom.tuning.compare import Change
-from greenroom.tuning.plot import Point
 from greenroom.tuning.prices import Prices
 from greenroom.tuning.results import CaseResult, PowerValueResult
 from greenroom.tuning.statistics import CONFIDENCE, Averaging, Percentile

@@ -7,22 +7,23 @@ without a service and runs inside a small Lambda package.
     measurements  what one invocation showed
     statistics    what the measurements of one power value say
     strategies    what "best" means, and what a power value must meet
+    spec          what a test is: the one value that plan and decide are given
     model         the duration at every size, with its uncertainty, from measurements at some
     adaptive      where the next invocations are worth most, and when to stop
     planning      what to measure next, fixed or adaptive, in batches that one executor can do
-    spec          what a test is: the one value that plan and decide are given
     results       what a test showed of each power value and of each case
     choice        the power value to take, those tied with it, the probability of being wrong
     sentences     the words for all that
     decision      passed or failed, at which power value, and why
     compare       a release and the live one
-    plot          a chart of a decision, as data, as text and as SVG
+    chart         the data of a chart of a decision
 
 The state machine's loop is plan -> Map(execute) -> plan; its end is `decide`.
 """
 
 from __future__ import annotations
 
+from greenroom.tuning.chart import Chart, chart
 from greenroom.tuning.compare import Comparison, compare
 from greenroom.tuning.decision import Decision, decide
 from greenroom.tuning.measurements import ErrorKind, Measurement, error_of
@@ -38,7 +39,6 @@ from greenroom.tuning.planning import (
     side_of,
     upper_bound_usd,
 )
-from greenroom.tuning.plot import Chart, chart, svg_plot, terminal_plot
 from greenroom.tuning.prices import Prices, prices_for
 from greenroom.tuning.report_line import Report, parse_report
 from greenroom.tuning.spec import LADDER_MB, Search, TestSpec
@@ -74,7 +74,5 @@ __all__ = [
     "prices_for",
     "rounds_at_most",
     "side_of",
-    "svg_plot",
-    "terminal_plot",
     "upper_bound_usd",
 ]

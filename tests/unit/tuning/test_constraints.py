@@ -10,12 +10,10 @@ from hypothesis import strategies as st
 
 from greenroom.tuning import (
     Averaging,
-    Chart,
     Constraints,
     Measurement,
     TestSpec,
     case_of,
-    chart,
     decide,
     plan,
     plan_beside_live,
@@ -23,7 +21,7 @@ from greenroom.tuning import (
 )
 from greenroom.tuning.spec import LADDER_MB
 from greenroom.tuning.statistics import comparable_means, mean_over_cases
-from tests.unit.tuning.builders import PRICES, decision, measurement, series, spec
+from tests.unit.tuning.builders import PRICES, measurement, spec
 
 
 def cpu_bound_ms(memory_mb: int) -> float:
@@ -119,9 +117,3 @@ def test_beside_the_live_release_both_sides_run_each_case_as_often_and_in_turn(
     for pair in range(len(indexes) // 2):
         first, second = sides[2 * pair], sides[2 * pair + 1]
         assert (first[0], second[0]) == ((False, True) if pair % 2 == 0 else (True, False))
-
-
-def test_a_chart_is_read_back_as_it_was_written() -> None:
-    measured: list[Measurement] = [*series(256, [400.0 + i for i in range(10)]), *series(512, [190.0] * 10)]
-    drawn = chart(decision(measured, [256, 512]), measured)
-    assert Chart.from_dict(drawn.to_dict()).to_dict() == drawn.to_dict()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from greenroom.cli.plot import Plot
+from greenroom.cli.charts import Plot, drawable
 from greenroom.cli.render.elements import table
 from greenroom.cli.text import NOTHING, clean, first_line, megabytes, milliseconds, or_dash, usd
 from greenroom.client import models
@@ -110,13 +110,8 @@ def with_interval(percentile: models.Percentile | None) -> str:
 
 def charts(summary: models.Summary) -> RenderableType | None:
     """Cost and duration against memory; None where there is nothing to draw."""
-    from greenroom.tuning import Chart
-
-    try:
-        drawn = Chart.from_dict(summary.chart or {})
-    except ValueError:
-        return None
-    return Plot(drawn) if len(drawn.tried) > 1 else None
+    chart = drawable(summary.chart)
+    return Plot(chart) if chart and len(chart.tried) > 1 else None
 
 
 def test_cost(summary: models.Summary, at_most_usd: float | None) -> Text:
