@@ -32,7 +32,7 @@ from greenroom.client import GreenroomClient
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
 from greenroom.package.metadata import Metadata
-from greenroom.releases import Registration, Registry, Status, new_release_id
+from greenroom.releases import Registration, Registry, Status, new_id
 
 WAY = (Status.UPLOADING, Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING)
 BUSY = "algorithm-000"
@@ -57,7 +57,7 @@ def seed(registry: Registry, algorithms: int, releases: int) -> str:
 
 def release(registry: Registry, name: str, number: int, *, passes: bool = True) -> str:
     """One release of an algorithm, to its end."""
-    release_id = new_release_id()
+    release_id = new_id()
     registry.create_upload(release_id, f"{name}.zip", author="Ada")
     registration = Registration(
         metadata=Metadata.model_validate({"name": name, "type": "in", "entry": "code:Algorithm"}),

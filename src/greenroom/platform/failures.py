@@ -1,10 +1,10 @@
-"""What could not be handled: the messages that rest in a dead-letter queue, looked at, redriven, deleted.
+"""Messages that could not be handled: looking into a dead-letter queue, redriving, deleting.
 
-There is one such queue for each algorithm, with documents, and one for uploads that the platform could not register.
+Each algorithm has such a queue, with documents, and the platform has one for uploads that it could not register.
 
-SQS lets nobody look without receiving. So every call here receives what there is, hidden from others for a moment, does
-its work with the messages it was asked for, and shows the rest again at once. Nothing is kept between two calls: a
-message is named by its SQS id, which stays the same until it leaves the queue.
+SQS shows a message only to a receiver. So every call here receives what is in the queue, which hides it from others for
+a moment, does its work with the messages it was asked for, and shows the others again at once. Nothing is kept between
+two calls: a message is named by its SQS id, which stays the same until it leaves the queue.
 """
 
 from __future__ import annotations
@@ -13,24 +13,26 @@ import json
 import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from greenroom.platform import ingest, names, storage
 from greenroom.platform.production import ANSWER_EXPIRES_S, CONTENT_TYPES
 from greenroom.platform.services import Services
+from greenroom.wire import models
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 HIDDEN_S = 30
-"""How long a message stays hidden if whoever looks at it dies: as long as the HTTP API has for an answer."""
+"""How long a message stays hidden if the call that looks at it dies: as long as the HTTP API has for an answer."""
 
 MOST_SEARCHED, MOST_HANDLED = 1_000, 200
-"""How many messages one call looks through for those it was asked for, and how many it handles where that is all of
-them: SQS gives ten a request, and the HTTP API has 30 s for an answer."""
+"""How many messages one call looks through for those it was asked for, and how many it handles if it was asked for all.
+SQS gives ten a request, and the HTTP API has 30 s for an answer."""
 
 MAX_SHOWN_CHARS = 8_000
-"""Of a document in a list; 100 of them, escaped, stay below the 6 MB of a Lambda answer."""
+"""How much of a document a list shows: 100 of them, escaped, stay below the 6 MB of a Lambda answer."""
 
 RECEIVE_COUNT = 10
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
@@ -40,73 +42,54 @@ MESSAGE_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 @dataclass(frozen=True)
 class DeadLetters:
-    """A dead-letter queue, the queue its messages came from, and the algorithm they are for: none, of uploads."""
+    """A dead-letter queue, the queue its messages came from, and its algorithm; None for that of failed uploads."""
 
     url: str
     source_name: str
     algorithm: str | None = None
 
 
-@dataclass(frozen=True)
-class Failure:
-    """One message that rests: why, since when, and its document, or where that can be had for a while (`url`).
-
-    Of an upload the document is the event that told of it, and `release_id` the release it is for.
-    """
-
-    failure_id: str
-    message_id: str | None
-    release_id: str | None
-    reason: str | None
-    since_ms: int
-    content_type: str
-    size_bytes: int
-    document: str | None
-    cut: bool
-    url: str | None
-    to: list[str] | None
-
-
-@dataclass(frozen=True)
-class Handled:
-    """How many messages were redriven or deleted, and how many rest still, as far as SQS knows."""
-
-    handled: int
-    left: int
-
-
 def of_algorithm(services: Services, name: str) -> DeadLetters:
-    """Return where the documents rest that an algorithm could not handle. Raises NotFound if there is no such one."""
+    """Return an algorithm's dead-letter queue. Raises NotFound."""
     algorithm, prefix = services.registry.algorithm(name), services.settings.prefix
     dead, source = names.dead_letter_queue(prefix, algorithm.name), names.input_queue(prefix, algorithm.name)
     return DeadLetters(_url(services, dead), source, algorithm.name)
 
 
 def of_uploads(services: Services) -> DeadLetters:
-    """Return where the uploads rest that the platform could not register."""
+    """Return the dead-letter queue of uploads that the platform could not register."""
     settings = services.settings
     return DeadLetters(_url(services, settings["INGEST_DLQ"]), settings["INGEST_QUEUE"])
 
 
-def look(services: Services, letters: DeadLetters, limit: int, only: str | None = None) -> tuple[list[Failure], int]:
-    """Return the messages that rest, oldest first, and how many there are in all.
-
-    With `only` it is that one message, with all of its document.
-    """
-    found: list[Failure] = []
+def look(services: Services, letters: DeadLetters, limit: int) -> models.FailureList:
+    """Return the messages in the queue, oldest first, with the beginning of each document, and how many there are."""
+    found: list[models.Failure] = []
 
     def note(message: MessageTypeDef) -> None:
-        found.append(_failure(services, letters, message, None if only else MAX_SHOWN_CHARS))
+        found.append(_failure(services, letters, message, MAX_SHOWN_CHARS))
 
-    total = _each(services, letters, note, {only} if only else None, most=MOST_SEARCHED if only else limit)
-    return sorted(found, key=lambda failure: (failure.since_ms, failure.failure_id)), total
+    total = _each(services, letters, note, None, most=limit)
+    oldest_first = sorted(found, key=lambda failure: (failure.since, failure.failure_id))
+    return models.FailureList(failures=oldest_first, total=total)
 
 
-def redrive(services: Services, letters: DeadLetters, failure_ids: Collection[str] | None) -> Handled:
+def find(services: Services, letters: DeadLetters, failure_id: str) -> models.Failure | None:
+    """Return one message with all of its document; None if it is not in the queue."""
+    found: list[models.Failure] = []
+
+    def note(message: MessageTypeDef) -> None:
+        found.append(_failure(services, letters, message, None))
+
+    _each(services, letters, note, {failure_id}, most=MOST_SEARCHED)
+    return found[0] if found else None
+
+
+def redrive(services: Services, letters: DeadLetters, failure_ids: Collection[str] | None) -> models.Redriven:
     """Put messages back into the queue they came from: those named, or all of them, up to 200 a call.
 
-    Sent first and deleted then: whatever happens between, a message is delivered twice rather than lost. A document's
-    record of failure goes, so that whoever waits for its answer sees it as pending again.
+    Each is sent first and deleted then: whatever happens between, a message is delivered twice rather than lost. The
+    record of a document's failure goes, so that its sender sees it as pending again.
     """
     source = _url(services, letters.source_name)
 
@@ -118,16 +101,18 @@ def redrive(services: Services, letters: DeadLetters, failure_ids: Collection[st
         services.sqs.send_message(QueueUrl=source, MessageBody=message["Body"])
         services.sqs.delete_message(QueueUrl=letters.url, ReceiptHandle=message["ReceiptHandle"])
 
-    return _handle(services, letters, send_back, failure_ids)
+    count, left = _handle(services, letters, send_back, failure_ids)
+    return models.Redriven(redriven=count, left=left)
 
 
-def delete(services: Services, letters: DeadLetters, failure_ids: Collection[str] | None) -> Handled:
-    """Delete messages: those named, or all, up to 200 a call. Their records of failure stay."""
+def delete(services: Services, letters: DeadLetters, failure_ids: Collection[str] | None) -> models.Deleted:
+    """Delete messages: those named, or all, up to 200 a call. The records of their failures stay."""
 
     def forget(message: MessageTypeDef) -> None:
         services.sqs.delete_message(QueueUrl=letters.url, ReceiptHandle=message["ReceiptHandle"])
 
-    return _handle(services, letters, forget, failure_ids)
+    count, left = _handle(services, letters, forget, failure_ids)
+    return models.Deleted(deleted=count, left=left)
 
 
 def _handle(
@@ -135,7 +120,8 @@ def _handle(
     letters: DeadLetters,
     act: Callable[[MessageTypeDef], None],
     failure_ids: Collection[str] | None,
-) -> Handled:
+) -> tuple[int, int]:
+    """Act on messages; return how many there were, and how many are left as far as SQS knows."""
     count = 0
 
     def act_and_count(message: MessageTypeDef) -> None:
@@ -145,7 +131,7 @@ def _handle(
 
     most = MOST_HANDLED if failure_ids is None else MOST_SEARCHED
     total = _each(services, letters, act_and_count, failure_ids, most=most, keep=False)
-    return Handled(count, max(0, total - count))
+    return count, max(0, total - count)
 
 
 def _each(
@@ -157,7 +143,7 @@ def _each(
     most: int,
     keep: bool = True,
 ) -> int:
-    """Do something with each message that rests, or with those wanted; return how many there were.
+    """Act on each message in the queue, or on those wanted; return how many messages there are.
 
     With `keep` they stay, and are shown to others again at the end, like those that were not wanted.
     """
@@ -210,45 +196,42 @@ def _count(services: Services, url: str) -> int:
     return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
-def _failure(services: Services, letters: DeadLetters, message: MessageTypeDef, max_chars: int | None) -> Failure:
+def _failure(
+    services: Services, letters: DeadLetters, message: MessageTypeDef, max_chars: int | None
+) -> models.Failure:
     body = message["Body"]
     envelope = _envelope(body) if letters.algorithm else {}
-    claim: Any = envelope.get("claim")
-    bucket = services.algorithm_bucket(letters.algorithm) if letters.algorithm else None
-    document: str | None = None
-    url, size_bytes = None, len(body.encode())
-    if bucket and _is_claim(claim, bucket):
-        size_bytes = claim["sizeBytes"]
-        url = services.s3.generate_presigned_url(
-            "get_object", Params={"Bucket": bucket, "Key": claim["key"]}, ExpiresIn=ANSWER_EXPIRES_S
-        )
-    elif "document" in envelope:
-        value = envelope["document"]
-        document = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
-    else:
-        document = body
-    content_type = envelope.get("contentType")
-    route = envelope.get("route")
-    shown = document if document is None or max_chars is None else document[:max_chars]
+    content_type, route = envelope.get("contentType"), envelope.get("route")
     attributes: dict[str, Any] = dict(message.get("MessageAttributes", {}))
-    reason = attributes["reason"].get("StringValue") if "reason" in attributes else None
-    return Failure(
+    return models.Failure(
         failure_id=message["MessageId"],
         message_id=_message_id(envelope),
         release_id=None if letters.algorithm else _release_id(body),
-        reason=reason,
-        since_ms=int(message["Attributes"]["SentTimestamp"]),
+        reason=attributes["reason"].get("StringValue") if "reason" in attributes else None,
+        since=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1_000, UTC),
         content_type=content_type if content_type in CONTENT_TYPES else "text/plain",
-        size_bytes=size_bytes,
-        document=shown,
-        cut=shown != document,
-        url=url,
         to=[str(each) for each in route] if isinstance(route, list) else None,
+        **_document(services, letters, body, max_chars),
     )
 
 
+def _document(services: Services, letters: DeadLetters, body: str, max_chars: int | None) -> dict[str, Any]:
+    """Return the fields of a failure that are about its document: the text or its beginning, or where to get it."""
+    envelope = _envelope(body) if letters.algorithm else {}
+    bucket = services.algorithm_bucket(letters.algorithm) if letters.algorithm else None
+    claim: Any = envelope.get("claim")
+    if bucket and _is_claim(claim, bucket):
+        parameters = {"Bucket": bucket, "Key": claim["key"]}
+        url = services.s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=ANSWER_EXPIRES_S)
+        return {"size_bytes": claim["sizeBytes"], "url": url}
+    value = envelope.get("document", body)
+    document = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+    shown = document[:max_chars]
+    return {"size_bytes": len(body.encode()), "document": shown, "cut": shown != document}
+
+
 def _envelope(body: str) -> dict[str, Any]:
-    """What a body says of its message; nothing if it is no envelope. Anybody may have put it there."""
+    """Return what a body says of its message; nothing if it is not an envelope. Anybody may have put it there."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -262,7 +245,7 @@ def _message_id(envelope: dict[str, Any]) -> str | None:
 
 
 def _release_id(body: str) -> str | None:
-    """The release whose upload an event tells of."""
+    """Return the release that an event about an upload is for."""
     try:
         return storage.release_of_upload(ingest.upload_keys(body)[0])
     except (ValueError, IndexError, RecursionError):
@@ -270,7 +253,7 @@ def _release_id(body: str) -> str | None:
 
 
 def _is_claim(claim: Any, bucket: str) -> bool:
-    """Whether a claim is for a document of this algorithm: a body could name any object that the platform may read."""
+    """Return whether a claim is for a document of this algorithm: a body could name any object."""
     return (
         isinstance(claim, dict)
         and claim.get("bucket") == bucket

@@ -17,7 +17,7 @@ from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.platform import backstage, names, storage
 from greenroom.platform.services import Services
-from greenroom.releases import Conflict, NotFound, Registration, Status, new_release_id
+from greenroom.releases import Conflict, NotFound, Registration, Status, new_id
 
 UPLOAD_EXPIRES_S = 900
 """How long a presigned form may be used."""
@@ -37,7 +37,7 @@ class AllowedUpload:
 
 def allow_upload(services: Services, file_name: str, *, author: str | None = None) -> AllowedUpload:
     """Create a release and a presigned POST for its package: this key, this type, at most this size, and no other."""
-    release_id = new_release_id()
+    release_id = new_id()
     services.registry.create_upload(release_id, file_name, author=author)
     form = services.s3.generate_presigned_post(
         Bucket=services.packages_bucket,

@@ -15,9 +15,10 @@ from botocore.exceptions import ClientError
 
 from greenroom.platform import aws_errors, names, storage
 from greenroom.platform.services import Services
-from greenroom.releases import Algorithm, Conflict, NotFound, Status, new_release_id
+from greenroom.releases import Algorithm, Conflict, NotFound, Status, new_id
+from greenroom.wire import models
+from greenroom.wire.requests import MAX_DOCUMENT_BYTES
 
-MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 DOCUMENT_EXPIRES_S = 900
 ANSWER_EXPIRES_S = 900
 CONTENT_TYPES = {"application/json": "json", "text/plain": "txt"}
@@ -25,7 +26,17 @@ MAX_FAILURE_BYTES = 64 * 1024
 
 
 class NotPossible(RuntimeError):
-    """What was asked for can't be done now; the message says why and what to do."""
+    """What was asked for can't be done now.
+
+    Args:
+        message: why.
+        hint: what to do.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
 
 
 @dataclass(frozen=True)
@@ -38,24 +49,10 @@ class AllowedDocument:
     max_size_bytes: int = MAX_DOCUMENT_BYTES
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What became of a message at one algorithm."""
-
-    algorithm: str
-    status: str
-    reason: str | None = None
-    content_type: str | None = None
-    size_bytes: int | None = None
-    url: str | None = None
-    release_id: str | None = None
-    version: str | None = None
-
-
 def allow_document(services: Services, name: str, content_type: str, to: Sequence[str] | None) -> AllowedDocument:
     """Return a new message's id and a presigned POST for its document. Raises NotFound or NotPossible."""
     route(services, name, to)
-    message_id = new_release_id()
+    message_id = new_id()
     form = services.s3.generate_presigned_post(
         Bucket=services.algorithm_bucket(name),
         Key=document_key(message_id, content_type),
@@ -80,7 +77,7 @@ def submit(services: Services, name: str, message_id: str, content_type: str, to
     except ClientError as error:
         if not aws_errors.is_absent_object(error):
             raise
-        raise NotPossible(f"no document of message {message_id} has arrived: upload it first") from error
+        raise NotPossible(f"no document of message {message_id} has arrived", "Upload it first.") from error
     envelope = {
         "greenroom": 1,
         "messageId": message_id,
@@ -106,41 +103,40 @@ def route(services: Services, name: str, to: Sequence[str] | None) -> list[str]:
     for target in answering:
         if target not in algorithm.next:
             allowed = ", ".join(algorithm.next) or "none"
-            raise NotPossible(f"{name} does not forward to {target!r}; its metadata's next allows: {allowed}")
+            raise NotPossible(f"{name} does not forward to {target!r}", f"Its metadata's next allows: {allowed}.")
         try:
             _require_live(services.registry.algorithm(target))
         except NotFound as error:
-            raise NotPossible(f"{name} would forward to {target!r}, which does not exist yet: push it first") from error
+            message = f"{name} would forward to {target!r}, which does not exist yet"
+            raise NotPossible(message, f"Push {target} first.") from error
     return answering or [name]
 
 
 def _require_live(algorithm: Algorithm) -> None:
     if algorithm.live is None:
-        raise NotPossible(f"{algorithm.name} has no live release yet: push one that passes its tests")
+        raise NotPossible(f"{algorithm.name} has no live release yet", "Push one that passes its tests.")
 
 
-def answers(services: Services, message_id: str, name: str, to: Sequence[str] | None) -> list[Answer]:
-    """Return what has become of a message so far at each algorithm that answers it, or at the one it was sent to."""
+def answers(services: Services, message_id: str, name: str, to: Sequence[str] | None) -> list[models.MessageResult]:
+    """Return what has become of a message at each algorithm that answers it, or at the one it was sent to."""
     answering = to if to else [*services.registry.algorithm(name).next] or [name]
     found = [_answer(services, message_id, target) for target in answering]
     if name not in answering and any(answer.status == "pending" for answer in found):
-        # What the first algorithm could not read never reaches the others.
+        # A document that the first algorithm could not read never reaches the others.
         reason = _failure(services, message_id, name)
         if reason:
-            found = [
-                Answer(answer.algorithm, "failed", f"{name} failed: {reason}") if answer.status == "pending" else answer
-                for answer in found
-            ]
+            failed = {"status": "failed", "reason": f"{name} failed: {reason}"}
+            found = [answer.model_copy(update=failed) if answer.status == "pending" else answer for answer in found]
     return found
 
 
-def _answer(services: Services, message_id: str, name: str) -> Answer:
+def _answer(services: Services, message_id: str, name: str) -> models.MessageResult:
     bucket = services.algorithm_bucket(name)
     try:
         for key in storage.keys(services.s3, bucket, f"results/{message_id}/{name}."):
             head = services.s3.head_object(Bucket=bucket, Key=key)
             meta = head.get("Metadata", {})
-            return Answer(
+            return models.MessageResult(
                 algorithm=name,
                 status="done",
                 content_type=head.get("ContentType"),
@@ -156,11 +152,13 @@ def _answer(services: Services, message_id: str, name: str) -> Answer:
             raise
         raise NotFound(f"there is no algorithm {name!r}") from error
     reason = _failure(services, message_id, name)
-    return Answer(name, "failed", reason) if reason else Answer(name, "pending")
+    if reason:
+        return models.MessageResult(algorithm=name, status="failed", reason=reason)
+    return models.MessageResult(algorithm=name)
 
 
 def _failure(services: Services, message_id: str, name: str) -> str | None:
-    """Why the algorithm gave the message up, if it did."""
+    """Return why the algorithm gave the message up, if it did."""
     key = f"failures/{message_id}/{name}.json"
     try:
         body = storage.read(services.s3, services.algorithm_bucket(name), key, max_bytes=MAX_FAILURE_BYTES)
@@ -172,22 +170,22 @@ def _failure(services: Services, message_id: str, name: str) -> str | None:
 
 def roll_back(
     services: Services, name: str, to_release_id: str | None, *, author: str | None = None
-) -> tuple[str, str, str]:
-    """Make an earlier release the live one again; the last one that was live, or `to_release_id`, for `author`.
+) -> models.RolledBack:
+    """Make an earlier release the live one again: the last one that was live, or `to_release_id`, for `author`.
 
-    Returns the ids of the release that is live now and of the one that was, and the version. A test that is under way
-    goes on, and may go live after this. Raises NotFound, NotPossible, or Conflict where somebody else was faster.
+    A test that is under way goes on, and may go live afterwards. Raises NotFound, NotPossible, or Conflict if another
+    call was faster.
     """
     algorithm = services.registry.algorithm(name)
     if algorithm.live is None:
-        raise NotPossible(f"{name} has no live release: there is nothing to roll back")
+        raise NotPossible(f"{name} has no live release", "There is nothing to roll back.")
     candidates = {before.release_id: before for before in algorithm.live_before}
     if not candidates:
-        raise NotPossible(f"{name} has had no other live release: there is nothing to roll back to")
+        raise NotPossible(f"{name} has had no other live release", "There is nothing to roll back to.")
     target = next(iter(candidates)) if to_release_id is None else to_release_id
     if target not in candidates:
         kept = ", ".join(candidates)
-        raise NotPossible(f"release {target} can't be rolled back to; the versions that are kept are those of: {kept}")
+        raise NotPossible(f"release {target} can't be rolled back to", f"The versions of these are kept: {kept}.")
     release = services.registry.release(target)
     if release.status not in (Status.RETIRED, Status.ROLLED_BACK):
         raise Conflict(f"release {target} is {release.status}")
@@ -196,14 +194,16 @@ def roll_back(
     try:
         client.update_alias(FunctionName=services.function_name(name), Name=names.PROD, FunctionVersion=version)
     except client.exceptions.ResourceNotFoundException as error:
-        raise NotPossible(f"version {version} of release {target} is no longer kept") from error
+        raise NotPossible(
+            f"version {version} of release {target} is no longer kept", "Push that package again."
+        ) from error
     try:
         services.registry.roll_back(name, release, author=author)
     except Conflict:
-        # Somebody else was faster: alias prod follows the registry.
+        # Another call was faster: alias prod follows the registry.
         if live := services.registry.algorithm(name).live:
             client.update_alias(
                 FunctionName=services.function_name(name), Name=names.PROD, FunctionVersion=live.version
             )
         raise
-    return target, algorithm.live.release_id, version
+    return models.RolledBack(release_id=target, rolled_back_release_id=algorithm.live.release_id, version=version)

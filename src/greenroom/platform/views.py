@@ -1,243 +1,170 @@
-"""What the HTTP API shows: the registry's releases and algorithms, measurements, logs and queues, as JSON values."""
+"""Releases and algorithms as the HTTP API shows them: the models of `wire`, from the registry, S3 and the logs."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from botocore.exceptions import ClientError
 
-from greenroom.platform import aws_errors, backstage, names
-from greenroom.platform.failures import Failure
+from greenroom.platform import aws_errors, backstage, findings, names
 from greenroom.platform.services import Services
-from greenroom.releases import Algorithm, Release, ReleaseRow, Status, Upload
+from greenroom.releases import Algorithm, Progress, Release, ReleaseRow, Status, Upload
 from greenroom.tuning import compare, prices_for
-from greenroom.wire.base import iso_utc
+from greenroom.wire import models
 
 MAX_LOG_EVENTS = 10_000
-MAX_CONNECTIONS = 10
-"""As many as a boto3 client keeps open."""
 
 
-def release_view(services: Services, release: Upload | Release) -> dict[str, Any]:
-    """One release with what its test has found so far."""
-    summary, progress = services.registry.findings(release.release_id)
+def release_of(services: Services, release: Upload | Release) -> models.Release:
+    """Return a release with what its test has found so far."""
+    found, progress = services.registry.findings(release.release_id)
+    summary = models.Summary.model_validate(found) if found else None
     registered = release if isinstance(release, Release) else None
-    return {
-        **release_row(release),
-        "history": [
-            {"status": change.status.value, "at": change.at}
-            | {key: value for key, value in {"reason": change.reason, "by": change.by}.items() if value}
+    return models.Release(
+        **dict(release_row(release)),
+        history=[
+            models.StatusChange(status=change.status, at=models.moment(change.at), reason=change.reason, by=change.by)
             for change in release.history
         ],
-        "metadata": registered and registered.metadata.model_dump(by_alias=True),
-        "cases": list(registered.cases) if registered else [],
-        "versions": {str(mb): version for mb, version in sorted(registered.versions.items())} if registered else {},
-        "progress": [
-            {
-                "memoryMb": each.memory_mb,
-                "done": each.done,
-                "total": each.total,
-                "failed": each.failed,
-                "durationsMs": list(each.durations_ms),
-            }
-            for each in progress
-        ],
-        "costAtMostUsd": registered and registered.cost_at_most_usd,
-        "summary": summary,
-    }
+        problem=models.release_problem(release.status, release.reason, summary),
+        metadata=registered.metadata.model_dump(mode="json", by_alias=True) if registered else None,
+        power_values=[*registered.metadata.listed_mb] if registered else [],
+        cases=[*registered.cases] if registered else [],
+        versions={str(size): version for size, version in sorted(registered.versions.items())} if registered else {},
+        progress=[_progress_of(each) for each in progress],
+        cost_at_most_usd=registered.cost_at_most_usd if registered else None,
+        summary=summary,
+    )
 
 
-def release_row(release: Upload | ReleaseRow) -> dict[str, Any]:
-    """One release as a row of a list."""
+def release_row(release: Upload | ReleaseRow) -> models.ReleaseRow:
+    """Return a release as a row of a list."""
     registered = release if isinstance(release, ReleaseRow) else None
-    return {
-        "releaseId": release.release_id,
-        "algorithm": registered and registered.algorithm,
-        "type": registered and registered.type,
-        "status": release.status.value,
-        "reason": release.reason,
-        "fileName": release.file_name,
-        "author": release.author,
-        "changedBy": release.changed_by,
-        "createdAt": release.created_at,
-        "updatedAt": release.updated_at,
-        "packageSha256": registered and registered.package_sha256,
-        "packageSizeBytes": registered and registered.package_size_bytes,
-        "version": registered and registered.version,
-        "memoryMb": registered and registered.memory_mb,
-        "costUsdPerMillion": registered and registered.cost_usd_per_million,
-    }
+    return models.ReleaseRow(
+        release_id=release.release_id,
+        algorithm=registered.algorithm if registered else None,
+        type=registered.type if registered else None,
+        status=release.status,
+        reason=release.reason,
+        file_name=release.file_name,
+        author=release.author,
+        changed_by=release.changed_by,
+        created_at=models.moment(release.created_at),
+        updated_at=models.moment(release.updated_at),
+        package_sha256=registered.package_sha256 if registered else None,
+        package_size_bytes=registered.package_size_bytes if registered else None,
+        version=registered.version if registered else None,
+        memory_mb=registered.memory_mb if registered else None,
+        cost_usd_per_million=registered.cost_usd_per_million if registered else None,
+    )
 
 
-def comparison_view(services: Services, release: Upload | Release, other: Upload | Release) -> dict[str, Any]:
-    """Two releases beside each other, each at the power value chosen for it.
+def comparison_of(services: Services, release: Upload | Release, other: Upload | Release) -> models.ReleaseComparison:
+    """Return two releases compared, each at the memory size chosen for it.
 
-    `comparison` is null where one of them was not measured to its end, or they have no test case in common.
+    There is no comparison if one of them was not measured to its end, or if they have no test case in common.
     """
-    found = None
+    rows = [release_row(release), release_row(other)]
     measured = [each for each in (release, other) if isinstance(each, Release) and each.memory_mb]
-    if len(measured) == 2:
-        sides = [
-            [row for row in backstage.measurements(services, each.release_id) if row.memory_mb == each.memory_mb]
-            for each in measured
-        ]
-        found = compare(sides[0], sides[1], prices_for(services.settings.region, measured[0].metadata.architecture))
-    comparison = None
-    if found:
-        duration, cost = found.duration.words("slower", "faster"), found.cost.words("dearer", "cheaper")
-        comparison = {**found.to_dict(), "sentence": f"It is {duration} and {cost}."}
-    return {"releases": [release_row(release), release_row(other)], "comparison": comparison}
+    if len(measured) < 2:
+        return models.ReleaseComparison(releases=rows)
+    sides = [
+        [row for row in backstage.measurements(services, each.release_id) if row.memory_mb == each.memory_mb]
+        for each in measured
+    ]
+    found = compare(sides[0], sides[1], prices_for(services.settings.region, measured[0].metadata.architecture))
+    if found is None:
+        return models.ReleaseComparison(releases=rows)
+    duration, cost = found.duration.words("slower", "faster"), found.cost.words("dearer", "cheaper")
+    sentence = f"The first is {duration} and {cost}."
+    compared = findings.comparison_of(found).model_copy(update={"sentence": sentence})
+    return models.ReleaseComparison(releases=rows, comparison=compared)
 
 
-def measurements_view(services: Services, release_id: str, memory_mb: int | None, limit: int) -> dict[str, Any]:
-    """The measurements of a release's test, those of one power value if asked for."""
+def measurements_of(services: Services, release_id: str, memory_mb: int | None, limit: int) -> models.MeasurementList:
+    """Return the first measurements of a release's test; only those of one memory size if it is given."""
     rows = []
-    for row in backstage.measurements(services, release_id):
-        if memory_mb in (None, row.memory_mb):
-            rows.append(row.to_dict())
+    for made in backstage.measurements(services, release_id):
+        if memory_mb in (None, made.memory_mb):
+            rows.append(findings.measurement_row(made))
         if len(rows) == limit:
             break
-    return {"measurements": rows}
+    return models.MeasurementList(measurements=rows)
 
 
-def logs_view(services: Services, release: Release, limit: int) -> dict[str, Any]:
-    """The last log lines of a release's versions, in the order of time."""
+def logs_of(services: Services, release: Upload | Release, limit: int) -> models.LogEvents:
+    """Return the last log lines of a release's versions, in the order of time; none of an upload."""
+    if isinstance(release, Upload):
+        return models.LogEvents()
+    lines = sorted(_log_events(services, release), key=lambda line: line.at or datetime.min.replace(tzinfo=UTC))
+    return models.LogEvents(events=lines[-limit:])
+
+
+def _log_events(services: Services, release: Release) -> Iterator[models.LogEvent]:
     memory_by_stream = {f"[{version}]": memory_mb for memory_mb, version in release.versions.items()}
     created = datetime.fromisoformat(release.created_at)
-    lines: list[dict[str, Any]] = []
     try:
         pages = services.logs.get_paginator("filter_log_events").paginate(
             logGroupName=names.log_group(services.function_name(release.algorithm)),
             startTime=int(created.timestamp() * 1_000),
             PaginationConfig={"MaxItems": MAX_LOG_EVENTS},
         )
-        for page in pages:
-            for event in page["events"]:
-                stream = event.get("logStreamName", "")
-                version = stream[stream.find("[") : stream.find("]") + 1]
-                if version in memory_by_stream:
-                    lines.append(
-                        {
-                            "at": _iso(event["timestamp"]),
-                            "stream": stream,
-                            "message": event["message"].rstrip("\n"),
-                            "memoryMb": memory_by_stream[version],
-                        }
-                    )
+        for event in (event for page in pages for event in page["events"]):
+            stream = event.get("logStreamName", "")
+            version = stream[stream.find("[") : stream.find("]") + 1]
+            if version in memory_by_stream:
+                yield models.LogEvent(
+                    at=datetime.fromtimestamp(event["timestamp"] / 1_000, UTC),
+                    stream=stream,
+                    message=event["message"].rstrip("\n"),
+                    memory_mb=memory_by_stream[version],
+                )
     except ClientError as error:
         if not aws_errors.is_absent(error):
             raise
-    lines.sort(key=lambda line: line["at"])
-    return {"events": lines[-limit:]}
 
 
-def algorithm_views(services: Services, algorithms: Sequence[Algorithm]) -> list[dict[str, Any]]:
-    """Algorithms with the status of the newest release of each."""
+def algorithms_of(services: Services, algorithms: Sequence[Algorithm]) -> list[models.Algorithm]:
+    """Return algorithms with the status of the newest release of each."""
     newest = services.registry.newest_statuses(algorithms)
-    return [_algorithm_view(each, *newest[each.name]) for each in algorithms]
+    return [_algorithm_of(each, *newest[each.name]) for each in algorithms]
 
 
-def _algorithm_view(algorithm: Algorithm, status: Status, since: str) -> dict[str, Any]:
-    return {
-        "name": algorithm.name,
-        "type": algorithm.type,
-        "liveReleaseId": algorithm.live.release_id if algorithm.live else None,
-        "liveVersion": algorithm.live.version if algorithm.live else None,
-        "liveBefore": [{"releaseId": old.release_id, "version": old.version} for old in algorithm.live_before],
-        "memoryMb": algorithm.memory_mb,
-        "costUsdPerMillion": algorithm.cost_usd_per_million,
-        "latestReleaseId": algorithm.latest_release_id,
-        "latestStatus": status.value,
-        "updatedAt": since,
-        "next": list(algorithm.next),
-        "trend": [
-            {
-                "releaseId": point.release_id,
-                "at": point.at,
-                "memoryMb": point.memory_mb,
-                "costUsdPerMillion": point.cost_usd_per_million,
-            }
+def _algorithm_of(algorithm: Algorithm, status: Status, since: str) -> models.Algorithm:
+    live = algorithm.live
+    return models.Algorithm(
+        name=algorithm.name,
+        type=algorithm.type,
+        live_release_id=live.release_id if live else None,
+        live_version=live.version if live else None,
+        live_before=[
+            models.ServedVersion(release_id=before.release_id, version=before.version)
+            for before in algorithm.live_before
+        ],
+        memory_mb=algorithm.memory_mb,
+        cost_usd_per_million=algorithm.cost_usd_per_million,
+        latest_release_id=algorithm.latest_release_id,
+        latest_status=status,
+        updated_at=models.moment(since),
+        next=[*algorithm.next],
+        trend=[
+            models.TrendPoint(
+                release_id=point.release_id,
+                at=models.moment(point.at),
+                memory_mb=point.memory_mb,
+                cost_usd_per_million=point.cost_usd_per_million,
+            )
             for point in algorithm.trend
         ],
-    }
+    )
 
 
-def queues_view(services: Services, name: str) -> dict[str, Any]:
-    """What waits in an algorithm's input queue and rests in its dead-letter queue; null where there is none yet."""
-    prefix = services.settings.prefix
-    return {
-        "input": _queue_view(services, names.input_queue(prefix, name)),
-        "deadLetters": _queue_view(services, names.dead_letter_queue(prefix, name)),
-    }
-
-
-def failure_view(failure: Failure) -> dict[str, Any]:
-    """One message that rests in a dead-letter queue."""
-    return {
-        "failureId": failure.failure_id,
-        "messageId": failure.message_id,
-        "releaseId": failure.release_id,
-        "reason": failure.reason,
-        "since": _iso(failure.since_ms),
-        "contentType": failure.content_type,
-        "sizeBytes": failure.size_bytes,
-        "document": failure.document,
-        "cut": failure.cut,
-        "url": failure.url,
-        "to": failure.to,
-    }
-
-
-def status_view(services: Services) -> dict[str, Any]:
-    """The platform at a glance: releases in flight, and what waits and rests in the queues."""
-    settings = services.settings
-    algorithms = services.registry.algorithms()
-    queue_names = [settings["INGEST_DLQ"]]
-    for algorithm in algorithms:
-        queue_names.append(names.input_queue(settings.prefix, algorithm.name))
-        queue_names.append(names.dead_letter_queue(settings.prefix, algorithm.name))
-    with ThreadPoolExecutor(MAX_CONNECTIONS) as threads:
-        queues = threads.map(lambda name: _queue_view(services, name), queue_names)
-    present = [queue for queue in queues if queue is not None]
-    return {
-        "platform": {
-            "version": settings["VERSION"],
-            "region": settings.region,
-            "accountId": settings.account_id,
-            "prefix": settings.prefix,
-        },
-        "algorithms": len(algorithms),
-        "releasesInFlight": [
-            {
-                "releaseId": release.release_id,
-                "algorithm": release.algorithm if isinstance(release, Release) else None,
-                "status": release.status.value,
-            }
-            for release in services.registry.in_flight()
-        ],
-        "queues": present,
-        "deadLetters": sum(queue["visible"] for queue in present if queue["name"].endswith("-dlq")),
-    }
-
-
-def _queue_view(services: Services, name: str) -> dict[str, Any] | None:
-    try:
-        url = services.sqs.get_queue_url(QueueName=name)["QueueUrl"]
-        attributes = services.sqs.get_queue_attributes(
-            QueueUrl=url,
-            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-        )["Attributes"]
-    except services.sqs.exceptions.QueueDoesNotExist:
-        return None
-    return {
-        "name": name,
-        "visible": int(attributes["ApproximateNumberOfMessages"]),
-        "inFlight": int(attributes["ApproximateNumberOfMessagesNotVisible"]),
-    }
-
-
-def _iso(timestamp_ms: int) -> str:
-    return iso_utc(datetime.fromtimestamp(timestamp_ms / 1_000, UTC))
+def _progress_of(progress: Progress) -> models.Progress:
+    return models.Progress(
+        memory_mb=progress.memory_mb,
+        done=progress.done,
+        total=progress.total,
+        failed=progress.failed,
+        durations_ms=[*progress.durations_ms],
+    )

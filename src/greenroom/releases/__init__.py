@@ -17,7 +17,7 @@ from greenroom.releases.model import (
     StatusChange,
     Upload,
     WentLive,
-    new_release_id,
+    new_id,
     utc_now,
 )
 from greenroom.releases.registry import LIVE_KEPT, Registry
@@ -44,6 +44,6 @@ __all__ = [
     "Upload",
     "WentLive",
     "can_change",
-    "new_release_id",
+    "new_id",
     "utc_now",
 ]

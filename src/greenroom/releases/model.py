@@ -13,8 +13,8 @@ from greenroom.releases.statuses import Status
 from greenroom.wire.base import iso_utc
 
 
-def new_release_id() -> str:
-    """Return a new release id: a ULID, so that ids sort by the time of upload."""
+def new_id() -> str:
+    """Return a new id, of a release or of anything else: a ULID, so that ids sort by the time they were made at."""
     return str(ULID())
 
 

@@ -8,7 +8,7 @@ again, and a word that is not in the list is accepted. A request body is strict 
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -55,8 +55,8 @@ def moment(text: str) -> datetime:
 
 
 def iso_utc(at: datetime) -> str:
-    """Return a moment in UTC as the API writes it: ISO 8601 with milliseconds and a Z."""
-    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return a moment as the registry keeps it and the API answers it: ISO 8601 in UTC, with milliseconds and a Z."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 Moment = Annotated[

@@ -139,7 +139,7 @@ def test_two_releases_are_compared(platform: Platform) -> None:
     found = compare(other.release_id, one.release_id)
     assert [each["releaseId"] for each in found["releases"]] == [other.release_id, one.release_id]
     assert found["comparison"]["duration"]["ratio"] > 0
-    assert found["comparison"]["sentence"].startswith("It is ")
+    assert found["comparison"]["sentence"].startswith("The first is ")
     assert compare(other.release_id, failed.release_id)["comparison"] is None
     live = platform.client.algorithm("compared")
     assert [point["releaseId"] for point in live.to_json()["trend"]] == [one.release_id, other.release_id]

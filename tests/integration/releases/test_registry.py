@@ -27,7 +27,7 @@ from greenroom.releases import (
     Release,
     Status,
     Upload,
-    new_release_id,
+    new_id,
 )
 from greenroom.releases.registry import TREND_KEPT
 
@@ -68,7 +68,7 @@ def registration(name: str = "nsx-in") -> Registration:
 
 
 def registered(registry: Registry, name: str = "nsx-in") -> str:
-    release_id = new_release_id()
+    release_id = new_id()
     registry.create_upload(release_id, "nsx.zip")
     assert registry.register(release_id, registration(name))
     return release_id
@@ -84,7 +84,7 @@ def ready_to_go_live(registry: Registry, version: str) -> str:
 
 
 def test_a_new_release_waits_for_its_upload(registry: Registry) -> None:
-    release_id = new_release_id()
+    release_id = new_id()
     registry.create_upload(release_id, "nsx.zip")
     release = registry.find(release_id)
     assert isinstance(release, Upload)
@@ -97,7 +97,7 @@ def test_a_new_release_waits_for_its_upload(registry: Registry) -> None:
 
 def test_what_is_not_there_is_not_found(registry: Registry) -> None:
     with pytest.raises(NotFound):
-        registry.release(new_release_id())
+        registry.release(new_id())
     with pytest.raises(NotFound):
         registry.algorithm("nobody")
 
@@ -122,7 +122,7 @@ def test_an_ended_release_is_no_longer_in_flight_and_keeps_its_reason(registry: 
 
 
 def test_registering_twice_changes_nothing_and_an_older_upload_is_not_the_latest(registry: Registry) -> None:
-    older, newer = new_release_id(), new_release_id()
+    older, newer = new_id(), new_id()
     for release_id in (newer, older):
         registry.create_upload(release_id, "nsx.zip")
         assert registry.register(release_id, registration())
@@ -205,7 +205,7 @@ def test_a_history_says_who_uploaded_and_who_rolled_back(registry: Registry) -> 
     first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
     for release_id in (first, second):
         registry.go_live(registry.release(release_id))
-    named = new_release_id()
+    named = new_id()
     registry.create_upload(named, "nsx.zip", author="Ada")
     registry.roll_back("nsx-in", registry.release(first), author="Grace")
     assert (registry.find(named).author, registry.find(named).history[0].by) == ("Ada", "Ada")
@@ -279,7 +279,7 @@ def test_restarts_are_counted_apart_and_known_of_a_release(registry: Registry) -
 
 
 def test_an_upload_becomes_a_release_of_which_everything_is_known(registry: Registry) -> None:
-    release_id = new_release_id()
+    release_id = new_id()
     registry.create_upload(release_id, "nsx.zip", author="Ada")
     with pytest.raises(NotRegistered, match=f"{release_id} is UPLOADING"):
         registry.release(release_id)
@@ -297,7 +297,7 @@ def test_an_upload_becomes_a_release_of_which_everything_is_known(registry: Regi
 
 
 def test_an_upload_that_ended_before_it_was_registered_stays_an_upload(registry: Registry) -> None:
-    release_id = new_release_id()
+    release_id = new_id()
     registry.create_upload(release_id, "nsx.zip")
     registry.change_status(release_id, Status.REJECTED, before=Status.UPLOADING, reason="no tests")
     found = registry.find(release_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import re
 from importlib import resources
 from pathlib import Path
@@ -92,8 +93,8 @@ def test_every_function_of_the_platform_has_a_handler_that_can_be_imported() -> 
     for handler in handlers:
         module, _, function = handler.rpartition(".")
         assert callable(getattr(importlib.import_module(module), function))
-    files = {path.stem for path in (ROOM / "handlers").glob("*.py")} - {"__init__"}
-    assert {handler.split(".")[-2] for handler in handlers} == files
+    modules = {module.name for module in pkgutil.iter_modules([str(ROOM / "handlers")])}
+    assert {handler.split(".")[-2] for handler in handlers} == modules
 
 
 def test_functions_are_told_every_setting_that_their_code_reads() -> None:

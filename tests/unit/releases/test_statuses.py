@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from greenroom.releases import FINAL, IN_FLIGHT, TRANSITIONS, Status, can_change
-from greenroom.releases.model import new_release_id, utc_now
+from greenroom.releases.model import new_id, utc_now
 
 
 def test_every_status_is_reached_and_every_status_has_its_transitions() -> None:
@@ -41,6 +41,6 @@ def test_no_release_goes_live_untested() -> None:
 
 
 def test_release_ids_sort_by_time_and_times_say_utc() -> None:
-    assert len(new_release_id()) == 26
+    assert len(new_id()) == 26
     assert utc_now().endswith("Z")
     assert len(utc_now()) == len("2026-01-01T00:00:00.000Z")

@@ -131,7 +131,7 @@ export async function comparison(view, one, other) {
     api("GET", `releases/${other}`)]);
   if (!view.alive()) return;
   const name = both[0].algorithm ?? both[1].algorithm;
-  const sentence = found ? found.sentence.replace("It is", "The first is")
+  const sentence = found ? found.sentence
     : "Their times can't be compared: one was not measured to its end, or they have no test case in common.";
   show(
     el("h1", {}, "Two releases of ", name ? el("a", { href: `#/algorithms/${name}` }, name) : "no algorithm"),

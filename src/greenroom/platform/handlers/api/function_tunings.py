@@ -1,0 +1,49 @@
+"""Function tunings: the best memory size for a Lambda function that is already there."""
+
+from __future__ import annotations
+
+import json
+from http import HTTPStatus
+from typing import Annotated, Any
+
+from aws_lambda_powertools.event_handler.openapi.params import Body, Path
+
+from greenroom.platform import tuner
+from greenroom.platform.handlers.api.app import route
+from greenroom.platform.handlers.api.errors import TooLarge, Unusable
+from greenroom.platform.services import services
+from greenroom.platform.tune_input import InputError, TuneInput
+from greenroom.releases import NotFound, new_id
+from greenroom.wire import models
+
+MAX_INPUT_BYTES = 256 * 1024
+"""https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html (input of an execution)"""
+
+TuningId = Annotated[str, Path(pattern=f"^{tuner.TUNING_ID.pattern}$", description="A tuning's id")]
+
+
+@route("POST", "/tunings", status=HTTPStatus.CREATED, errors=[HTTPStatus.REQUEST_ENTITY_TOO_LARGE])
+def create_tuning(body: Annotated[dict[str, Any], Body()]) -> models.TuningCreated:
+    """Tune a Lambda function of the account.
+
+    The body is an execution input of AWS Lambda Power Tuning, with Greenroom's additions (docs/tuning.md).
+    """
+    document = json.dumps(body)
+    if len(document.encode()) > MAX_INPUT_BYTES:
+        raise TooLarge(f"the input has more than {MAX_INPUT_BYTES:,} bytes: name a large payload in payloadS3")
+    try:
+        TuneInput.parse(body)
+    except InputError as error:
+        raise Unusable(str(error)) from None
+    tuning_id = new_id()
+    services().states.start_execution(stateMachineArn=services().settings["TUNE_ARN"], name=tuning_id, input=document)
+    return models.TuningCreated(tuning_id=tuning_id)
+
+
+@route("GET", "/tunings/<tuning_id>", errors=[HTTPStatus.NOT_FOUND])
+def get_tuning(tuning_id: TuningId) -> models.Tuning:
+    """Show a tuning: how far it is, and what it found."""
+    try:
+        return models.Tuning.model_validate(tuner.view(services(), tuning_id))
+    except KeyError:
+        raise NotFound(f"there is no tuning {tuning_id}") from None
