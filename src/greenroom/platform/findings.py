@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar
 
-from greenroom.tuning import Chart, Comparison, Decision, ErrorKind, Measurement
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.alias_generators import to_camel
+
+from greenroom.tuning import Batch, Chart, Comparison, Decision, Measurement
 from greenroom.tuning.chart import Point
 from greenroom.tuning.compare import Change
 from greenroom.tuning.prices import Prices
@@ -20,6 +23,15 @@ from greenroom.wire import models
 
 MAX_TEXT_CHARS = 16 * 1024
 """Of each text of a measurement; a thousand failures stay below 64 MB."""
+
+_TEXTS = ("errorMessage", "difference", "log", "differs")
+
+Read = TypeVar("Read")
+
+_CAMEL = ConfigDict(alias_generator=to_camel, validate_by_name=False)
+_MEASUREMENTS = TypeAdapter(list[Measurement], config=_CAMEL)
+_BATCHES = TypeAdapter(list[Batch], config=_CAMEL)
+"""Of lists, since a dataclass of the standard library takes a configuration from what it is part of, and only so."""
 
 
 @dataclass(frozen=True)
@@ -165,32 +177,27 @@ def measurement_row(measured: Measurement) -> models.Measurement:
 
 
 def measurement_document(measured: Measurement) -> dict[str, Any]:
-    """Return one invocation as it is kept in S3: without what is not known of it."""
-    return measurement_row(measured).model_dump(mode="json", exclude_none=True)
+    """Return one invocation as it is kept in S3: without what is not known of it, and with its texts cut."""
+    document: dict[str, Any]
+    [document] = _MEASUREMENTS.dump_python([measured], mode="json", by_alias=True, exclude_none=True)
+    return document | {key: document[key][:MAX_TEXT_CHARS] for key in _TEXTS if key in document}
 
 
 def measurement_from(document: Mapping[str, Any]) -> Measurement:
-    """Read back what `measurement_document` gave. Raises ValueError."""
-    row = models.Measurement.model_validate(document)
-    return Measurement(
-        memory_mb=row.memory_mb,
-        case=row.case,
-        index=row.index,
-        duration_ms=row.duration_ms,
-        billed_duration_ms=row.billed_duration_ms,
-        init_duration_ms=row.init_duration_ms,
-        max_memory_used_mb=row.max_memory_used_mb,
-        cold_start=row.cold_start,
-        error=cast(ErrorKind | None, row.error),
-        at=models.iso_utc(row.at) if row.at else None,
-        request_id=row.request_id,
-        version=row.version,
-        error_message=row.error_message,
-        difference=row.difference,
-        log=row.log,
-        differs=row.differs,
-        disturbed_ms=row.disturbed_ms,
-    )
+    """Read back what `measurement_document` gave. Raises ValueError, which names what is absent or wrong."""
+    return _read(_MEASUREMENTS, "a measurement", document)
+
+
+def batch_document(batch: Batch) -> dict[str, Any]:
+    """Return a batch as the state machine passes it to its executor."""
+    document: dict[str, Any]
+    [document] = _BATCHES.dump_python([batch], mode="json", by_alias=True, exclude_defaults=True)
+    return document
+
+
+def batch_from(document: Mapping[str, Any]) -> Batch:
+    """Read back what `batch_document` gave. Raises ValueError, which names what is absent or wrong."""
+    return _read(_BATCHES, "a batch", document)
 
 
 def progress_of(made: Sequence[Measurement]) -> list[models.Progress]:
@@ -201,6 +208,15 @@ def progress_of(made: Sequence[Measurement]) -> list[models.Progress]:
         models.Progress(memory_mb=size, done=len(rows), failed=sum(row.error is not None for row in rows))
         for size, rows in counted.items()
     ]
+
+
+def _read(adapter: TypeAdapter[list[Read]], what: str, document: Mapping[str, Any]) -> Read:
+    try:
+        [found] = adapter.validate_python([document])
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, each['loc'][1:]))}: {each['msg']}" for each in error.errors())
+        raise ValueError(f"{what} can't be read: {wrong}") from None
+    return found
 
 
 def _percentile(found: Percentile) -> models.Percentile:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
 
 from greenroom.platform import findings
 from greenroom.platform.findings import Spent
-from greenroom.tuning import Decision, Measurement, chart, compare, decide
+from greenroom.tuning import Batch, Decision, Measurement, chart, compare, decide
 from greenroom.wire import models
 from tests.unit.tuning.builders import PRICES, measurement, series, spec
 
@@ -109,11 +109,52 @@ def test_the_texts_of_a_measurement_are_cut() -> None:
     made = measurement(error="exception", log="x" * 20_000, error_message="y" * 20_000)
     row = findings.measurement_row(made)
     assert len(row.log or "") == len(row.error_message or "") == findings.MAX_TEXT_CHARS
+    document = findings.measurement_document(made)
+    assert len(document["log"]) == len(document["errorMessage"]) == findings.MAX_TEXT_CHARS
 
 
-def test_a_measurement_without_its_size_is_not_read() -> None:
-    with pytest.raises(ValidationError, match="memoryMb"):
-        findings.measurement_from({"case": "one"})
+KEPT_BEFORE = """{"memoryMb": 128, "case": "small", "index": 3, "durationMs": 12.25, "billedDurationMs": 13,
+"initDurationMs": null, "maxMemoryUsedMb": 61, "coldStart": false, "error": null, "at": "2026-11-20T08:00:00.123Z",
+"requestId": "r-1", "version": "7", "disturbedMs": 4.5}"""
+
+
+def test_a_measurement_that_was_kept_before_this_form_is_read() -> None:
+    expected = measurement(
+        128, 12.25, index=3, max_memory_used_mb=61, at="2026-11-20T08:00:00.123Z", request_id="r-1", version="7",
+        disturbed_ms=4.5,
+    )  # fmt: skip
+    assert findings.measurement_from(json.loads(KEPT_BEFORE)) == expected
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"memoryMb": None}, "memoryMb: Input should be a valid integer"),
+        ({"durationMs": "soon"}, "durationMs: Input should be a valid number"),
+        ({"durationMs": math.nan}, "duration_ms is nan"),
+        ({"error": "oops"}, "error: Input should be 'timeout', 'out_of_memory'"),
+    ],
+)
+def test_what_is_wrong_with_a_measurement_is_named(change: dict[str, Any], named: str) -> None:
+    document = findings.measurement_document(measurement()) | change
+    with pytest.raises(ValueError, match=f"^a measurement can't be read: .*{named}"):
+        findings.measurement_from(document)
+
+
+@pytest.mark.parametrize("absent", ["memoryMb", "case", "index", "durationMs", "billedDurationMs"])
+def test_a_measurement_without_a_field_that_it_needs_is_not_read(absent: str) -> None:
+    document = findings.measurement_document(measurement())
+    del document[absent]
+    with pytest.raises(ValueError, match=f"{absent}: Field required"):
+        findings.measurement_from(document)
+
+
+def test_a_batch_is_read_back_as_it_was_written_and_what_is_wrong_is_named() -> None:
+    assert findings.batch_document(Batch(512, 0, 5)) == {"memoryMb": 512, "start": 0, "count": 5}
+    for batch in (Batch(512, 0, 5), Batch(512, 10, 5, beside_live=True)):
+        assert findings.batch_from(json.loads(json.dumps(findings.batch_document(batch)))) == batch
+    with pytest.raises(ValueError, match="a batch can't be read: memoryMb: Field required"):
+        findings.batch_from({"start": 0, "count": 1})
 
 
 def test_progress_counts_what_says_something_of_the_algorithm() -> None:
