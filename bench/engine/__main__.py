@@ -1,6 +1,7 @@
 """The Lambda engine: does a memory size mean what it says, and what does an invocation cost beside the handler?
 
     python -m bench.engine [--runs N] [--soak SECONDS] [--json]
+    python -m bench.engine --quick         what an invocation costs, and nothing else: seconds
 
 * CPU-bound handlers: wall time over CPU time at each size, beside 1769 / MemorySize; with control groups, where this
   process may make them, and with the watcher, as an ordinary user. Two threads at 3538 MB.
@@ -36,7 +37,7 @@ import boto3
 from botocore.config import Config
 
 from greenroom.embedded import EmbeddedAws
-from greenroom.engine import Engine, FunctionSpec, isolation
+from greenroom.engine import Engine, FunctionSpec, Invocation, Limits, isolation
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 SIZES_MB = (128, 192, 256, 512, 1024, 1769)
@@ -104,13 +105,8 @@ def invoke(engine: Engine, source: str, memory_mb: int, event: Any = None, mark:
         revision=str(memory_mb),
         log_group="/aws/lambda/bench",
     )
-    result = engine.invoke(
-        spec,
-        json.dumps(event).encode(),
-        invoked_function_arn=spec.arn,
-        request_id=str(uuid4()),
-        code=lambda: code,
-    )
+    payload = json.dumps(event).encode()
+    result = engine.invoke(Invocation(spec, payload, spec.arn, request_id=str(uuid4()), code=lambda: code))
     if result.function_error:
         raise SystemExit(f"the handler failed: {result.payload.decode()}")
     return result
@@ -174,6 +170,26 @@ def hash_curve(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
     }
 
 
+def cost_of_an_invocation(engine: Engine) -> dict[str, dict[str, float]]:
+    """Time warm invocations of an empty handler, and cold starts without and with the SDK."""
+    invoke(engine, EMPTY, 1769)
+    warm = timed_ms(lambda _: invoke(engine, EMPTY, 1769), 1_000)
+    cold = timed_ms(lambda n: invoke(engine, EMPTY, 1769, mark=f"cold {n}"), 50)
+    invoke(engine, WITH_SDK, 1769)
+    with_sdk = timed_ms(lambda n: invoke(engine, WITH_SDK, 1769, mark=f"s {n}"), 50)
+    return {"warm, engine alone (ms)": warm, "cold, empty handler (ms)": cold, "cold, imports boto3 (ms)": with_sdk}
+
+
+def quick() -> dict[str, Any]:
+    """Time invocations alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = Engine(Path(folder))
+        try:
+            return {"isolation": isolation().describe(), **cost_of_an_invocation(engine)}
+        finally:
+            engine.close()
+
+
 def processes_below(pid: int) -> list[int]:
     """A process and all that it has started, directly or not."""
     children: dict[int, list[int]] = {}
@@ -195,7 +211,7 @@ def memory_mb(pids: list[int]) -> float:
 
 def soak(folder: Path, seconds: float) -> dict[str, float]:
     """Many concurrent invocations of several functions: counts, and memory and processes before and after."""
-    engine = Engine(folder, idle_s=1.0)
+    engine = Engine(folder, limits=Limits(idle_s=1.0))
     try:
         invoke(engine, EMPTY, 256)
         wait_for_idle(engine)
@@ -296,10 +312,14 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=30, help="runs of each CPU-bound handler (default 30)")
     parser.add_argument("--soak", type=float, default=60, help="seconds of many at once (default 60)")
     parser.add_argument("--watcher", action="store_true", help="nothing but the CPU shares that the watcher gives")
+    parser.add_argument("--quick", action="store_true", help="nothing but warm invocations and cold starts: seconds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.watcher:
         show(watcher_share(options.runs), options.json)
+        return 0
+    if options.quick:
+        show(quick(), options.json)
         return 0
     found: dict[str, Any] = {"isolation": isolation().describe()}
     with tempfile.TemporaryDirectory() as folder:
@@ -309,11 +329,7 @@ def main() -> int:
             cores = [json.loads(invoke(engine, TWO_THREADS, 3538).payload) for _ in range(options.runs)]
             found["cores that two threads use at 3538 MB"] = {"median": statistics.median(cores)}
             found["hash loop"] = hash_curve(engine, max(1, options.runs // 6))
-            invoke(engine, EMPTY, 1769)
-            found["warm, engine alone (ms)"] = timed_ms(lambda _: invoke(engine, EMPTY, 1769), 1_000)
-            found["cold, empty handler (ms)"] = timed_ms(lambda n: invoke(engine, EMPTY, 1769, mark=f"cold {n}"), 50)
-            invoke(engine, WITH_SDK, 1769)
-            found["cold, imports boto3 (ms)"] = timed_ms(lambda n: invoke(engine, WITH_SDK, 1769, mark=f"s {n}"), 50)
+            found |= cost_of_an_invocation(engine)
         finally:
             engine.close()
         found |= watcher_share(options.runs) if os.geteuid() else as_ordinary_user(options.runs)

@@ -103,6 +103,19 @@ def _name_alias_actions() -> None:
     iam_actions._lambda_action = lambda_action
 
 
+def _role_of_function(lambda_svc: Any, function: str, qualifier: str | None = None) -> str:
+    _, config = lambda_svc._get_func_record_for_qualifier(function, qualifier)
+    return str((config or {}).get("Role", ""))
+
+
+def _refused_action(role: str, source: str) -> str | None:
+    """Return the first action that reading an event source needs and the role does not have; None if it has all."""
+    for action in SOURCE_ACTIONS.get(source.split(":")[2], ()):
+        if role and not role_may(role, action, source):
+            return action
+    return None
+
+
 def _check_event_sources() -> None:
     from ministack.services import lambda_svc
 
@@ -110,19 +123,9 @@ def _check_event_sources() -> None:
     run_batch = lambda_svc._run_sqs_batch
     apply_filter = lambda_svc._apply_filter_criteria
 
-    def role_of(function: str, qualifier: str | None = None) -> str:
-        _, config = lambda_svc._get_func_record_for_qualifier(function, qualifier)
-        return str((config or {}).get("Role", ""))
-
-    def allowed(role: str, source: str) -> str | None:
-        for action in SOURCE_ACTIONS.get(source.split(":")[2], ()):
-            if role and not role_may(role, action, source):
-                return action
-        return None
-
     def checked_create(data: dict[str, Any]) -> Any:
         name = lambda_svc._resolve_name(data.get("FunctionName", ""))
-        refused = allowed(role_of(name), data.get("EventSourceArn", ""))
+        refused = _refused_action(_role_of_function(lambda_svc, name), data.get("EventSourceArn", ""))
         if refused:
             return lambda_svc.error_response_json(
                 "InvalidParameterValueException",
@@ -134,7 +137,7 @@ def _check_event_sources() -> None:
 
     def checked_batch(esm: dict[str, Any], func: dict[str, Any], *rest: Any) -> Any:
         config = func.get("config") or func
-        if allowed(config.get("Role", ""), esm.get("EventSourceArn", "")):
+        if _refused_action(config.get("Role", ""), esm.get("EventSourceArn", "")):
             esm["LastProcessingResult"] = "PROBLEM: Function call failed"
             time.sleep(1)
             return None
@@ -145,10 +148,12 @@ def _check_event_sources() -> None:
     def checked_filter(records: Any, esm: dict[str, Any]) -> Any:
         # The one step of polling a stream that is told of the mapping before the function is invoked.
         source = esm.get("EventSourceArn", "")
-        if ":dynamodb:" in source and allowed(role_of(esm["FunctionName"], esm.get("Qualifier")), source):
-            esm["LastProcessingResult"] = "PROBLEM: Function call failed"
-            lambda_svc._esm_backoff_until[esm["UUID"]] = time.time() + 1
-            raise Denied(f"the role of {esm['FunctionName']} may not read {source}")
+        if ":dynamodb:" in source:
+            role = _role_of_function(lambda_svc, esm["FunctionName"], esm.get("Qualifier"))
+            if _refused_action(role, source):
+                esm["LastProcessingResult"] = "PROBLEM: Function call failed"
+                lambda_svc._esm_backoff_until[esm["UUID"]] = time.time() + 1
+                raise Denied(f"the role of {esm['FunctionName']} may not read {source}")
         return apply_filter(records, esm)
 
     lambda_svc._create_esm = checked_create

@@ -12,7 +12,7 @@ import time
 from typing import Any
 
 from greenroom.embedded import gateway, iam
-from greenroom.engine import Engine, FunctionSpec, LayerCode
+from greenroom.engine import Engine, FunctionSpec, Invocation, LayerCode
 
 STATE_CHANGE_S = 0.02
 """How long a function stays Pending after a change; ministack's own half second only costs time."""
@@ -45,14 +45,16 @@ def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) 
         return [LayerCode(arn, lambda_svc._resolve_layer_zip(arn) or b"") for arn in arns]
 
     result = engine.invoke(
-        spec,
-        json.dumps(event, ensure_ascii=False).encode(),
-        invoked_function_arn=config.get("FunctionArn", spec.arn),
-        request_id=request_id,
-        code=lambda: func.get("code_zip") or b"",
-        layers=layers,
-        credentials=lambda: execution_credentials(config),
-        measured=gateway.wants_log.get(),
+        Invocation(
+            spec,
+            json.dumps(event, ensure_ascii=False).encode(),
+            invoked_function_arn=config.get("FunctionArn", spec.arn),
+            request_id=request_id,
+            code=lambda: func.get("code_zip") or b"",
+            layers=layers,
+            credentials=lambda: execution_credentials(config),
+            measured=gateway.wants_log.get(),
+        )
     )
     if result.throttled:
         throttled: dict[str, Any] = lambda_svc._throttle_response(

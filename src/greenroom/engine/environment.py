@@ -1,4 +1,4 @@
-"""One execution environment's life: init, invocations one after the other, standing still between them, and its end.
+"""One execution environment's life: init, invocations one after the other, frozen between them, and its end.
 
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 """
@@ -49,9 +49,9 @@ Ending = Literal["result", "error", "init_error", "timeout", "exit"]
 
 @dataclass(frozen=True)
 class Outcome:
-    """How init or an invocation came out of an environment, and how long that took.
+    """How an init phase or an invocation ended, and how long it took.
 
-    `disturbed_ms` is for how long a measured invocation was kept from running by others, if that is worth a word.
+    `disturbed_ms` is how long others kept a measured invocation from running; None below the noise threshold.
     """
 
     ending: Ending
@@ -61,61 +61,78 @@ class Outcome:
     disturbed_ms: float | None = None
 
 
-class Environment:
-    """One execution environment. Used by one thread at a time."""
+@dataclass(frozen=True)
+class Setup:
+    """What an environment is set up with: code, layers, variables, and how it is kept apart and limited.
 
-    def __init__(
-        self,
-        spec: FunctionSpec,
-        zygote: Zygote,
-        *,
-        task: Path,
-        opt: Path | None,
-        jailed: bool,
-        control_groups: bool,
-        environment: Mapping[str, str],
-    ) -> None:
+    `task` and `opt` are folders of the code store. `jailed` gives it a root of its own (Linux namespaces), and
+    `control_groups` the kernel's limits instead of the watcher's.
+    """
+
+    task: Path
+    opt: Path | None
+    environment: Mapping[str, str]
+    jailed: bool
+    control_groups: bool
+
+
+class Environment:
+    """One execution environment. Used by one thread at a time.
+
+    `reusable` says whether it has asked for another invocation since the last one.
+    """
+
+    def __init__(self, spec: FunctionSpec, zygote: Zygote, setup: Setup) -> None:
         """Fork the environment and let it begin its init phase; `wait_until_ready` comes next."""
         self.spec = spec
         now = datetime.now(UTC)
         self.log_stream = f"{now:%Y/%m/%d}/[{spec.version}]{uuid4().hex}"
         self.idle_since = 0.0
+        self.reusable = False
         self._exit_known = False
         self._zygote = zygote
         self._log_bytes = b""
+        self._unsent = memoryview(b"")
         self._received = bytearray()
-        self._group: Group = new_group() if control_groups else WatchedGroup(zygote)
-        self._channel, theirs = socket.socketpair()
-        log_read, log_write = os.pipe()
-        os.set_blocking(log_read, False)
-        self._log = log_read
-        task_root = "/var/task" if jailed else str(task)
-        opt_root = ("/opt" if jailed else str(opt)) if opt else None
-        request = {
+        with contextlib.ExitStack() as undo:
+            self._group: Group = new_group() if setup.control_groups else WatchedGroup(zygote)
+            undo.callback(self._group.remove)
+            self._channel, theirs = socket.socketpair()
+            undo.callback(self._channel.close)
+            self._log, log_write = os.pipe()
+            undo.callback(os.close, self._log)
+            os.set_blocking(self._log, False)
+            self._begin = time.perf_counter()
+            try:
+                self.pid = zygote.fork(self._request(setup), theirs.fileno(), log_write)
+            finally:
+                theirs.close()
+                os.close(log_write)
+            undo.pop_all()
+        self._group.add(self.pid)
+        # The group does not count what is shared with the prepared process, but the function uses that as well.
+        ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
+        self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
+        self._channel.sendall(b"!")
+
+    def _request(self, setup: Setup) -> dict[str, Any]:
+        """Return what the prepared process needs to know to fork the environment."""
+        task_root = "/var/task" if setup.jailed else str(setup.task)
+        opt_root = ("/opt" if setup.jailed else str(setup.opt)) if setup.opt else None
+        return {
             "group": self._group.name,
-            "task": task.name,
-            "opt": opt.name if opt else None,
+            "task": setup.task.name,
+            "opt": setup.opt.name if setup.opt else None,
             "task_root": task_root,
             "opt_root": opt_root,
-            "handler": spec.handler,
-            "ephemeral_storage_mb": spec.ephemeral_storage_mb,
+            "handler": self.spec.handler,
+            "ephemeral_storage_mb": self.spec.ephemeral_storage_mb,
             "environment": {
-                **environment,
+                **setup.environment,
                 "LAMBDA_TASK_ROOT": task_root,
                 "AWS_LAMBDA_LOG_STREAM_NAME": self.log_stream,
             },
         }
-        self._begin = time.perf_counter()
-        try:
-            self.pid = zygote.fork(request, theirs.fileno(), log_write)
-        finally:
-            theirs.close()
-            os.close(log_write)
-        self._group.add(self.pid)
-        # What is shared with the prepared process is not counted in the group, but is the function's use as well.
-        ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
-        self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
-        self._channel.sendall(b"!")
 
     def wait_until_ready(self, timeout_s: float) -> Outcome:
         """Wait for the end of the init phase, which has all of the CPU. "result" means that it went well."""
@@ -125,24 +142,27 @@ class Environment:
         return outcome
 
     def invoke(self, payload: bytes, header: Mapping[str, Any], timeout_s: float, *, measured: bool = False) -> Outcome:
-        """Run one invocation, and look at what disturbs it if it is measured.
+        """Run one invocation; if it is measured, find out what disturbed it.
 
-        Anything else than "result" and "error" means that the environment is gone.
+        Args:
+            payload: the event's JSON.
+            header: what the context is made from.
+            timeout_s: what is left of the function's time.
+            measured: whether to read from the kernel how long others kept it from running.
         """
+        self.reusable = False
         before = quiet.usage(self.pid, self._group.throttled()) if measured else None
         self._group.freeze(False)
         head = json.dumps(header).encode()
         begin = time.perf_counter()
-        try:
-            self._channel.sendall(LENGTHS.pack(len(head), len(payload)) + head + payload)
-        except OSError:
-            return self._ended(begin)
+        self._unsent = memoryview(LENGTHS.pack(len(head), len(payload)) + head + payload)
         outcome = self._wait(begin, timeout_s)
         if before is not None and (after := quiet.usage(self.pid, self._group.throttled())) is not None:
             taken_ms = quiet.taken_ms(before, after, outcome.duration_ms, vcpus(self.spec.memory_mb), isolation().cpus)
             outcome = replace(outcome, disturbed_ms=taken_ms)
         if outcome.ending in ("result", "error"):
-            self._wait(begin, timeout_s)  # until the runtime asks for the next invocation
+            # A runtime that does not ask for the next invocation must not get one: answers would be mixed up.
+            self.reusable = self._wait(begin, timeout_s).ending == "result"
             if len(outcome.payload) > MAX_RESPONSE_BYTES:
                 return _too_large(outcome)
         return outcome
@@ -154,7 +174,7 @@ class Environment:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it was killed while it stood still, or what it was forked from."""
+        """Whether it, or the process it was forked from, died while it was frozen."""
         return self._zygote.has_ended(self.pid)
 
     def take_log(self) -> list[LogEvent]:
@@ -172,10 +192,10 @@ class Environment:
         ]
 
     def max_memory_used_mb(self) -> int:
-        """The most memory the environment has used since it started."""
+        """Return the most memory that the environment has used since it started."""
         if self._group.out_of_memory():
             return self.spec.memory_mb
-        # The group does not count what is shared with the prepared process; the process not what it has started.
+        # The group leaves out what is shared with the prepared process, and the process what it has started.
         peak = self._group.peak_bytes() // 1024
         with contextlib.suppress(OSError, StopIteration):  # it may have ended
             status = Path(f"/proc/{self.pid}/status").read_text()
@@ -194,9 +214,11 @@ class Environment:
             os.close(self._log)
 
     def _wait(self, begin: float, timeout_s: float) -> Outcome:
-        """Read frames until one that ends init or the invocation; drain the log meanwhile, so that nobody blocks."""
+        """Send what is unsent, and read frames until one ends init or the invocation.
+
+        The log is drained meanwhile: a function whose log pipe is full would read nothing, and answer nothing.
+        """
         poll = select.poll()
-        poll.register(self._channel, select.POLLIN)
         poll.register(self._log, select.POLLIN)
         while True:
             if (outcome := self._next_frame(begin)) is not None:
@@ -204,17 +226,27 @@ class Environment:
             left_ms = (begin + timeout_s - time.perf_counter()) * 1_000
             if left_ms <= 0:
                 return Outcome("timeout", duration_ms=timeout_s * 1_000)
-            ready = {descriptor for descriptor, _ in poll.poll(left_ms)}
+            poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            ready = dict(poll.poll(left_ms))
             if self._log in ready and not self._drain():
                 poll.unregister(self._log)
-            if self._channel.fileno() in ready:
-                try:
-                    piece = self._channel.recv(1 << 20)
-                except OSError:
-                    piece = b""
-                if not piece:
-                    return self._ended(begin)
+            if (found := ready.get(self._channel.fileno())) and not self._transfer(found):
+                return self._ended(begin)
+
+    def _transfer(self, found: int) -> bool:
+        """Send and receive what the channel is ready for; return whether the environment is still there."""
+        try:
+            if self._unsent and found & select.POLLOUT:
+                self._unsent = self._unsent[self._channel.send(self._unsent, socket.MSG_DONTWAIT) :]
+            if found & ~select.POLLOUT:
+                piece = self._channel.recv(1 << 20)
                 self._received += piece
+                return bool(piece)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return True
 
     def _next_frame(self, begin: float) -> Outcome | None:
         if len(self._received) < LENGTHS.size:
@@ -230,7 +262,7 @@ class Environment:
         return Outcome("result" if header["kind"] == "next" else header["kind"], payload, duration_ms)
 
     def _drain(self) -> bool:
-        """Read what is in the log pipe; whether anybody may still write there."""
+        """Read what is in the log pipe; return whether anybody may still write there."""
         try:
             piece = os.read(self._log, 1 << 16)
         except BlockingIOError:

@@ -1,6 +1,6 @@
-"""Finding a Python for a function's runtime: the one that runs here, or another of the right minor version.
+"""Finds a Python for a function's runtime: the one that runs here, or another of the right minor version.
 
-Looked for on PATH, and where pyenv and uv keep theirs. What is found is asked for its version and its prefix, once.
+It looks on PATH and where pyenv and uv keep theirs, and asks each Python found for its version and prefix, once.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class Interpreter:
 
     @property
     def runtime(self) -> str:
-        """Lambda's name for it."""
+        """Return Lambda's name for it, for example `python3.12`."""
         return f"python{self.version[0]}.{self.version[1]}"
 
 
 def own() -> Interpreter:
-    """The Python that runs here, without its virtual environment."""
+    """Return the Python that runs here, without its virtual environment."""
     executable = getattr(sys, "_base_executable", sys.executable)
     return Interpreter(executable, sys.base_prefix, (sys.version_info.major, sys.version_info.minor))
 
@@ -55,6 +55,11 @@ def for_runtime(runtime: str) -> Interpreter | None:
         if interpreter is not None and interpreter.version == wanted:
             return interpreter
     return None
+
+
+def nearest(runtime: str) -> Interpreter:
+    """Return a Python for a Lambda runtime, or the one that runs here where the machine has none for it."""
+    return for_runtime(runtime) or own()
 
 
 def _candidates(major: int, minor: int) -> Iterator[str]:

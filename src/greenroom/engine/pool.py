@@ -1,49 +1,55 @@
-"""The engine's face: hands an invocation to an execution environment, warm or new, and tells what became of it."""
+"""The engine's face: gives each invocation an execution environment, warm or new, and reports how it ended."""
 
 from __future__ import annotations
 
-import json
-import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
-from greenroom.engine import cgroup, interpreters
+from greenroom.engine import cgroup, interpreters, result
 from greenroom.engine.code import CodeStore, brings_own_sdk, built_for_other_python, imports_sdk
-from greenroom.engine.environment import Environment, Outcome
+from greenroom.engine.environment import Environment, Outcome, Setup
 from greenroom.engine.interpreters import Interpreter
 from greenroom.engine.quiet import Cores
-from greenroom.engine.report import PlatformLog, Report, billed_ms, timeout_message
-from greenroom.engine.spec import FunctionSpec, InvokeResult, LayerCode, LogEvent
+from greenroom.engine.report import PlatformLog
+from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LogEvent
 from greenroom.engine.zygote import Layout, Zygote
 
-INIT_TIMEOUT_S = 10.0
-"""https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib"""
-
-IDLE_S = 600.0
-"""How long an environment stands still before it is ended. AWS does not say how long it waits."""
-
 REAP_EVERY_S = 5.0
+"""How often unused environments are looked for."""
 
 CORES_WAIT_S = 4.0
 """How long a measured invocation waits for cores of its own before it is throttled: its caller tries again."""
 
-NO_REASON = "Runtime exited without providing a reason"
-
 Key = tuple[str, str, str, str]
 
-logger = logging.getLogger(__name__)
+
+@dataclass(frozen=True)
+class Limits:
+    """What an engine allows.
+
+    `concurrency` is how many invocations may run at once; more are throttled. After `idle_s` seconds an unused
+    environment is ended: AWS does not say how long it waits. An init phase that takes longer than `init_s` is begun
+    again, within the function's own time:
+    https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+    """
+
+    concurrency: int = 100
+    idle_s: float = 600.0
+    init_s: float = 10.0
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What a function version's environments are made of: its code, what is seen as /opt, whether they are forked from
-    a process that has imported the SDK, and what has to be said of it in the log."""
+    """What a function version's environments are made from.
+
+    Its code, what it sees as /opt, whether the SDK is imported before it starts, and warnings for its log.
+    """
 
     task: Path
     opt: Path | None
@@ -51,15 +57,49 @@ class Sources:
     warnings: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Begun:
+    """An environment for an invocation: warm, or new with the outcome of its init phase, and of a second one if that
+    failed."""
+
+    environment: Environment
+    init: Outcome | None = None
+    again: Outcome | None = None
+
+
+@dataclass
+class InvocationLog:
+    """The log events of one invocation, in order: Lambda's own lines and the function's."""
+
+    lines: PlatformLog
+    events: list[LogEvent] = field(default_factory=list)
+
+    def write(self, line: str | None) -> None:
+        """Add one of Lambda's own lines, unless the function's system log level leaves it out."""
+        if line is not None:
+            self.events.append(LogEvent(int(time.time() * 1_000), line))
+
+    def write_init_report(self, phase: Literal["init", "invoke"], outcome: Outcome) -> None:
+        """Add the line for an init phase that failed."""
+        status, error_type = result.status(outcome), result.error_type(outcome)
+        self.write(self.lines.init_report(phase, outcome.duration_ms, status, error_type))
+
+    def write_ending(self, request_id: str, outcome: Outcome) -> None:
+        """Add the line for a timeout or for a runtime that ended, if there is one, and the line END."""
+        if outcome.ending == "timeout":
+            self.write(self.lines.timed_out(request_id))
+        elif outcome.ending == "exit":
+            self.write(self.lines.exited(request_id, result.how_it_exited(outcome)))
+        self.write(self.lines.end(request_id))
+
+
 class Engine:
     """Runs Lambda functions in execution environments on this machine. All methods may be called by many threads.
 
     Args:
         data_dir: folder for unpacked code, this engine's alone; everything in it can be made again.
-        environment: variables that every function gets beside its own, for example `AWS_ENDPOINT_URL`.
-        max_concurrency: how many invocations may run at once; more are throttled.
-        idle_s: seconds after which an unused environment is ended.
-        init_timeout_s: seconds that an init phase may take before it is begun anew, within the function's own time.
+        environment: variables that every function gets in addition to its own, for example `AWS_ENDPOINT_URL`.
+        limits: how much may run at once, and for how long.
         control_groups: limit by the kernel's control groups; by default if this process may make them.
     """
 
@@ -68,20 +108,18 @@ class Engine:
         data_dir: Path,
         *,
         environment: Mapping[str, str] | None = None,
-        max_concurrency: int = 100,
-        idle_s: float = IDLE_S,
-        init_timeout_s: float = INIT_TIMEOUT_S,
+        limits: Limits | None = None,
         control_groups: bool | None = None,
     ) -> None:
         self._environment = dict(environment or {})
-        self._idle_s = idle_s
-        self._init_timeout_s = init_timeout_s
-        self._slots = threading.BoundedSemaphore(max_concurrency)
+        self._limits = limits or Limits()
+        self._slots = threading.BoundedSemaphore(self._limits.concurrency)
         self._cores = Cores(cgroup.isolation().cpus)
         self._lock = threading.Lock()
         self._idle: dict[Key, list[Environment]] = {}
         self._busy: set[Environment] = set()
         self._sources: dict[Key, Sources] = {}
+        self._starting = threading.Lock()
         self._zygotes: dict[tuple[str, bool], Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
@@ -94,53 +132,27 @@ class Engine:
         self._layout = Layout(data_dir / "code", self._scratch, self._jailed)
         threading.Thread(target=self._reap, name="greenroom-reaper", daemon=True).start()
 
-    def invoke(
-        self,
-        spec: FunctionSpec,
-        payload: bytes,
-        *,
-        invoked_function_arn: str,
-        request_id: str,
-        code: Callable[[], bytes],
-        layers: Callable[[], Sequence[LayerCode]] = tuple,
-        credentials: Callable[[], Mapping[str, str]] = dict,
-        client_context: str | None = None,
-        trace_id: str | None = None,
-        measured: bool = False,
-    ) -> InvokeResult:
+    def invoke(self, invocation: Invocation) -> InvokeResult:
         """Run one invocation and wait for its end.
 
-        `code`, `layers` and `credentials` are asked for only when a new environment needs them. What is `measured` has
-        its cores to itself, as far as other measured invocations go, and its report says if it was disturbed. What the
-        function does wrong is in the result; an exception means that the engine itself could not run it.
+        What the function does wrong is in the result; an exception means that the engine itself could not run it.
         """
-        throttled = InvokeResult(b"", throttled=True, executed_version=spec.version)
+        throttled = InvokeResult(b"", throttled=True)
         if self._closed.is_set() or not self._slots.acquire(blocking=False):
             return throttled
-        cores = self._cores.needed(cgroup.vcpus(spec.memory_mb)) if measured else 0
+        cores = self._cores.needed(cgroup.vcpus(invocation.spec.memory_mb)) if invocation.measured else 0
         try:
             if cores and not self._cores.take(cores, CORES_WAIT_S):
                 cores = 0
                 return throttled
-            return self._invoke(
-                spec,
-                payload,
-                invoked_function_arn,
-                request_id,
-                code,
-                layers,
-                credentials,
-                client_context,
-                trace_id,
-                measured,
-            )
+            return self._run(invocation)
         finally:
             self._cores.give_back(cores)
             self._slots.release()
 
     @property
     def environments(self) -> int:
-        """How many execution environments there are, at work and standing still."""
+        """Return how many execution environments there are, at work and standing still."""
         with self._lock:
             return len(self._busy) + sum(len(idle) for idle in self._idle.values())
 
@@ -150,95 +162,82 @@ class Engine:
         with self._lock:
             environments = [*self._busy, *(each for idle in self._idle.values() for each in idle)]
             self._idle.clear()
-            zygotes, self._zygotes = list(self._zygotes.values()), {}
         for environment in environments:
             environment.close()
+        with self._starting:
+            zygotes, self._zygotes = list(self._zygotes.values()), {}
         for zygote in zygotes:
             zygote.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
-    def _invoke(
-        self,
-        spec: FunctionSpec,
-        payload: bytes,
-        invoked_function_arn: str,
-        request_id: str,
-        code: Callable[[], bytes],
-        layers: Callable[[], Sequence[LayerCode]],
-        credentials: Callable[[], Mapping[str, str]],
-        client_context: str | None,
-        trace_id: str | None,
-        measured: bool,
-    ) -> InvokeResult:
-        log = PlatformLog(spec)
-        events: list[LogEvent] = []
-
-        def write(line: str | None) -> None:
-            if line is not None:
-                events.append(LogEvent(int(time.time() * 1_000), line))
-
-        environment = self._take_warm(spec)
-        init: Outcome | None = None
-        again: Outcome | None = None
-        left_s = float(spec.timeout_s)
-        if environment is None:
-            interpreter = _interpreter(spec)
-            sources = self._sources_of(spec, interpreter, code, layers)
-            write(log.init_start(interpreter.runtime))
-            for warning in sources.warnings:
-                write(log.warning(warning))
-            environment = self._start(spec, interpreter, sources, credentials)
-            init = environment.wait_until_ready(self._init_timeout_s)
-            events += environment.take_log()
-            if init.ending != "result":
-                # Lambda then inits once more, within the function's own time.
-                write(log.init_report("init", init.duration_ms, _status(init), _error_type(init)))
-                self._drop(environment)
-                environment = self._start(spec, interpreter, sources, credentials)
-                again = environment.wait_until_ready(left_s)
-                events += environment.take_log()
-                left_s -= again.duration_ms / 1_000
-                if again.ending != "result":
-                    write(log.init_report("invoke", again.duration_ms, _status(again), _error_type(again)))
-        write(log.start(request_id))
-        if again is None or again.ending == "result":
-            header = {
-                "request_id": request_id,
-                "invoked_function_arn": invoked_function_arn,
-                "deadline_ms": int((time.time() + left_s) * 1_000),
-                "client_context": client_context,
-                "trace_id": trace_id,
-            }
-            outcome = environment.invoke(payload, header, left_s, measured=measured)
-            if again is not None:
-                outcome = replace(outcome, duration_ms=outcome.duration_ms + again.duration_ms)
-        else:
-            outcome = again
-        events += environment.take_log()
-        if outcome.ending == "timeout":
-            write(log.timed_out(request_id))
-        elif outcome.ending == "exit":
-            write(log.exited(request_id, _how_it_exited(outcome)))
-        write(log.end(request_id))
-        answer, report = _result(spec, request_id, outcome, init, environment.max_memory_used_mb())
-        write(log.report(request_id, report))
-        if outcome.ending in ("result", "error"):
+    def _run(self, invocation: Invocation) -> InvokeResult:
+        log = InvocationLog(PlatformLog(invocation.spec))
+        request_id = invocation.request_id
+        begun = self._begin(invocation, log)
+        environment = begun.environment
+        log.write(log.lines.start(request_id))
+        outcome = self._serve(invocation, begun)
+        log.events += environment.take_log()
+        log.write_ending(request_id, outcome)
+        max_memory_used_mb = environment.max_memory_used_mb()
+        payload, report = result.of_invocation(invocation, outcome, begun.init, max_memory_used_mb)
+        log.write(log.lines.report(request_id, report))
+        if environment.reusable:
             self._give_back(environment)
         else:
             self._drop(environment)
         return InvokeResult(
-            payload=answer,
+            payload=payload,
             function_error=None if outcome.ending == "result" else "Unhandled",
-            log_events=tuple(events),
+            log_events=tuple(log.events),
             log_stream=environment.log_stream,
             duration_ms=report.duration_ms,
             billed_duration_ms=report.billed_duration_ms,
             init_duration_ms=report.init_duration_ms,
             max_memory_used_mb=report.max_memory_used_mb,
             disturbed_ms=report.disturbed_ms,
-            cold_start=init is not None,
-            executed_version=spec.version,
+            cold_start=begun.init is not None,
         )
+
+    def _begin(self, invocation: Invocation, log: InvocationLog) -> Begun:
+        """Take a warm environment, or start one; if its init fails start another, within the function's own time."""
+        spec = invocation.spec
+        if (warm := self._take_warm(spec)) is not None:
+            return Begun(warm)
+        interpreter = interpreters.nearest(spec.runtime)
+        sources = self._sources_of(invocation, interpreter)
+        log.write(log.lines.init_start(interpreter.runtime))
+        for warning in sources.warnings:
+            log.write(log.lines.warning(warning))
+        environment = self._start(invocation, interpreter, sources)
+        init = environment.wait_until_ready(self._limits.init_s)
+        log.events += environment.take_log()
+        if init.ending == "result":
+            return Begun(environment, init)
+        log.write_init_report("init", init)
+        self._drop(environment)
+        environment = self._start(invocation, interpreter, sources)
+        again = environment.wait_until_ready(float(spec.timeout_s))
+        log.events += environment.take_log()
+        if again.ending != "result":
+            log.write_init_report("invoke", again)
+        return Begun(environment, init, again)
+
+    @staticmethod
+    def _serve(invocation: Invocation, begun: Begun) -> Outcome:
+        """Run the handler, in the time that a second init has left of the function's own; a failed one leaves none."""
+        again = begun.again
+        if again is not None and again.ending != "result":
+            return again
+        spent_ms = again.duration_ms if again is not None else 0.0
+        left_s = invocation.spec.timeout_s - spent_ms / 1_000
+        header = {
+            "request_id": invocation.request_id,
+            "invoked_function_arn": invocation.invoked_function_arn,
+            "deadline_ms": int((time.time() + left_s) * 1_000),
+        }
+        outcome = begun.environment.invoke(invocation.payload, header, left_s, measured=invocation.measured)
+        return outcome if again is None else replace(outcome, duration_ms=outcome.duration_ms + spent_ms)
 
     def _take_warm(self, spec: FunctionSpec) -> Environment | None:
         while True:
@@ -266,16 +265,11 @@ class Engine:
             self._busy.discard(environment)
         environment.close()
 
-    def _sources_of(
-        self,
-        spec: FunctionSpec,
-        interpreter: Interpreter,
-        code: Callable[[], bytes],
-        layers: Callable[[], Sequence[LayerCode]],
-    ) -> Sources:
+    def _sources_of(self, invocation: Invocation, interpreter: Interpreter) -> Sources:
+        spec = invocation.spec
         sources = self._sources.get(spec.key)
         if sources is None:
-            task, opt = self._code.unpack(code()), self._code.layers(layers())
+            task, opt = self._code.unpack(invocation.code()), self._code.layers(invocation.layers())
             # A function that brings its own SDK must not find another one imported already.
             sdk = imports_sdk(task, opt) and not brings_own_sdk(task, opt)
             warnings = []
@@ -287,37 +281,31 @@ class Engine:
             sources = self._sources[spec.key] = Sources(task, opt, sdk, tuple(warnings))
         return sources
 
-    def _start(
-        self,
-        spec: FunctionSpec,
-        interpreter: Interpreter,
-        sources: Sources,
-        credentials: Callable[[], Mapping[str, str]],
-    ) -> Environment:
-        environment = Environment(
-            spec,
-            self._zygote(interpreter, sources.sdk),
+    def _start(self, invocation: Invocation, interpreter: Interpreter, sources: Sources) -> Environment:
+        spec = invocation.spec
+        setup = Setup(
             task=sources.task,
             opt=sources.opt,
+            environment={**_variables(spec), **self._environment, **invocation.credentials(), **spec.environment},
             jailed=self._jailed,
             control_groups=self._control_groups,
-            environment={**_variables(spec), **self._environment, **credentials(), **spec.environment},
         )
+        environment = Environment(spec, self._zygote(interpreter, sources.sdk), setup)
         with self._lock:
             self._busy.add(environment)
         return environment
 
     def _zygote(self, interpreter: Interpreter, sdk: bool) -> Zygote:
         key = (interpreter.runtime, sdk)
-        with self._lock:
+        with self._starting:  # not the other lock: warm invocations need not wait for a start
             zygote = self._zygotes.get(key)
             if zygote is None or not zygote.alive:
                 zygote = self._zygotes[key] = Zygote(self._layout, interpreter, sdk=sdk)
             return zygote
 
     def _reap(self) -> None:
-        while not self._closed.wait(min(REAP_EVERY_S, self._idle_s)):
-            before = time.monotonic() - self._idle_s
+        while not self._closed.wait(min(REAP_EVERY_S, self._limits.idle_s)):
+            before = time.monotonic() - self._limits.idle_s
             with self._lock:
                 old = [each for idle in self._idle.values() for each in idle if each.idle_since < before]
                 for environment in old:
@@ -327,13 +315,8 @@ class Engine:
                     environment.close()
 
 
-def _interpreter(spec: FunctionSpec) -> Interpreter:
-    """The Python for a function; the one that runs here where the machine has no better, which the log then says."""
-    return interpreters.for_runtime(spec.runtime) or interpreters.own()
-
-
 def _variables(spec: FunctionSpec) -> dict[str, str]:
-    """The variables that Lambda defines.
+    """Return the environment variables that Lambda defines.
 
     https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
     """
@@ -359,57 +342,3 @@ def _variables(spec: FunctionSpec) -> dict[str, str]:
     if spec.application_log_level and spec.log_format == "JSON":
         variables["AWS_LAMBDA_LOG_LEVEL"] = spec.application_log_level
     return variables
-
-
-def _result(
-    spec: FunctionSpec, request_id: str, outcome: Outcome, init: Outcome | None, max_memory_used_mb: int
-) -> tuple[bytes, Report]:
-    """The payload that the caller gets, and the figures of REPORT."""
-    duration_ms, payload = outcome.duration_ms, outcome.payload
-    if outcome.ending == "timeout":
-        duration_ms = spec.timeout_s * 1_000.0
-        payload = _error("Sandbox.Timedout", f"RequestId: {request_id} Error: {timeout_message(spec.timeout_s)}")
-    elif outcome.ending == "exit":
-        kind = outcome.error_type or "Runtime.ExitError"
-        payload = _error(kind, f"RequestId: {request_id} Error: {_how_it_exited(outcome)}")
-    report = Report(
-        duration_ms=duration_ms,
-        billed_duration_ms=billed_ms(duration_ms, init.duration_ms if init is not None else None),
-        max_memory_used_mb=max_memory_used_mb,
-        init_duration_ms=init.duration_ms if init is not None and init.ending == "result" else None,
-        status=_status(outcome),
-        error_type=_error_type(outcome),
-        disturbed_ms=outcome.disturbed_ms,
-        differs="; ".join(_differences(spec, cgroup.isolation().cpus)) or None,
-    )
-    return payload, report
-
-
-def _status(outcome: Outcome) -> Literal["timeout", "error"] | None:
-    """What REPORT and INIT_REPORT say; nothing of an error that the function itself has reported."""
-    if outcome.ending == "timeout":
-        return "timeout"
-    return "error" if outcome.ending in ("exit", "init_error") else None
-
-
-def _error_type(outcome: Outcome) -> str | None:
-    if outcome.ending == "init_error":
-        with suppress(ValueError):
-            return str(json.loads(outcome.payload).get("errorType"))
-    return outcome.error_type if outcome.ending == "exit" else None
-
-
-def _how_it_exited(outcome: Outcome) -> str:
-    return f"Runtime exited with error: {outcome.payload.decode()}" if outcome.payload else NO_REASON
-
-
-def _differences(spec: FunctionSpec, cpus: float) -> Iterator[str]:
-    """What a function does not have here as it would have it on Lambda."""
-    if cgroup.vcpus(spec.memory_mb) > cpus:
-        yield f"{cpus:g} of {cgroup.vcpus(spec.memory_mb):.2f} vCPU, the size is not representable here"
-    if (runs_on := _interpreter(spec).runtime) != spec.runtime:
-        yield f"runs on {runs_on} instead of {spec.runtime}"
-
-
-def _error(error_type: str, message: str) -> bytes:
-    return json.dumps({"errorType": error_type, "errorMessage": message}).encode()

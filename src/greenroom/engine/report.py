@@ -16,7 +16,7 @@ from greenroom.engine.spec import FunctionSpec
 
 
 def billed_ms(duration_ms: float, init_duration_ms: float | None) -> int:
-    """What Lambda bills: the duration, with the init phase of a cold start, rounded up to the next millisecond.
+    """Return what Lambda bills: the duration, with the init phase of a cold start, rounded up to the next millisecond.
 
     The init phase is billed since August 2025:
     https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/
@@ -26,10 +26,10 @@ def billed_ms(duration_ms: float, init_duration_ms: float | None) -> int:
 
 @dataclass(frozen=True)
 class Report:
-    """What REPORT says of one invocation; `status` and `error_type` only where it did not succeed.
+    """What REPORT says about one invocation; `status` and `error_type` only where it did not succeed.
 
-    The last two are the engine's own, and only there when there is something to say: for how long a measured invocation
-    was kept from running, and what was not as Lambda would have had it.
+    The last two are the engine's own: `disturbed_ms` is how long others kept a measured invocation from running, None
+    below the noise threshold, and `differs` says what is not as on Lambda.
     """
 
     duration_ms: float
@@ -43,21 +43,22 @@ class Report:
 
 
 class PlatformLog:
-    """Writes the platform's lines for one function version; None for those that its system log level leaves out.
+    """Writes the platform's lines for one function version; None for a line that its system log level leaves out.
 
-    Levels are for the JSON format only. At WARN what went well is left out; this engine has no lines for DEBUG:
+    Levels are for the JSON format only. WARN leaves out what went well; this engine has no lines for DEBUG:
     https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html
     """
 
     def __init__(self, spec: FunctionSpec) -> None:
         self._spec = spec
-        self._only_warnings = spec.log_format == "JSON" and spec.system_log_level == "WARN"
+        self._json = spec.log_format == "JSON"
+        self._only_warnings = self._json and spec.system_log_level == "WARN"
 
     def init_start(self, runtime_version: str) -> str | None:
-        """The line before a cold start's init phase."""
+        """Return the line before a cold start's init phase."""
         if self._only_warnings:
             return None
-        if self._spec.log_format == "JSON":
+        if self._json:
             return _record(
                 "platform.initStart",
                 {
@@ -73,12 +74,12 @@ class PlatformLog:
     def init_report(
         self, phase: Literal["init", "invoke"], duration_ms: float, status: str | None, error_type: str | None
     ) -> str:
-        """The line after an init that failed; of one that went well REPORT tells.
+        """Return the line after an init that failed; REPORT has the duration of one that went well.
 
         Phase "invoke" is the second try, in the function's own time:
         https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
         """
-        if self._spec.log_format == "JSON":
+        if self._json:
             body: dict[str, Any] = {"initializationType": "on-demand", "phase": phase, "status": status}
             if error_type:
                 body["errorType"] = error_type
@@ -89,38 +90,42 @@ class PlatformLog:
         return "\t".join(fields)
 
     def start(self, request_id: str) -> str | None:
-        """The line before an invocation."""
+        """Return the line before an invocation."""
         if self._only_warnings:
             return None
-        if self._spec.log_format == "JSON":
+        if self._json:
             return _record("platform.start", {"requestId": request_id, "version": self._spec.version})
         return f"START RequestId: {request_id} Version: {self._spec.version}"
 
     def end(self, request_id: str) -> str | None:
-        """The line after an invocation; the JSON format has none."""
-        return None if self._spec.log_format == "JSON" else f"END RequestId: {request_id}"
+        """Return the line after an invocation; the JSON format has none."""
+        return None if self._json else f"END RequestId: {request_id}"
 
     def report(self, request_id: str, report: Report) -> str | None:
-        """The line with an invocation's figures."""
+        """Return the line with an invocation's figures."""
         if self._only_warnings and report.status is None:
             return None
-        if self._spec.log_format == "JSON":
-            metrics: dict[str, Any] = {
-                "durationMs": round(report.duration_ms, 3),
-                "billedDurationMs": report.billed_duration_ms,
-                "memorySizeMB": self._spec.memory_mb,
-                "maxMemoryUsedMB": report.max_memory_used_mb,
-            }
-            if report.init_duration_ms is not None:
-                metrics["initDurationMs"] = round(report.init_duration_ms, 3)
-            if report.disturbed_ms is not None:
-                metrics["disturbedMs"] = round(report.disturbed_ms, 3)
-            body: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": report.status or "success"}
-            if report.error_type:
-                body["errorType"] = report.error_type
-            if report.differs:
-                body["differsFromLambda"] = report.differs
-            return _record("platform.report", body)
+        return self._report_json(request_id, report) if self._json else self._report_text(request_id, report)
+
+    def _report_json(self, request_id: str, report: Report) -> str:
+        metrics: dict[str, Any] = {
+            "durationMs": round(report.duration_ms, 3),
+            "billedDurationMs": report.billed_duration_ms,
+            "memorySizeMB": self._spec.memory_mb,
+            "maxMemoryUsedMB": report.max_memory_used_mb,
+        }
+        if report.init_duration_ms is not None:
+            metrics["initDurationMs"] = round(report.init_duration_ms, 3)
+        if report.disturbed_ms is not None:
+            metrics["disturbedMs"] = round(report.disturbed_ms, 3)
+        body: dict[str, Any] = {"requestId": request_id, "metrics": metrics, "status": report.status or "success"}
+        if report.error_type:
+            body["errorType"] = report.error_type
+        if report.differs:
+            body["differsFromLambda"] = report.differs
+        return _record("platform.report", body)
+
+    def _report_text(self, request_id: str, report: Report) -> str:
         fields = [
             f"REPORT RequestId: {request_id}",
             f"Duration: {report.duration_ms:.2f} ms",
@@ -141,28 +146,28 @@ class PlatformLog:
         return "\t".join(fields) + "\t"
 
     def warning(self, text: str) -> str:
-        """A line of the engine's own, about what differs from Lambda here."""
-        if self._spec.log_format == "JSON":
+        """Return a line of the engine's own, about what differs from Lambda here."""
+        if self._json:
             return json.dumps({"timestamp": _now(), "level": "WARN", "message": text})
         return f"[WARNING] {text}"
 
     def timed_out(self, request_id: str) -> str:
-        """The line of a time-out."""
+        """Return the line for a timeout."""
         message = timeout_message(self._spec.timeout_s)
         return self._error(request_id, message) or f"{_now()} {request_id} {message}"
 
     def exited(self, request_id: str, how: str) -> str:
-        """The line of a runtime that has ended."""
+        """Return the line for a runtime that has ended."""
         return self._error(request_id, how) or f"RequestId: {request_id} Error: {how}\nRuntime.ExitError"
 
     def _error(self, request_id: str, message: str) -> str | None:
-        if self._spec.log_format != "JSON":
+        if not self._json:
             return None
         return json.dumps({"timestamp": _now(), "level": "ERROR", "requestId": request_id, "message": message})
 
 
 def timeout_message(timeout_s: int) -> str:
-    """How Lambda says that a function's time was over."""
+    """Say in Lambda's words that a function took longer than it may."""
     return f"Task timed out after {timeout_s:.2f} seconds"
 
 

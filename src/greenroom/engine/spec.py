@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,7 +19,7 @@ class LayerCode:
 class FunctionSpec:
     """One version of one function: everything that its execution environments depend on.
 
-    `revision` changes whenever `$LATEST` is configured anew, so that no environment serves an older configuration.
+    `revision` changes with every configuration of `$LATEST`, so that no environment serves an older one.
     """
 
     arn: str
@@ -41,8 +41,26 @@ class FunctionSpec:
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What environments are shared by: a version, never a name."""
+        """Return what environments are shared by: a version and its configuration, never a name."""
         return self.arn, self.version, self.code_sha256, self.revision
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """One invocation: of which function version, with what event, and what a new environment for it is made from.
+
+    `code`, `layers` and `credentials` are called only when a new environment needs them. A `measured` invocation has
+    its cores to itself, as far as other measured ones go, and its report says whether it was disturbed.
+    """
+
+    spec: FunctionSpec
+    payload: bytes
+    invoked_function_arn: str
+    request_id: str
+    code: Callable[[], bytes]
+    layers: Callable[[], Sequence[LayerCode]] = tuple
+    credentials: Callable[[], Mapping[str, str]] = dict
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,11 +73,11 @@ class LogEvent:
 
 @dataclass(frozen=True)
 class InvokeResult:
-    """What became of an invocation.
+    """What an invocation led to.
 
     `payload` is the answer, or the error's JSON if `function_error` is set; `log_events` are all lines from START (on a
-    cold start INIT_START) to REPORT; `throttled` means that nothing ran; `disturbed_ms` is for how long a measured
-    invocation was kept from running, if that is worth a word.
+    cold start INIT_START) to REPORT; `throttled` means that nothing ran; `disturbed_ms` is how long others kept a
+    measured invocation from running, None below the noise threshold (`quiet.taken_ms`).
     """
 
     payload: bytes
@@ -73,12 +91,3 @@ class InvokeResult:
     max_memory_used_mb: int = 0
     disturbed_ms: float | None = None
     cold_start: bool = False
-    executed_version: str = ""
-
-    @property
-    def log_tail(self) -> bytes:
-        """The last 4 KB of the log, as `LogType=Tail` gives it.
-
-        https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html
-        """
-        return "".join(f"{event.message}\n" for event in self.log_events).encode()[-4096:]

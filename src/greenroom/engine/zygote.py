@@ -1,6 +1,6 @@
-"""The engine's end of the prepared processes: starts them, asks them for environments, hears of their ends.
+"""The engine's end of the prepared processes: starts them, asks them for environments, and learns how those ended.
 
-What they are is told in `runtime/zygote.py`.
+`runtime/zygote.py` is the other end, and says what a prepared process is.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import socket
 import struct
 import subprocess
 import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +24,19 @@ from greenroom.engine.interpreters import Interpreter
 
 RUNTIME_PACKAGES = ("awslambdaric", "snapshot_restore_py", "simplejson")
 SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six")
-"""What Lambda's Python runtimes bring along beside the standard library.
+"""What Lambda's Python runtimes bring along in addition to the standard library.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-included"""
 
 PRELOAD = ("awslambdaric.lambda_context", "awslambdaric.lambda_runtime_log_utils", "awslambdaric.lambda_literals")
 PRELOAD_SDK = ("boto3", "boto3.session", "botocore.client", "botocore.httpsession", "botocore.signers", "urllib3")
 
 SOURCES = Path(__file__).parent / "runtime"
+
+START_TIMEOUT_S = 30.0
+"""How long a prepared process may take to start: a second on a busy machine, most of it the imports."""
+
+FORK_TIMEOUT_S = 30.0
+"""How long it may take to fork an environment: milliseconds. One that takes longer hangs, and is ended."""
 
 
 class ZygoteFailed(RuntimeError):
@@ -75,8 +82,6 @@ class Zygote:
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
             )
         self._channel = ours
-        # Over the socket and not as an argument, which every function could read in /proc.
-        self._send(config)
         self._lock = threading.Lock()
         self._replies: list[int] = []
         self._replied = threading.Semaphore(0)
@@ -84,11 +89,25 @@ class Zygote:
         self._exited = threading.Condition()
         self.out_of_memory: set[int] = set()
         self._dead = False
-        first = self._receive()
-        if first is None:
-            raise ZygoteFailed("the prepared process did not start; its error is above")
+        self._await_start(config, interpreter.executable)
         self.baseline_bytes = _resident_bytes(self._process.pid)
         threading.Thread(target=self._listen, name="greenroom-zygote", daemon=True).start()
+
+    def _await_start(self, config: dict[str, Any], executable: str) -> None:
+        begin = time.monotonic()
+        self._channel.settimeout(START_TIMEOUT_S)
+        with contextlib.suppress(OSError):
+            # Over the socket and not as an argument, which every function could read in /proc.
+            self._send(config)
+            if self._receive() is not None:
+                self._channel.settimeout(None)
+                return
+        in_time = time.monotonic() - begin < START_TIMEOUT_S
+        self._process.kill()
+        self._process.wait()
+        self._channel.close()
+        how = "ended while it started" if in_time else f"did not start within {START_TIMEOUT_S:g} s"
+        raise ZygoteFailed(f"the prepared process of {executable} {how}; its standard error says why")
 
     @property
     def alive(self) -> bool:
@@ -96,18 +115,24 @@ class Zygote:
         return not self._dead
 
     def tell(self, message: dict[str, Any]) -> None:
-        """Tell the watcher in the prepared process of an environment; does nothing where that process is gone."""
+        """Send the watcher in the prepared process a message about an environment, unless the process is gone."""
         with self._lock, contextlib.suppress(OSError):
             self._send(message)
 
     def fork(self, request: dict[str, Any], control: int, log: int) -> int:
-        """Fork an environment that talks over `control` and writes to `log`; return its process id."""
+        """Fork an environment that talks over `control` and writes to `log`; return its process id.
+
+        Raises ZygoteFailed if the prepared process is gone, or does not answer and therefore was ended.
+        """
         with self._lock:
             try:
                 self._send(request, control, log)
             except OSError as error:
                 raise ZygoteFailed(f"the prepared process is gone: {error}") from error
-            self._replied.acquire()
+            if not self._replied.acquire(timeout=FORK_TIMEOUT_S):
+                self._dead = True
+                self._process.kill()  # a late reply would be taken for the answer to another request
+                raise ZygoteFailed(f"the prepared process did not answer within {FORK_TIMEOUT_S:g} s and was ended")
             if not self._replies:
                 raise ZygoteFailed("the prepared process is gone")
             return self._replies.pop(0)
@@ -175,12 +200,12 @@ class Zygote:
 
 
 def _runtime_packages() -> dict[str, str]:
-    """Where each package of Lambda's runtime is installed here, by the name it has in a folder of packages."""
+    """Return where each package of Lambda's runtime is installed, by its name in a folder of packages."""
     found: dict[str, str] = {}
     for name in (*RUNTIME_PACKAGES, *SDK_PACKAGES):
         spec = importlib.util.find_spec(name)
         if spec is None or spec.origin is None:
-            raise ZygoteFailed(f"package {name} is not installed: install Greenroom anew")
+            raise ZygoteFailed(f"package {name} is not installed: install Greenroom again")
         path = Path(spec.origin)
         if path.name == "__init__.py":
             path = path.parent

@@ -21,7 +21,7 @@ from uuid import uuid4
 
 import pytest
 
-from greenroom.engine import Engine, FunctionSpec, InvokeResult, LayerCode, isolation
+from greenroom.engine import Engine, FunctionSpec, Invocation, InvokeResult, LayerCode, Limits, isolation
 
 REPOSITORY = Path(__file__).parents[3]
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
@@ -72,14 +72,16 @@ class Lab:
             **spec,
         }
         return self.engine.invoke(
-            FunctionSpec(**values),
-            json.dumps(event).encode(),
-            invoked_function_arn=arn,
-            request_id=str(uuid4()),
-            code=lambda: code,
-            layers=lambda: [LayerCode("layer", layer)] if layer else [],
-            credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
-            measured=measured,
+            Invocation(
+                FunctionSpec(**values),
+                json.dumps(event).encode(),
+                invoked_function_arn=arn,
+                request_id=str(uuid4()),
+                code=lambda: code,
+                layers=lambda: [LayerCode("layer", layer)] if layer else [],
+                credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
+                measured=measured,
+            )
         )
 
 
@@ -154,7 +156,7 @@ def test_concurrent_invocations_take_environments_of_their_own(lab: Lab) -> None
 
 
 def test_over_the_limit_of_concurrency_an_invocation_is_throttled(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, max_concurrency=1)
+    lab = Lab(tmp_path, limits=Limits(concurrency=1))
     try:
         slow = "import time\ndef handler(event, context): time.sleep(1)"
         thread = threading.Thread(target=lambda: lab.run(slow))
@@ -219,7 +221,7 @@ def test_a_function_that_can_not_be_loaded_says_why(lab: Lab, source: str, kind:
 
 
 def test_an_init_that_takes_too_long_is_begun_anew_in_the_functions_own_time(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, init_timeout_s=0.4)
+    lab = Lab(tmp_path, limits=Limits(init_s=0.4))
     try:
         source = "import time\ntime.sleep(0.5)\ndef handler(event, context): return 1"
         result = lab.run(source)
@@ -428,6 +430,12 @@ def test_a_layers_packages_are_found_after_the_functions_own(lab: Lab) -> None:
     assert answer(lab.run("import helper\ndef handler(event, context): return helper.name", layer=layer)) == "layer"
 
 
+@pytest.mark.parametrize("name", ["environment", "watcher", "zygote"])
+def test_a_functions_module_may_have_the_name_of_one_of_the_engines(lab: Lab, name: str) -> None:
+    layer = zipped(**{f"python__{name}": "mine = True"})
+    assert answer(lab.run(f"import {name}\ndef handler(event, context): return {name}.mine", layer=layer)) is True
+
+
 def test_the_sdk_is_there_and_nothing_of_greenroom_is(lab: Lab) -> None:
     source = """
     import importlib.util, boto3
@@ -505,12 +513,6 @@ def test_the_log_has_lambdas_lines_around_the_functions_own(lab: Lab) -> None:
     assert list(fields)[1:] == ["Duration", "Billed Duration", "Memory Size", "Max Memory Used", "Init Duration"]
     assert fields["Memory Size"] == "512 MB"
     assert result.billed_duration_ms >= result.duration_ms + (result.init_duration_ms or 0) - 1
-
-
-def test_the_tail_is_the_last_4_kb(lab: Lab) -> None:
-    result = lab.run("def handler(event, context):\n    for n in range(1000): print('line', n)\n")
-    assert len(result.log_tail) == 4_096
-    assert result.log_tail.decode().strip().splitlines()[-1].startswith("REPORT RequestId:")
 
 
 def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
@@ -615,6 +617,67 @@ def test_a_size_that_the_machine_is_too_small_for_says_so(lab: Lab) -> None:
     assert "Differs" not in messages(lab.run("def handler(event, context): ...", memory_mb=1769))[-1]
 
 
+# A process of the function that does not listen, or ends between two invocations, is not the next invocation's fault.
+
+AFTER_ITS_ANSWER = """
+import os, sys, time
+
+def hook(frame, event, argument):
+    if event == "call" and frame.f_code.co_name == "wait_next_invocation":
+        sys.setprofile(None)
+        DO
+
+def handler(event, context):
+    if event == "first":
+        sys.setprofile(hook)
+    return len(event)
+"""
+
+
+@pytest.mark.parametrize("do", ["time.sleep(2)", "os._exit(3)"])
+def test_an_environment_that_does_not_ask_for_more_work_is_not_used_again(lab: Lab, do: str) -> None:
+    source = AFTER_ITS_ANSWER.replace("DO", do)
+    assert answer(lab.run(source, "first", timeout_s=1)) == 5
+    again = lab.run(source, "another", timeout_s=1)
+    assert (answer(again), again.cold_start) == (7, True)
+
+
+def test_an_event_that_the_function_does_not_read_ends_in_a_timeout(lab: Lab) -> None:
+    source = """
+    import ctypes, threading, time
+    def hold():
+        time.sleep(0.2)
+        ctypes.PyDLL(None).usleep(ctypes.c_uint(20_000_000))
+    def handler(event, context):
+        if event == "first":
+            threading.Thread(target=hold, daemon=True).start()
+        return len(event)
+    """
+    assert answer(lab.run(source, "first", timeout_s=1)) == 5
+    time.sleep(0.5)
+    begin = time.monotonic()
+    late = lab.run(source, "x" * 5_000_000, timeout_s=1)
+    assert error(late)["errorType"] == "Sandbox.Timedout"
+    assert time.monotonic() - begin < 5
+    assert answer(lab.run(source, "another", timeout_s=1)) == 7
+
+
+def test_what_a_function_logs_while_it_reads_an_event_does_not_stop_it(lab: Lab) -> None:
+    source = """
+    import ctypes, threading, time
+    def speak():
+        time.sleep(0.2)
+        ctypes.PyDLL(None).write(1, b"x" * (1 << 20), 1 << 20)  # the event is not read until the log has taken this
+    def handler(event, context):
+        if event == "first":
+            threading.Thread(target=speak, daemon=True).start()
+        return len(event)
+    """
+    assert answer(lab.run(source, "first")) == 5
+    time.sleep(0.5)
+    assert answer(lab.run(source, "x" * 5_000_000)) == 5_000_000
+
+
 # No process is left, however anything ends.
 
 
@@ -681,7 +744,7 @@ def test_environments_end_when_the_process_they_were_forked_from_is_killed(tmp_p
 
 
 def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
-    lab = Lab(tmp_path, idle_s=0.2)
+    lab = Lab(tmp_path, limits=Limits(idle_s=0.2))
     try:
         lab.run("def handler(event, context): ...")
         (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]

@@ -12,11 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.engine import FunctionSpec, InvokeResult, LayerCode
+from greenroom.engine import FunctionSpec, LayerCode
 from greenroom.engine.cgroup import MIN_QUOTA_US, PERIOD_US, quota_us
 from greenroom.engine.code import BadCode, CodeStore, brings_own_sdk, imports_sdk
 from greenroom.engine.report import PlatformLog, Report, billed_ms
-from greenroom.engine.spec import LogEvent
 
 SPEC = FunctionSpec(
     arn="arn:aws:lambda:eu-central-1:123456789012:function:f",
@@ -67,12 +66,6 @@ def test_the_report_line_is_lambdas_own_to_the_letter() -> None:
     )
     warm = PlatformLog(SPEC).report("id", Report(1.0, 1, 40))
     assert warm is not None and "Init Duration" not in warm
-
-
-def test_the_tail_keeps_the_end() -> None:
-    result = InvokeResult(b"", log_events=tuple(LogEvent(0, "x" * 99) for _ in range(100)))
-    assert len(result.log_tail) == 4_096
-    assert result.log_tail.endswith(b"x\n")
 
 
 def test_code_is_unpacked_once_and_layers_lie_one_over_the_other(tmp_path: Path) -> None:

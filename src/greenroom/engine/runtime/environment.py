@@ -45,10 +45,10 @@ class EngineClient(BaseLambdaRuntimeClient):
         header = json.loads(self._receive(head))
         return InvocationRequest(
             invoke_id=header["request_id"],
-            x_amzn_trace_id=header["trace_id"],
+            x_amzn_trace_id=None,
             invoked_function_arn=header["invoked_function_arn"],
             deadline_time_in_ms=header["deadline_ms"],
-            client_context=header["client_context"],
+            client_context=None,
             cognito_identity=None,
             tenant_id=None,
             content_type="application/json",
@@ -90,10 +90,11 @@ def run(request: dict[str, Any], control: int) -> None:
     sys.path[:] = [task_root, *layers, *runtime]
     sys.argv[:] = [""]
     sys.path_importer_cache.clear()
-    # In Lambda the code can't be written to; where there are no name spaces it must not be either.
+    # In Lambda nothing can write to the code; where there are no namespaces Python must not either.
     sys.dont_write_bytecode = True
     os.chdir(task_root)
-    sys.modules.pop("environment", None)
+    for own in ("environment", "watcher"):  # a function may have modules of these names
+        sys.modules.pop(own, None)
     # Imported here and not before: it reads the log format and level from the environment once.
     from awslambdaric import bootstrap
 

@@ -1,10 +1,10 @@
-"""The prepared process: has imported AWS's runtime client, and forks an execution environment for each that is asked.
+"""The prepared process: has imported AWS's runtime client, and forks an execution environment on each request.
 
     python -I -S zygote.py SOCKET_FD
-    python -I -S zygote.py --try           only find out whether this user may have name spaces
+    python -I -S zygote.py --try           only find out whether this user may have namespaces
 
 On Linux it first moves into a root of its own, which holds the system, this Python and Lambda's runtime packages under
-/var/runtime, and nothing else of the machine: as root, or as an ordinary user in a user name space, where the machine
+/var/runtime, and nothing else of the machine: as root, or as an ordinary user in a user namespace, where the machine
 lets users have any (https://man7.org/linux/man-pages/man7/user_namespaces.7.html). It lives as long as the engine holds
 its socket: when that closes, however the engine ended, everything forked from here is killed.
 """
@@ -58,18 +58,18 @@ def bind(source: str, target: str, *, read_only: bool = True) -> None:
         open(target, "w").close()
     call("mount", source, target, None, MS_BIND | MS_REC, None)
     if read_only:
-        # In a user name space the flags that a mount has can't be taken from it.
+        # In a user namespace the flags that a mount has can't be taken from it.
         kept = os.statvfs(target).f_flag & (MS_NODEV | MS_NOEXEC)
         call("mount", None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | kept, None)
 
 
 def is_ordinary_user() -> bool:
-    """Whether this process has root's rights in a user name space only; there too it keeps its own user id."""
+    """Whether this process has root's rights in a user namespace only; there too it keeps its own user id."""
     return os.geteuid() != 0
 
 
-def enter_name_spaces() -> None:
-    """Give this process mounts of its own; an ordinary user needs a user name space for that."""
+def enter_namespaces() -> None:
+    """Give this process mounts of its own; an ordinary user needs a user namespace for that."""
     if is_ordinary_user():
         uid, gid = os.geteuid(), os.getegid()
         call("unshare", CLONE_NEWUSER | CLONE_NEWNS)
@@ -82,9 +82,9 @@ def enter_name_spaces() -> None:
     call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)
 
 
-def try_name_spaces() -> None:
+def try_namespaces() -> None:
     """Do what a machine may refuse to an ordinary user. Raises OSError."""
-    enter_name_spaces()
+    enter_namespaces()
     call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID, None)
     call("unshare", CLONE_NEWPID)
     pid = os.fork()
@@ -101,9 +101,19 @@ def try_name_spaces() -> None:
 
 def enter_root(config: dict[str, Any]) -> None:
     """Move this process into a root that holds only what functions may see, and the code store, which they may not."""
-    enter_name_spaces()
+    enter_namespaces()
     root = config["root"]
     call("mount", "tmpfs", root, "tmpfs", MS_NOSUID, "mode=755,size=16m")
+    show_system(root)
+    show_runtime(root, config)
+    bind("/proc", root + "/proc", read_only=False)
+    for name in ("tmp", "var/task", "opt", ".old"):
+        os.makedirs(f"{root}/{name}", exist_ok=True)
+    pivot_into(root)
+
+
+def show_system(root: str) -> None:
+    """Make the system's programs, libraries, settings and harmless devices appear below a root."""
     for path in SYSTEM:
         if os.path.islink(path):
             os.symlink(os.readlink(path), root + path)
@@ -114,15 +124,20 @@ def enter_root(config: dict[str, Any]) -> None:
             bind(f"/etc/{name}", f"{root}/etc/{name}")
     for name in DEVICES:
         bind(f"/dev/{name}", f"{root}/dev/{name}", read_only=False)
+
+
+def show_runtime(root: str, config: dict[str, Any]) -> None:
+    """Make this Python, Lambda's runtime packages and the code store appear below a root."""
     for path in config["python_folders"]:
         if not path.startswith("/usr"):
             bind(path, root + path)
     for name, path in config["runtime_packages"].items():
         bind(path, f"{root}/var/runtime/{name}")
     bind(config["code_folder"], root + CODE)
-    bind("/proc", root + "/proc", read_only=False)
-    for name in ("tmp", "var/task", "opt", ".old"):
-        os.makedirs(f"{root}/{name}", exist_ok=True)
+
+
+def pivot_into(root: str) -> None:
+    """Make `root` this process's root, and let go of the old one."""
     if libc.syscall(PIVOT_ROOT[os.uname().machine], root.encode(), f"{root}/.old".encode()) != 0:
         raise OSError(ctypes.get_errno(), "pivot_root")
     os.chdir("/")
@@ -243,7 +258,10 @@ def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
     (size,) = struct.unpack("!I", data)
     body = b""
     while len(body) < size:
-        body += channel.recv(size - len(body))
+        piece = channel.recv(size - len(body))
+        if not piece:
+            return None
+        body += piece
     descriptors = array.array("i")
     for level, kind, value in ancillary:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
@@ -257,73 +275,105 @@ def send(channel: socket.socket, message: dict[str, Any]) -> None:
     channel.sendall(struct.pack("!I", len(body)) + body)
 
 
+def prepare(config: dict[str, Any]) -> None:
+    """Enter the root where there is one, and import what every environment needs."""
+    jailed = config["jailed"]
+    sys.path.insert(0, config["environment_folder"])
+    sys.path.append("/var/runtime" if jailed else config["runtime_folder"])
+    if jailed:
+        enter_root(config)
+    import environment  # noqa: F401
+    import watcher  # noqa: F401
+
+    for name in config["preload"]:
+        __import__(name)
+    sys.path.remove(config["environment_folder"])
+
+
+class Forker:
+    """Forks environments when the engine asks for them, watches over them, and reports their ends."""
+
+    def __init__(self, channel: socket.socket, freezer: int, jailed: bool) -> None:
+        from watcher import Watcher
+
+        self._channel = channel
+        self._freezer = freezer
+        self._jailed = jailed
+        self._watcher = Watcher()
+        self._groups: dict[int, str] = {}  # of each environment, by its process id
+        self._wake, self._wake_write = os.pipe()
+        os.set_blocking(self._wake_write, False)
+        os.set_blocking(self._wake, False)
+        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def serve(self) -> None:
+        """Do what the engine asks for, until it is gone."""
+        send(self._channel, {"ready": os.getpid()})
+        while True:
+            readable, _, _ = select.select([self._channel.fileno(), self._wake], [], [], self._watcher.tick())
+            if self._wake in readable:
+                self._report_ends()
+            if self._channel.fileno() in readable:
+                received = receive(self._channel)
+                if received is None:
+                    return
+                self._obey(*received)
+
+    def end_all(self) -> None:
+        """Kill all environments."""
+        for pid, group in self._groups.items():
+            os.kill(pid, signal.SIGKILL)
+            if self._freezer >= 0:
+                thaw(self._freezer, group)
+
+    def _report_ends(self) -> None:
+        os.read(self._wake, 4096)
+        while self._groups:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            self._groups.pop(pid, None)
+            killed = self._watcher.forget(pid)
+            send(self._channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status), "out_of_memory": killed})
+
+    def _obey(self, request: dict[str, Any], descriptors: list[int]) -> None:
+        if "watch" in request:
+            self._watcher.add(request["watch"], request["limit_bytes"])
+        elif "limit" in request:
+            self._watcher.limit_cpu(request["limit"], request["share_us"])
+        elif "freeze" in request:
+            self._watcher.freeze(request["freeze"], request["frozen"])
+        else:
+            self._fork(request, *descriptors)
+
+    def _fork(self, request: dict[str, Any], control: int, log: int) -> None:
+        unwanted = [self._channel.fileno(), self._wake, self._wake_write]
+        if self._freezer >= 0:
+            unwanted.append(self._freezer)
+        pid = fork_environment(request, control, log, self._jailed, unwanted)
+        self._groups[pid] = request["group"]
+        os.close(control)
+        os.close(log)
+        send(self._channel, {"pid": pid})
+
+
 def main() -> None:
-    """Prepare, then fork whenever asked, until the engine is gone."""
+    """Prepare, then fork on request, until the engine is gone."""
     channel = socket.socket(fileno=int(sys.argv[1]))
     first = receive(channel)
     if first is None:
         return
     config, _ = first
     os.setsid()
-    jailed = config["jailed"]
-    # Opened before the root is changed: what stands still in a group of version 1 can't be killed before it goes on.
+    # Opened before the root changes: a frozen process in a group of version 1 dies only once it is thawed.
     freezer = os.open(config["freezer"], os.O_RDONLY) if config["freezer"] else -1
-    sys.path.insert(0, config["environment_folder"])
-    sys.path.append("/var/runtime" if jailed else config["runtime_folder"])
-    if jailed:
-        enter_root(config)
-    import environment  # noqa: F401
-    from watcher import Watcher
-
-    for name in config["preload"]:
-        __import__(name)
-    sys.path.remove(config["environment_folder"])
-    wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_write, False)
-    os.set_blocking(wake_read, False)
-    signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    children: dict[int, str] = {}
-    watcher = Watcher()
-    send(channel, {"ready": os.getpid()})
-    while True:
-        readable, _, _ = select.select([channel.fileno(), wake_read], [], [], watcher.tick())
-        if wake_read in readable:
-            os.read(wake_read, 4096)
-            while children:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-                if pid == 0:
-                    break
-                children.pop(pid, None)
-                killed = watcher.forget(pid)
-                send(channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status), "out_of_memory": killed})
-        if channel.fileno() in readable:
-            received = receive(channel)
-            if received is None:
-                break
-            request, descriptors = received
-            if "watch" in request:
-                watcher.add(request["watch"], request["limit_bytes"])
-                continue
-            if "limit" in request:
-                watcher.limit_cpu(request["limit"], request["share_us"])
-                continue
-            if "freeze" in request:
-                watcher.freeze(request["freeze"], request["frozen"])
-                continue
-            control, log = descriptors
-            ours = [channel.fileno(), wake_read, wake_write, *([freezer] if freezer >= 0 else [])]
-            pid = fork_environment(request, control, log, jailed, ours)
-            children[pid] = request["group"]
-            os.close(control)
-            os.close(log)
-            send(channel, {"pid": pid})
-    for pid, group in children.items():
-        os.kill(pid, signal.SIGKILL)
-        if freezer >= 0:
-            thaw(freezer, group)
+    prepare(config)
+    forker = Forker(channel, freezer, config["jailed"])
+    forker.serve()
+    forker.end_all()
 
 
 if __name__ == "__main__":
-    try_name_spaces() if sys.argv[1] == "--try" else main()
+    try_namespaces() if sys.argv[1] == "--try" else main()
