@@ -29,7 +29,7 @@ from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
 
 NAME = "trivial"
-STEPS = ("Lock", "Initialize", "Plan", "Execute", "Analyze", "Promote", "AttachQueue", "AwaitStack", "Clean")
+STEPS = ("Lock", "Publish", "Plan", "Execute", "Decide", "Promote", "AttachQueue", "AwaitStack", "Clean")
 
 
 def package(number: int) -> bytes:

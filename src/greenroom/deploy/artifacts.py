@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
+import json
 import platform
 import py_compile
 import subprocess
@@ -29,7 +30,11 @@ ROOMS = ("package", "platform", "releases", "tuning", "web", "wire")
 DEPENDENCIES = ("aws-lambda-powertools", "pydantic", "python-ulid")
 """What those rooms import, besides boto3, which Lambda's Python runtimes bring along."""
 
-STATE_MACHINES = {"ProvisionKey": "provision", "BackstageKey": "backstage", "TuneKey": "tune"}
+STATE_MACHINES = {
+    "ProvisionKey": "provision",
+    "BackstageKey": "backstage",
+    "FunctionTuningKey": "function_tuning",
+}
 """The platform's state machines by the template's parameters that name their definitions in the bucket."""
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
@@ -96,8 +101,16 @@ def build_equipment() -> Artifact:
 
 
 def state_machine(name: str) -> Artifact:
-    """Return the definition of the state machine `name`."""
-    body = resources.files("greenroom.platform").joinpath(f"{name}.asl.json").read_bytes()
+    """Return the definition of the state machine `name` in the Amazon States Language, which is JSON.
+
+    It is written in YAML, whose anchors say once what states have in common; the key `Shared` holds these.
+    """
+    import yaml  # takes 50 ms, and only whoever deploys needs it
+
+    source = resources.files("greenroom.platform").joinpath("machines", f"{name}.asl.yaml").read_text()
+    definition = yaml.safe_load(source)
+    definition.pop("Shared", None)
+    body = json.dumps(definition, indent=1).encode()
     return Artifact(f"{name}-{hashlib.sha256(body).hexdigest()}.asl.json", body)
 
 

@@ -1,5 +1,5 @@
 """How many state transitions a test takes, which is what Step Functions bills. Pure; the states are those of
-`backstage.asl.json` and `tune.asl.json`, whose loops are the same.
+`machines/backstage.asl.yaml` and `machines/function_tuning.asl.yaml`, whose loops are the same.
 
 Left out are waiting for the lock, steps that are tried again, and what attaches the queue after the first release.
 """
@@ -10,12 +10,17 @@ from collections.abc import Sequence
 
 from greenroom.tuning import Batch, TestSpec, rounds_at_most
 
-BEFORE_ROUNDS = 3
-"""Lock, MayTest, FirstRound; the tuner of any function has Begin and less."""
+BEFORE_ROUNDS = 2
+"""Lock and MayTest; a function tuning has Begin alone."""
+
 AFTER_ROUNDS_LIVE = 7
-"""Analyze, MayPromote, Promote, FirstTime, Clean, ReportLive, Over."""
+"""Decide, MayPromote, Promote, FirstTime, Clean, ReportLive, Over."""
+
 AFTER_ROUNDS_FAILED = 5
-"""Analyze, MayPromote, CleanAfterFailure, ReportFailed, Failed."""
+"""Decide, MayPromote, CleanAfterFailure, ReportFailed, Failed."""
+
+AFTER_ROUNDS_FUNCTION_TUNING = 3
+"""Decide, Optimize, Clean."""
 
 
 def of_round(publish: Sequence[object], batches: Sequence[Batch]) -> int:

@@ -55,11 +55,6 @@ MAX_PAYLOAD_BYTES = 6 * 1024 * 1024
 MAX_PARALLEL = 100
 SHOWN_PAYLOAD_CHARS = 200
 
-BEFORE_ROUNDS = 1
-"""Begin."""
-AFTER_ROUNDS = 5
-"""Analyze, Optimize, Clean, Output; and Failed in its place."""
-
 VISUALIZATION_URL = "https://lambda-power-tuning.show/"
 """Draws what is in its fragment and sends nothing anywhere: sizes as int16, times and costs as float32, in base64."""
 
@@ -112,8 +107,8 @@ class Job:
         )
 
 
-def begin(services: Services, tuning_id: str, document: Any) -> int:
-    """Read what is asked, look at the function and claim it; return the state transitions so far.
+def begin(services: Services, tuning_id: str, document: Any) -> None:
+    """Read what is asked, look at the function and claim it.
 
     Raises InputError if it can't be done as asked, TuningFailed while another tuning works on the function.
     """
@@ -147,7 +142,6 @@ def begin(services: Services, tuning_id: str, document: Any) -> int:
     )
     job.document["costAtMostUsd"] = upper_bound_usd(job.spec, transitions.at_most(job.spec))
     _write(services, f"{_prefix(tuning_id)}job.json", job.document)
-    return BEFORE_ROUNDS
 
 
 def plan(services: Services, tuning_id: str, round_number: int) -> tuple[list[str], list[Batch]]:
@@ -211,7 +205,7 @@ def analyze(services: Services, tuning_id: str, transitions_made: int) -> dict[s
     """
     job = _job(services, tuning_id)
     made = list(_measurements(services, tuning_id))
-    transitions_made += AFTER_ROUNDS
+    transitions_made += transitions.AFTER_ROUNDS_FUNCTION_TUNING
     decision = decide(job.spec, made)
     transitions_usd = transitions_made * job.spec.prices.state_transition_usd
     output = None if job.asked.dry_run or not decision.passed else output_of(decision, transitions_usd)
@@ -301,7 +295,7 @@ def clean(services: Services, tuning_id: str) -> None:
 
 def view(services: Services, tuning_id: str) -> dict[str, Any]:
     """A tuning as the API shows it: how its execution is, how far it is, and what it found. Raises KeyError."""
-    machine = services.settings["TUNE_ARN"]
+    machine = services.settings["FUNCTION_TUNING_ARN"]
     arn = f"{machine.replace(':stateMachine:', ':execution:')}:{tuning_id}"
     try:
         execution = services.states.describe_execution(executionArn=arn)
@@ -453,7 +447,7 @@ def _claim(services: Services, tuning_id: str, function: str, found: Configurati
     there: dict[str, Any] = json.loads(answer["Body"].read(MAX_JOB_BYTES))
     if there["tuningId"] == tuning_id:
         return there
-    arn = f"{services.settings['TUNE_ARN'].replace(':stateMachine:', ':execution:')}:{there['tuningId']}"
+    arn = f"{services.settings['FUNCTION_TUNING_ARN'].replace(':stateMachine:', ':execution:')}:{there['tuningId']}"
     if services.states.describe_execution(executionArn=arn)["status"] == "RUNNING":
         raise TuningFailed(f"function {function} is being tuned by {there['tuningId']}: try again when that has ended")
     try:

@@ -61,9 +61,9 @@ def test_a_stack_that_could_not_be_created_is_removed_and_created_anew(platform:
 @pytest.mark.parametrize(
     ("role", "action"),
     [
-        ("initialize", "lambda:PublishVersion"),
+        ("publish", "lambda:PublishVersion"),
         ("execute", "lambda:InvokeFunction"),
-        ("analyze", "dynamodb:PutItem"),
+        ("decide", "dynamodb:PutItem"),
         ("promote", "lambda:UpdateAlias"),
     ],
 )
@@ -112,7 +112,7 @@ def test_every_step_may_be_delivered_twice(platform: Platform) -> None:
     batch = {"memoryMb": 128, "start": 0, "count": 2}
     assert invoke(platform, "execute", {**step, "round": 0, "batch": batch}) == {}
     assert invoke(platform, "plan", {**step, "round": 1, "transitions": 9})["done"] is True
-    assert invoke(platform, "analyze", {**step, "transitions": 9})["promote"] is True
+    assert invoke(platform, "decide", {**step, "transitions": 9})["promote"] is True
     assert invoke(platform, "promote", step) == {"first": False}
     assert invoke(platform, "clean", {**step, "promoted": True}) == {}
     after = platform.client.release(release_id).to_json()

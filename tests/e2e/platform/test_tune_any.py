@@ -153,7 +153,7 @@ def test_an_input_of_lambda_power_tuning_gives_an_output_of_its_shape_and_leaves
 
 def test_the_state_machine_itself_takes_the_same_input_and_ends_with_the_same_output(shop: Shop) -> None:
     name, states = shop.function("shop-direct"), shop.platform.service("stepfunctions")
-    machine = f"arn:aws:states:us-east-1:{shop.platform.aws.account_id}:stateMachine:greenroom-tune"
+    machine = f"arn:aws:states:us-east-1:{shop.platform.aws.account_id}:stateMachine:greenroom-function-tuning"
     document = {"lambdaARN": name, "powerValues": [128, 256], "num": 5, "payload": "{}", "parallelInvocation": True}
     started = states.start_execution(stateMachineArn=machine, name="as-before", input=json.dumps(document))
     found = eventually(
@@ -299,7 +299,7 @@ def test_what_cannot_be_tuned_is_said_and_nothing_is_touched(shop: Shop) -> None
 
 def test_a_function_is_tuned_once_at_a_time_and_a_killed_tuning_is_made_good_by_the_next(shop: Shop) -> None:
     name, states = shop.function("shop-killed"), shop.platform.service("stepfunctions")
-    machine = f"arn:aws:states:us-east-1:{shop.platform.aws.account_id}:stateMachine:greenroom-tune"
+    machine = f"arn:aws:states:us-east-1:{shop.platform.aws.account_id}:stateMachine:greenroom-function-tuning"
     first = shop.platform.client.tune({"lambdaARN": name, "powerValues": [512], "num": 40, "payload": {"seconds": 0.2}})
     eventually(lambda: "greenroom-tune-512" in shop.aliases(name))
     second = shop.tune(lambdaARN=name, powerValues=[128], num=1)
@@ -332,11 +332,11 @@ def test_the_command_prints_the_output_and_draws_a_picture(shop: Shop, tmp_path:
 
 
 def test_a_report_line_of_a_tuned_function_is_found_in_its_log(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As the tuner looks for it, in its own role: Lambda's tail is 4 KB and may end before REPORT."""
+    """As a function tuning looks for it, in its own role: Lambda's tail is 4 KB and may end before REPORT."""
     name = shop.function("shop-log")
     answer = shop.client.invoke(FunctionName=name, Payload=b"{}")
     request_id = answer["ResponseMetadata"]["RequestId"]
-    with assumed(shop.platform, "tuner") as credentials:
+    with assumed(shop.platform, "function-tuning-steps") as credentials:
         for key, value in credentials.items():
             monkeypatch.setenv(key, value)
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)

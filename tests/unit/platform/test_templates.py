@@ -1,4 +1,4 @@
-"""The templates and state machines: what can be seen in them without deploying them."""
+"""The templates: what can be seen in them without deploying them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from greenroom.platform.handlers import register
 
 ROOM = Path(str(resources.files("greenroom.platform")))
 TEMPLATES = ("template.yaml", "algorithm.yaml")
-MACHINES = ("provision", "backstage")
 
 UNNAMEABLE = {
     # Names that developers give, and ids that AWS makes, after the role was written: a prefix is all there can be.
@@ -40,11 +39,6 @@ UNNAMEABLE = {
 def load(name: str) -> dict[str, Any]:
     template: dict[str, Any] = json.loads(json.dumps(cfn_yaml.load(str(ROOM / name))))
     return template
-
-
-def machine(name: str) -> dict[str, Any]:
-    definition: dict[str, Any] = json.loads((ROOM / f"{name}.asl.json").read_text())
-    return definition
 
 
 def resources_of(template: dict[str, Any], kind: str) -> dict[str, Any]:
@@ -132,60 +126,3 @@ def test_a_queue_waits_at_least_six_times_as_long_as_its_function_may_run() -> N
     queue = resources_of(platform, "AWS::SQS::Queue")["IngestQueue"]
     function = resources_of(platform, "AWS::Lambda::Function")["Register"]
     assert queue["VisibilityTimeout"] >= 6 * function["Timeout"]
-
-
-@pytest.mark.parametrize("name", MACHINES)
-def test_every_step_of_a_flow_that_fails_is_caught_and_the_execution_ends_failed(name: str) -> None:
-    states = machine(name)["States"]
-    for state_name, state in states.items():
-        if state["Type"] not in ("Task", "Map") or state_name.startswith("Report"):
-            continue
-        (catch,) = state["Catch"]
-        assert catch["ErrorEquals"] == ["States.ALL"], state_name
-        seen, at = [], catch["Next"]
-        while states[at]["Type"] != "Fail":
-            assert at not in seen, f"{state_name} leads round in circles after an error"
-            seen.append(at)
-            at = states[at]["Next"]
-        assert seen[-1].startswith("Report")
-        assert states[seen[-1]]["Parameters"]["status"] == "FAILED"
-
-
-def test_whatever_fails_after_the_first_version_was_published_is_cleaned_up() -> None:
-    states = machine("backstage")["States"]
-    cleaning = {name for name in states if name.startswith("CleanAfter")}
-    for name in ("Initialize", "Plan", "Execute", "Analyze", "Promote", "AttachQueue", "AwaitStack", "Clean"):
-        (catch,) = states[name]["Catch"]
-        assert catch["Next"] in cleaning, name
-    assert all(states[name]["Parameters"]["promoted"] is False for name in cleaning)
-
-
-@pytest.mark.parametrize("name", [*MACHINES, "tune"])
-def test_every_state_is_reached_and_every_name_exists(name: str) -> None:
-    definition = machine(name)
-    states = definition["States"]
-    reached = {definition["StartAt"]}
-    for state in states.values():
-        reached |= {state[key] for key in ("Next", "Default") if key in state}
-        reached |= {choice["Next"] for choice in state.get("Choices", ())}
-        reached |= {catch["Next"] for catch in state.get("Catch", ())}
-    assert reached == set(states)
-
-
-def test_a_tuning_that_fails_is_cleaned_up_and_ends_failed_with_its_reason() -> None:
-    states = machine("tune")["States"]
-    for name in ("Plan", "Publish", "Execute", "Analyze", "Optimize", "Clean"):
-        (catch,) = states[name]["Catch"]
-        assert (catch["ErrorEquals"], catch["Next"]) == (["States.ALL"], "CleanAfterError"), name
-    assert states["CleanAfterError"]["Next"] == "Failed"
-    assert states["Failed"]["CausePath"] == "$.error.Cause"
-
-
-@pytest.mark.parametrize("name", [*MACHINES, "tune"])
-def test_a_flow_may_invoke_the_functions_it_calls_and_no_others(name: str) -> None:
-    called = set(re.findall(r"\$\{(\w+)Arn\}", (ROOM / f"{name}.asl.json").read_text()))
-    platform = load("template.yaml")
-    properties = resources_of(platform, "AWS::StepFunctions::StateMachine")[name.capitalize()]
-    assert {key.removesuffix("Arn") for key in properties["DefinitionSubstitutions"]} == called
-    (statement,) = (s for role, s in statements(platform) if role == f"{name.capitalize()}Role")
-    assert {resource["Fn::GetAtt"][0] for resource in statement["Resource"]} == called

@@ -36,7 +36,8 @@ def create_tuning(body: Annotated[dict[str, Any], Body()]) -> models.TuningCreat
     except InputError as error:
         raise Unusable(str(error)) from None
     tuning_id = new_id()
-    services().states.start_execution(stateMachineArn=services().settings["TUNE_ARN"], name=tuning_id, input=document)
+    machine = services().settings["FUNCTION_TUNING_ARN"]
+    services().states.start_execution(stateMachineArn=machine, name=tuning_id, input=document)
     return models.TuningCreated(tuning_id=tuning_id)
 
 

@@ -10,13 +10,13 @@ from greenroom.tuning import Batch
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"step", "tuningId"} with what the step needs; answer what `tune.asl.json` goes on with."""
+    """Handle {"step", "tuningId"} with what the step needs; answer what `function_tuning.asl.yaml` goes on with."""
     return _STEPS[event["step"]](event["tuningId"], event)
 
 
 def _begin(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    made = tuner.begin(services(), tuning_id, event["input"])
-    return {"tuningId": tuning_id, "plan": {"nextRound": 0, "transitions": made}}
+    tuner.begin(services(), tuning_id, event["input"])
+    return {}
 
 
 def _plan(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def _execute(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
     return {}
 
 
-def _analyze(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
+def _decide(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
     return {"output": tuner.analyze(services(), tuning_id, event["transitions"])}
 
 
@@ -62,7 +62,7 @@ _STEPS = {
     "plan": _plan,
     "publish": _publish,
     "execute": _execute,
-    "analyze": _analyze,
+    "decide": _decide,
     "optimize": _optimize,
     "clean": _clean,
 }
