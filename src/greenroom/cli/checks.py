@@ -1,6 +1,6 @@
-"""What `greenroom doctor` looks at: this machine, the data folder, and the platform that the environment names.
+"""The checks of `greenroom doctor`: this machine, the data folder, and the platform that the environment names.
 
-Each check is a function that looks and never changes anything.
+A check changes nothing.
 """
 
 from __future__ import annotations
@@ -19,16 +19,19 @@ from greenroom.cli import run_file
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 
-# Python runtimes of Lambda that Greenroom supports (DESIGN section 7); the platform runs on the same minor version.
 LAMBDA_MINORS = range(11, 15)
-# One algorithm with large dependencies takes 250 MB unpacked, Lambda's limit; some releases of a few algorithms fit.
+"""Minor versions of Python that are runtimes of Lambda and that Greenroom supports. The platform's functions run on the
+version that this command runs on: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
+
 FREE_DISK_MB = 2048
+"""An algorithm takes up to 250 MB unpacked (Lambda's limit), so this holds some releases of a few algorithms."""
+
 DEFAULT_PORT = 4566
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one look found: a name, ok | warning | failed, what was seen, and what to do about it."""
+    """The result of one check: its name, ok | warning | failed, what was found, and what to do about it."""
 
     name: str
     status: str
@@ -40,7 +43,7 @@ class Check:
 
 
 def examine(data_dir: Path, url: str | None, token: str | None) -> list[Check]:
-    """Makes every check."""
+    """Run every check."""
     return [*machine(), *data_folder(data_dir), platform(url, token)]
 
 
@@ -50,7 +53,7 @@ def machine() -> Iterator[Check]:
         yield Check("python", OK, f"{version}, a runtime of Lambda")
     else:
         hint = f"Install Greenroom with Python 3.{LAMBDA_MINORS[0]} to 3.{LAMBDA_MINORS[-1]}."
-        yield Check("python", FAILED, f"{version} is no runtime of Lambda", hint)
+        yield Check("python", FAILED, f"{version} is not a runtime of Lambda", hint)
     yield pip()
     yield ministack()
     yield limits()
@@ -61,7 +64,7 @@ def pip() -> Check:
     if importlib.util.find_spec("pip"):
         return Check("pip", OK, f"{metadata.version('pip')}: `greenroom pack` can install requirements.txt")
     hint = f"{sys.executable} -m ensurepip"
-    return Check("pip", WARNING, "not installed: `greenroom pack` cannot install requirements.txt", hint)
+    return Check("pip", WARNING, "not installed: `greenroom pack` can't install requirements.txt", hint)
 
 
 def ministack() -> Check:
@@ -74,12 +77,12 @@ def ministack() -> Check:
         return Check("embedded AWS", FAILED, "ministack is not installed", f"pip install ministack=={wanted}")
     if wanted in ("", found):
         return Check("embedded AWS", OK, f"ministack {found}")
-    detail = f"ministack {found}, and Greenroom is made for {wanted}"
+    detail = f"ministack {found} is installed; Greenroom needs {wanted}"
     return Check("embedded AWS", FAILED, detail, f"pip install ministack=={wanted}")
 
 
 def limits() -> Check:
-    """Whether memory sizes are real limits here."""
+    """Check whether memory sizes are real limits here."""
     from greenroom.engine import isolation
 
     found = isolation()
@@ -90,7 +93,7 @@ def limits() -> Check:
 
 def _how_to_get_control_groups() -> str:
     if sys.platform != "linux":
-        return "Durations still fall with memory as on Lambda, less exactly; Linux has control groups."
+        return "Durations still fall with memory as on Lambda, but less exactly. Exact limits need Linux."
     user_id = os.getuid()
     users = Path(f"/sys/fs/cgroup/user.slice/user-{user_id}.slice/user@{user_id}.service/cgroup.controllers")
     controllers = users.read_text() if shutil.which("systemd-run") and users.exists() else None
@@ -98,40 +101,41 @@ def _how_to_get_control_groups() -> str:
 
 
 def control_groups_hint(user_id: int, controllers: str | None, runtime_dir: str | None) -> str:
-    """What an ordinary user does to have control groups.
+    """Return what an ordinary user has to do to get control groups.
 
     Args:
-        user_id: the user's.
-        controllers: those that systemd has handed over to the user; None where it has not begun to (no login), or
-            is not there.
-        runtime_dir: XDG_RUNTIME_DIR, by which the user's systemd is found; `su` leaves it as it was.
+        user_id: the id of the user.
+        controllers: the controllers that systemd has delegated to the user; None without a login or without systemd.
+        runtime_dir: XDG_RUNTIME_DIR, which leads to the user's systemd; `su` does not change it.
     """
     if controllers is None:
-        return "Run Greenroom as root, or where this user has control groups of version 2 (docs/engine.md)."
+        return "Run Greenroom as root, or as a user with control groups of version 2 (docs/engine.md)."
     own_dir = f"/run/user/{user_id}"
     setting = "" if runtime_dir == own_dir else f"XDG_RUNTIME_DIR={own_dir} "
     command = f"{setting}systemd-run --user --scope -p Delegate=yes greenroom up"
     if missing := {"cpu", "memory"} - set(controllers.split()):
-        # Older versions of systemd hand over memory and pids only: Delegate= in their own user@.service.
+        # Older versions of systemd delegate memory and pids only: Delegate= in their own user@.service.
         return (
-            f"systemd keeps the controller {' and '.join(sorted(missing))} from users here. Root changes that: lines "
-            "[Service] and Delegate=cpu memory pids in /etc/systemd/system/user@.service.d/delegate.conf, then "
-            f"systemctl daemon-reload. When this user has logged out and in again: {command}"
+            f"systemd does not delegate the controller {' and '.join(sorted(missing))} to users here. As root, write "
+            "the lines [Service] and Delegate=cpu memory pids to /etc/systemd/system/user@.service.d/delegate.conf and "
+            f"run systemctl daemon-reload. Then log this user out and in, and run: {command}"
         )
-    return f"{command} gives Greenroom control groups of its own."
+    return f"To give Greenroom control groups of its own, run: {command}"
 
 
 def files() -> Check:
-    """Whether a function finds nothing here but its own files."""
+    """Check whether a function can reach its own files only."""
     from greenroom.engine import isolation
 
     if isolation().namespaces:
-        return Check("files", OK, "each function has a root of its own, in name spaces")
-    detail = "functions are not kept apart from this user's files, nor from each other's"
+        return Check("files", OK, "each function has a root of its own, in namespaces")
+    detail = "functions can reach this user's files and each other's"
     if sys.platform != "linux":
-        return Check("files", WARNING, detail, "Run only code that you would run yourself; Linux has name spaces.")
+        return Check(
+            "files", WARNING, detail, "Run only code that you trust. Isolation needs namespaces, which Linux has."
+        )
     hint = (
-        "Let users have name spaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
+        "Allow users to make namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
         "kernel.apparmor_restrict_unprivileged_userns=0), or run Greenroom as root."
     )
     return Check("files", WARNING, detail, hint)
@@ -144,28 +148,33 @@ def data_folder(data_dir: Path) -> Iterator[Check]:
     elif port_is_free(DEFAULT_PORT):
         yield Check("this machine", OK, f"port {DEFAULT_PORT} is free for `greenroom up`")
     else:
-        hint = "greenroom up --port 0 takes a free one."
-        yield Check("this machine", WARNING, f"something else listens on port {DEFAULT_PORT}", hint)
+        hint = "Take a free port: greenroom up --port 0"
+        yield Check("this machine", WARNING, f"another program listens on port {DEFAULT_PORT}", hint)
     nearest = next(folder for folder in [data_dir.absolute(), *data_dir.absolute().parents] if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
-        yield Check("data folder", FAILED, f"{nearest} cannot be written to", "Give another folder with --data.")
+        yield Check("data folder", FAILED, f"{nearest} is not writable", "Name another folder with --data.")
         return
     free_mb = shutil.disk_usage(nearest).free // (1024 * 1024)
     if free_mb < FREE_DISK_MB:
-        yield Check("data folder", WARNING, f"only {free_mb:,} MB are free on {nearest}", "Make room.")
+        yield Check(
+            "data folder",
+            WARNING,
+            f"only {free_mb:,} MB are free on {nearest}",
+            f"Free some: {FREE_DISK_MB:,} MB are enough.",
+        )
     else:
         yield Check("data folder", OK, f"{data_dir}, {free_mb:,} MB free")
 
 
 def port_is_free(port: int) -> bool:
-    """Whether nobody listens on a port of the loopback interface."""
+    """Return whether no program listens on a port of the loopback interface."""
     with socket.socket() as probe:
         probe.settimeout(0.5)
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def platform(url: str | None, token: str | None) -> Check:
-    """Whether the platform that the environment names answers, and takes the token."""
+    """Check whether the platform that the environment names answers, and accepts the token."""
     if not url or not token:
         hint = 'For the platform on this machine: eval "$(greenroom env)"'
         return Check("platform", WARNING, "GREENROOM_URL and GREENROOM_TOKEN are not both set", hint)
@@ -176,4 +185,4 @@ def platform(url: str | None, token: str | None) -> Check:
             info = client.status().platform
     except GreenroomError as error:
         return Check("platform", FAILED, f"{error.message} ({error.where})", error.hint)
-    return Check("platform", OK, f"Greenroom {info.version or ''} answers at {url} and takes the token")
+    return Check("platform", OK, f"Greenroom {info.version or ''} answers at {url} and accepts the token")

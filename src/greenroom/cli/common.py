@@ -1,6 +1,6 @@
-"""What all commands share: exit codes, consoles, the options that find the platform, and how an error is told.
+"""What all commands share: consoles, the options that name the platform, and the output of errors.
 
-Nothing here is imported from another room before it is needed, because every `greenroom --help` pays for it.
+Other rooms are imported only inside a function that needs them, because every `greenroom --help` would pay for it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ TokenOption = Annotated[
     typer.Option(
         "--token",
         envvar="GREENROOM_TOKEN",
-        help="Its API token. Better in the environment: other users see a command line.",
+        help="Its API token. Safer in the environment: other users can see a command line.",
         rich_help_panel="Which platform",
     ),
 ]
 JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print the platform's own JSON instead, for scripts.", show_default=False)
+    bool, typer.Option("--json", help="Print the platform's JSON answer instead, for scripts.", show_default=False)
 ]
 
 
@@ -56,7 +56,7 @@ class Panel(StrEnum):
 
 
 def add_command(app: typer.Typer, panel: Panel, command: Callable[..., None], *examples: str) -> None:
-    """Adds a command; its help is its docstring, its paragraphs unwrapped, and lines to copy at the end."""
+    """Add a command: its help is its docstring, with its paragraphs unwrapped, and with lines to copy at the end."""
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     text = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
     epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples)
@@ -64,7 +64,7 @@ def add_command(app: typer.Typer, panel: Panel, command: Callable[..., None], *e
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A console on stdout (or stderr) that is wide enough when it is not a terminal."""
+    """Return a console on stdout or stderr that is wide enough when it is not a terminal."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -73,16 +73,21 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> GreenroomClient:
-    """The client of the platform that the options or the environment name.
+    """Return a client of the platform that the options or the environment name.
+
+    Args:
+        url: the API's address.
+        token: the API's token.
+        timeout_s: the longest wait for one answer, in seconds.
 
     Raises:
-        UsageProblem: nothing names it.
+        UsageProblem: no platform is named.
     """
     if not url or not token:
         raise UsageProblem(
             f"no platform is named: {'GREENROOM_TOKEN' if url else 'GREENROOM_URL'} is not set",
-            hint='For the embedded one: greenroom up --detach, then eval "$(greenroom env)". '
-            "For your team's: ask the platform team for its address and a token.",
+            hint='On this machine: greenroom up --detach, then eval "$(greenroom env)". '
+            "For your team's platform: ask the platform team for its address and a token.",
         )
     from greenroom.client import GreenroomClient
 
@@ -90,18 +95,18 @@ def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> G
 
 
 def author() -> str | None:
-    """Who is named in a release's history: GREENROOM_AUTHOR, or the user of this machine."""
+    """Return the name for a release's history: GREENROOM_AUTHOR, or the user of this machine."""
     import getpass
 
     try:
         return os.environ.get("GREENROOM_AUTHOR") or getpass.getuser()
     except (OSError, KeyError):
-        # A container may run as a user without a name.
+        # In a container the user may have no name.
         return None
 
 
 def print_json(document: Any) -> None:
-    """The machine's answer, alone on stdout."""
+    """Print a JSON document, alone on stdout."""
     sys.stdout.write(json.dumps(document, indent=2) + "\n")
 
 
@@ -118,14 +123,14 @@ def print_error(message: str, where: str = "", hint: str = "") -> None:
 
 
 def complete_algorithm(incomplete: str) -> list[str]:
-    """The algorithms' names that begin so, for the shell; none when the platform does not answer at once."""
+    """Return the algorithms' names that begin so, for the shell; none if the platform does not answer at once."""
     url, token = os.environ.get("GREENROOM_URL"), os.environ.get("GREENROOM_TOKEN")
     if not url or not token:
         return []
     from greenroom.client import GreenroomClient, GreenroomError
 
     try:
-        # The time is up before the client would try again: a shell that waits for a Tab is worse than no names.
+        # One attempt: a shell that waits after Tab is worse than no names.
         with GreenroomClient(url, token, timeout_s=1.0, attempts=1) as client:
             return [algorithm.name for algorithm in client.algorithms() if algorithm.name.startswith(incomplete)]
     except GreenroomError:

@@ -42,7 +42,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     add_command(
         app,
         Panel.MACHINE,
@@ -329,7 +329,7 @@ def excerpt(lines: list[str], count: int) -> RenderableType:
     """Return the first lines of a document, and how many more there are."""
     from rich.text import Text
 
-    more = f"\n… and {len(lines) - count:,} lines more" if len(lines) > count else ""
+    more = f"\n… and {len(lines) - count:,} more lines" if len(lines) > count else ""
     return Text.assemble("\n".join(lines[:count]), (more, "dim"))
 
 

@@ -18,7 +18,7 @@ class Architecture(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
+    """Add the command of this file."""
     add_command(
         app,
         Panel.AWS,
@@ -46,14 +46,17 @@ def deploy(  # noqa: PLR0913 -- a command's options
     ] = None,
     tunable_payloads: Annotated[
         list[str] | None,
-        typer.Option(metavar="BUCKET/KEY", help="Objects that a tuning's payloadS3 may name; * likewise."),
+        typer.Option(
+            metavar="BUCKET/KEY",
+            help="Objects that a tuning's payloadS3 may name; * stands for any characters. May be given several times.",
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Deploy the platform on AWS, or update it there: the same code that `greenroom up` deploys on this machine.
 
-    Credentials are found as the AWS CLI finds them; AWS_ENDPOINT_URL names another endpoint. What the platform will
-    cost, and what it may do, is in docs/aws.md.
+    Credentials are found as the AWS CLI finds them; AWS_ENDPOINT_URL names another endpoint. docs/aws.md says what to
+    know before.
     """
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError

@@ -1,4 +1,4 @@
-"""Commands on the developer's own machine, without a platform: init, pack, test."""
+"""Commands that need no platform: init, pack, test."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class AlgorithmType(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     panel = Panel.DEVELOP
     add_command(
         app,
@@ -39,16 +39,16 @@ def register(app: typer.Typer) -> None:
 def init(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A new folder, or an empty one.", file_okay=False)],
     name: Annotated[
-        str | None, typer.Option(help="The algorithm's name; without it the folder's.", show_default=False)
+        str | None, typer.Option(help="The algorithm's name; by default the folder's.", show_default=False)
     ] = None,
     type_: Annotated[
         AlgorithmType,
         typer.Option(
-            "--type", help="in: reads documents and passes them on. out: writes results.", case_sensitive=False
+            "--type", help="in: reads documents and forwards them. out: writes results.", case_sensitive=False
         ),
     ] = AlgorithmType.IN,
 ) -> None:
-    """Write a small algorithm to start from. It passes its tests as it is."""
+    """Write a small algorithm to start from. Its tests pass."""
     from greenroom.workbench.scaffold import init as write
 
     called = name or re.sub(r"[^a-z0-9]+", "-", directory.absolute().name.lower()).strip("-")
@@ -56,7 +56,7 @@ def init(
     out = console()
     for path in files:
         out.print(f"  {path}", style="dim", soft_wrap=True)
-    out.print(f"\nNow:\n  greenroom test {directory}\n  greenroom push {directory}", soft_wrap=True)
+    out.print(f"\nNext:\n  greenroom test {directory}\n  greenroom push {directory}", soft_wrap=True)
 
 
 def pack(
@@ -65,14 +65,13 @@ def pack(
     ],
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="The ZIP; without it DIR.zip beside the folder.", dir_okay=False),
+        typer.Option("-o", "--output", help="The ZIP to write; by default DIR.zip next to the folder.", dir_okay=False),
     ] = None,
     as_json: PackageJsonOption = False,
 ) -> None:
-    """Make a package of an algorithm's folder, with its dependencies, and check it as the platform will.
+    """Build the package of an algorithm's folder, with its dependencies, and check it as the platform does.
 
-    The dependencies of requirements.txt are installed for Lambda, not for this machine. The same files give the same
-    ZIP, byte for byte.
+    requirements.txt is installed for Lambda, not for this machine. The same files give the same ZIP, byte for byte.
     """
     from greenroom.workbench.build import pack as build
 
@@ -108,9 +107,9 @@ def test(
     ],
     as_json: PackageJsonOption = False,
 ) -> None:
-    """Run an algorithm's tests on this machine, in the same code that runs them backstage.
+    """Run an algorithm's tests on this machine, with the same code that runs them backstage.
 
-    The exit code is 0 only when every case passed. Durations are this machine's: only backstage are they Lambda's.
+    The exit code is 0 only if every case passed. Durations are those of this machine, not of Lambda.
     """
     from greenroom.workbench.local import run_tests
 
@@ -126,11 +125,11 @@ def test(
 
 
 def progress(*, quiet: bool) -> Callable[[str], None]:
-    """Tells each step on stderr, where it disturbs nobody; or not at all."""
+    """Return a function that prints each step on stderr, or nothing if `quiet`."""
     err = console(stderr=True)
     return lambda step: None if quiet else err.print(step, style="dim", soft_wrap=True)
 
 
 def camel_case(document: dict[str, Any]) -> dict[str, Any]:
-    """The document with its names as they are in all JSON of Greenroom."""
+    """Return the document with its names in camelCase, as in all JSON of Greenroom."""
     return {re.sub(r"_(\w)", lambda found: found[1].upper(), name): value for name, value in document.items()}

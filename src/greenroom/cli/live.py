@@ -1,7 +1,7 @@
-"""A release while it happens: on a terminal a view that renews itself, elsewhere plain lines, one an event.
+"""A release while it is tested: on a terminal a live view, elsewhere plain lines, one for each event.
 
-Both are told the same three things: bytes sent, the release as it is now, and what was measured at a power value.
-What stays on the screen at the end is `render`'s business.
+Both views get the same three things: the bytes sent, the release as it is now, and the mean at a power value. `render`
+draws what stays on the screen at the end.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ BAR_WIDTH = 32
 
 
 class ReleaseView(Protocol):
-    """What `push` tells while it waits. A context manager: the view ends with the block."""
+    """What `push` shows while it waits. A context manager: the view ends with the block."""
 
     def uploading(self, sent_bytes: int, total_bytes: int) -> None: ...
 
@@ -43,14 +43,14 @@ class ReleaseView(Protocol):
 
 
 def view_of_release(console: Console, title: str) -> ReleaseView:
-    """The view that fits where the output goes."""
+    """Return the view that fits the console."""
     if console.is_terminal and not console.is_dumb_terminal:
         return TerminalView(console, title)
     return LineView(console, title)
 
 
 class TerminalView:
-    """Stages with their times, a bar for the upload and one for each power value, drawn again and again in place."""
+    """Stages with their times, a bar for the upload and one for each power value, redrawn in place."""
 
     def __init__(self, console: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._title = title
@@ -77,7 +77,7 @@ class TerminalView:
         self._upload_ended_s = self._clock()
 
     def update(self, release: models.Release) -> None:
-        # The platform's clock and ours differ, so the running stage is timed from when it was first seen.
+        # The platform's clock may differ from this one, so the running stage is timed from when it was first seen.
         if self._release is None or self._release.status != release.status:
             self._stage_started_s = self._clock()
         self._release = release
@@ -87,7 +87,7 @@ class TerminalView:
         self._measured[memory_mb] = f"{milliseconds(mean_ms)} mean{used}"
 
     def render(self) -> RenderableType:
-        """The view as it is at this moment."""
+        """Draw the view as it is now."""
         parts: list[RenderableType] = [self._head()]
         if self._sent and self._release is None:
             parts.append(self._upload_bar(*self._sent))
@@ -145,7 +145,7 @@ class TerminalView:
 
 
 class LineView:
-    """One line an event, for a file, a pipe or the log of a CI job."""
+    """One line for each event, for a file, a pipe or the log of a CI job."""
 
     def __init__(self, console: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._console = console
@@ -153,10 +153,10 @@ class LineView:
         self._title = title
         self._started_s = clock()
         self._release_id = ""
-        self._statuses_told = 0
+        self._statuses_shown = 0
         self._done: dict[int, int] = {}
-        self._cost_told = False
-        self._reason_told: str | None = None
+        self._cost_shown = False
+        self._reason_shown: str | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -174,28 +174,28 @@ class LineView:
         if release.release_id != self._release_id:
             self._release_id = release.release_id
             self._line(f"release {release.release_id}")
-        # A status may come and go between two looks; the history has every one.
+        # A status may begin and end between two polls; the history has every one.
         statuses = [entry.status for entry in release.history] or [release.status]
-        new = statuses[self._statuses_told :]
-        self._statuses_told = max(self._statuses_told, len(statuses))
+        new = statuses[self._statuses_shown :]
+        self._statuses_shown = max(self._statuses_shown, len(statuses))
         ends = [status for status in new if status in models.ENDED_STATUSES]
-        self._tell([status for status in new if status not in ends])
-        if release.reason and release.reason != self._reason_told and not release.ended:
-            self._reason_told = release.reason
+        self._show([status for status in new if status not in ends])
+        if release.reason and release.reason != self._reason_shown and not release.ended:
+            self._reason_shown = release.reason
             self._line(release.reason)
-        if release.cost_at_most_usd is not None and not self._cost_told:
-            self._cost_told = True
+        if release.cost_at_most_usd is not None and not self._cost_shown:
+            self._cost_shown = True
             self._line(cost_at_most(release.cost_at_most_usd))
         for value in sorted(release.progress, key=lambda value: value.memory_mb):
-            # Four lines a power value are enough to see that it moves.
+            # Four lines for each power value are enough to see progress.
             quarter = 4 * value.done // value.total if value.total else 0
             if quarter > self._done.get(value.memory_mb, 0):
                 self._done[value.memory_mb] = quarter
                 failed = f", {value.failed} failed" if value.failed else ""
                 self._line(f"{value.memory_mb} MB: {value.done} of {value.total}{failed}")
-        self._tell(ends)
+        self._show(ends)
 
-    def _tell(self, statuses: list[str]) -> None:
+    def _show(self, statuses: list[str]) -> None:
         for status in statuses:
             self._line(f"{status}: {STATUS_MEANINGS.get(status, '')}")
 

@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 LOG_FILE = "up.log"
-# Starting takes seconds; a first start on a slow machine compiles everything once.
+
 START_LIMIT_S, STOP_LIMIT_S, POLL_S, ALIVE_POLL_S = 180.0, 60.0, 0.1, 1.0
+"""A start takes seconds, but the first one on a slow machine compiles everything."""
+
 READY = "Ready"
 STEP_LINE = re.compile(r" *[0-9.]+ s  (.*)")
 RESOURCE_ENDINGS = (" complete", " in progress")
@@ -48,7 +50,7 @@ class Shell(StrEnum):
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     panel = Panel.MACHINE
     add_command(
         app,
@@ -72,16 +74,20 @@ def register(app: typer.Typer) -> None:
 
 def up(
     data: DataOption = DEFAULT_DATA,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="On the loopback interface; 0 takes a free one.")] = 4566,
-    detach: Annotated[bool, typer.Option("--detach", "-d", help="Go to the background when ready.")] = False,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port on the loopback interface; 0 takes a free one.")
+    ] = 4566,
+    detach: Annotated[
+        bool, typer.Option("--detach", "-d", help="Go to the background as soon as it is ready.")
+    ] = False,
     prefix: Annotated[str, typer.Option(help="Name of the platform's stack, and first part of every name in it.")] = (
         "greenroom"
     ),
 ) -> None:
     """Start the platform on this machine, on the embedded AWS: no account, no Docker.
 
-    What it holds stays in the data folder; the next `up` on the same folder carries on. It listens on the loopback
-    interface only, with keys of its own that `greenroom env` prints.
+    Everything is stored in the data folder; the next `up` on the same folder continues from there. It listens on the
+    loopback interface only, with keys of its own that `greenroom env` prints.
     """
     out = console()
     started_s = time.monotonic()
@@ -101,19 +107,31 @@ def up(
         tell_where(out, run, data)
         out.print("\nCtrl-C stops it.", style="dim")
         if not wait_for_a_signal(alive):
-            print_error("the embedded AWS ended by itself", str(data.absolute()), "Its log is aws.log there.")
+            print_error(
+                "the embedded AWS has stopped unexpectedly",
+                str(data.absolute()),
+                "The reason is in aws.log in this folder.",
+            )
             raise typer.Exit(ExitCode.UNREACHABLE)
-        out.print("Stopping; what it holds stays in the data folder.")
+        out.print("Stopping. Everything stays in the data folder.")
 
 
 @contextmanager
 def platform_up(
     data_dir: Path, *, port: int, prefix: str, on_progress: Callable[[str], None]
 ) -> Iterator[tuple[run_file.Run, Callable[[], bool]]]:
-    """The embedded AWS with the platform deployed on it, as long as the block lasts; and whether it still lives.
+    """Run the embedded AWS with the platform on it during the block.
+
+    Yields the platform, and a function that says whether it still runs.
+
+    Args:
+        data_dir: the data folder.
+        port: on the loopback interface; 0 takes a free one.
+        prefix: of the platform's stack.
+        on_progress: called with each step.
 
     Raises:
-        UsageProblem: a platform runs on the folder already.
+        UsageProblem: a platform already runs on the folder.
         GreenroomError: it did not start, or the platform could not be deployed.
     """
     import boto3
@@ -129,7 +147,7 @@ def platform_up(
         try:
             started = EmbeddedAws.start(data_dir, port)
         except StartFailed as error:
-            hint = "`greenroom doctor` looks at this machine"
+            hint = "Check this machine with: greenroom doctor"
             raise GreenroomError(str(error), where=str(data_dir.absolute()), hint=hint) from error
         with started as aws:
             session = boto3.Session(
@@ -166,11 +184,11 @@ def platform_up(
 
 @contextmanager
 def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callable[[str], None]]:
-    """How the steps of a start are shown: in one line that renews itself on a terminal, elsewhere a line each.
+    """Yield a function that shows the steps of a start: on a terminal in one line that changes, elsewhere a line each.
 
     Args:
-        out: where to.
-        every_line: elsewhere, print each resource of the stack too, not only the steps.
+        out: where to print.
+        every_line: where it is not a terminal, print each resource of the stack too.
     """
     from rich.text import Text
 
@@ -190,7 +208,7 @@ def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callabl
 
 
 def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
-    """How to reach a platform that is up."""
+    """Print how to reach a platform that runs."""
     option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
     out.print(f"  Page   {run.url}/#token={run.token}", soft_wrap=True)
     out.print(f"  API    {run.url}", soft_wrap=True)
@@ -200,13 +218,13 @@ def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
 
 
 def wait_for_a_signal(alive: Callable[[], bool]) -> bool:
-    """Sleeps until Ctrl-C or a request to end (True), or until what it waits beside is no longer alive (False)."""
+    """Wait; return True after Ctrl-C or SIGTERM, and False as soon as `alive` does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while alive():
             time.sleep(ALIVE_POLL_S)
     except KeyboardInterrupt:
-        # A second Ctrl-C must not interrupt the saving of what the embedded AWS holds.
+        # A second Ctrl-C must not interrupt the embedded AWS while it stores its data.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         return True
@@ -214,7 +232,7 @@ def wait_for_a_signal(alive: Callable[[], bool]) -> bool:
 
 
 def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], None]) -> run_file.Run:
-    """Starts `up` as a process of its own and returns when it is ready.
+    """Start `up` as a process of its own and return when it is ready.
 
     Args:
         data: the data folder.
@@ -223,8 +241,8 @@ def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], N
         tell: called with each line of progress.
 
     Raises:
-        UsageProblem: a platform runs on the folder already.
-        typer.Exit: it did not start; why was printed.
+        UsageProblem: a platform already runs on the folder.
+        typer.Exit: it did not start; the reason was printed.
     """
     # The new process takes the lock again, and says so if another one was quicker.
     run_file.check_free(data)
@@ -239,7 +257,7 @@ def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], N
         with log_path.open(errors="replace") as lines:
             while child.poll() is None and time.monotonic() < deadline_s:
                 for line in lines:
-                    # What it says when it is ready is for whoever starts it in the foreground.
+                    # Other lines, such as how to reach it, are for a start in the foreground.
                     if step := STEP_LINE.fullmatch(line.rstrip("\n")):
                         tell(step[1])
                 run = run_file.read(data)
@@ -260,54 +278,54 @@ def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], N
 
 
 def stop_process(data: Path, run: run_file.Run) -> None:
-    """Asks a platform's process to end, and waits until it has.
+    """Ask a platform's process to end, and wait until it has.
 
     Raises:
-        typer.Exit: it did not end in time; that was printed.
+        typer.Exit: it did not end in time; an error was printed.
     """
     os.kill(run.pid, signal.SIGTERM)
     deadline_s = time.monotonic() + STOP_LIMIT_S
     while run_file.is_running(data):
         if time.monotonic() > deadline_s:
             what = f"process {run.pid} did not stop within {STOP_LIMIT_S:.0f} s"
-            print_error(what, str(data), "It may still be saving what it holds.")
+            print_error(what, str(data), "It may still be storing its data. Run greenroom down again.")
             raise typer.Exit(ExitCode.UNREACHABLE)
         time.sleep(POLL_S)
 
 
 def down(data: DataOption = DEFAULT_DATA) -> None:
-    """Stop the platform that runs on this machine. What it holds stays in the data folder."""
+    """Stop the platform on this machine. Everything stays in the data folder."""
     stop_process(data, running(data))
-    console().print(f"Stopped. `greenroom up` on {data} carries on.", soft_wrap=True)
+    console().print(f"Stopped. `greenroom up` on {data} continues from here.", soft_wrap=True)
 
 
 def env(
     data: DataOption = DEFAULT_DATA,
-    shell: Annotated[Shell, typer.Option(help="For which shell.")] = Shell.SH,
+    shell: Annotated[Shell, typer.Option(help="The shell that reads it.")] = Shell.SH,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead.")] = False,
 ) -> None:
-    """Print what makes greenroom, the AWS CLI and boto3 talk to the platform on this machine.
+    """Print the variables that make greenroom, the AWS CLI and boto3 talk to the platform on this machine.
 
-    The lines hold the token and the keys of the embedded AWS; they are worth nothing outside this machine.
+    They hold the token and the keys of the embedded AWS, which are valid on this machine only.
     """
     variables = running(data).environment()
     if as_json:
         print_json(variables)
         return
     for name, value in variables.items():
-        # The address has a $ in it: it must come out of the shell as it goes in.
+        # The address has a $ in it, which the shell must not expand.
         quoted = shlex.quote(value) if shell is Shell.SH else fish_quoted(value)
         typer.echo(f"export {name}={quoted}" if shell is Shell.SH else f"set -gx {name} {quoted}")
 
 
 def fish_quoted(value: str) -> str:
-    """A word for fish, where only backslash and quote are special between single quotes."""
+    """Quote a word for fish, where only backslash and quote are special between single quotes."""
     escaped = value.replace("\\", "\\\\").replace("'", "\\'")
     return f"'{escaped}'"
 
 
 def running(data: Path) -> run_file.Run:
-    """What runs on a data folder. Raises UsageProblem when nothing does."""
+    """Return the platform that runs on a data folder. Raises UsageProblem if none does."""
     run = run_file.read(data)
     if run is None:
         starting = run_file.is_running(data)
@@ -315,7 +333,7 @@ def running(data: Path) -> run_file.Run:
             "the platform on this data folder is still starting"
             if starting
             else "no platform runs on this data folder",
-            hint="Wait a moment."
+            hint="Try again in a few seconds."
             if starting
             else "Start it with: greenroom up --detach. Or name its folder with --data.",
             where=str(data.absolute()),
@@ -329,9 +347,9 @@ def doctor(
     token: TokenOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead.")] = False,
 ) -> None:
-    """Look whether this machine has what Greenroom needs, and say what to do where it has not.
+    """Check this machine, and say how to fix what is missing.
 
-    The exit code is 1 when something fails, and 0 when all is well or only second best.
+    The exit code is 1 if a check failed, and 0 if all is well or there are only warnings.
     """
     from greenroom.cli.checks import FAILED, examine
 

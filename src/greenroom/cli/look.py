@@ -24,10 +24,11 @@ from greenroom.cli.common import (
 if TYPE_CHECKING:
     from greenroom.client import GreenroomClient, models
 
-# A ULID: 26 characters of Crockford's base 32, the first at most 7.
 RELEASE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
-# The most the API gives at once.
+"""A ULID: 26 characters of Crockford's base 32, the first at most 7: https://github.com/ulid/spec"""
+
 MEASUREMENTS_LIMIT = 10_000
+"""The API's own limit."""
 
 ReleaseArgument = Annotated[
     str,
@@ -40,7 +41,7 @@ ReleaseArgument = Annotated[
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     panel = Panel.LOOK
     add_command(app, panel, status, "greenroom status", "greenroom status --json | jq .deadLetters")
     add_command(app, panel, algorithms, "greenroom algorithms")
@@ -58,14 +59,16 @@ def register(app: typer.Typer) -> None:
 
 
 def resolve_release(client: GreenroomClient, text: str) -> str:
-    """The release's id that an argument means: itself, or the latest of the algorithm it names."""
+    """Return the release's id that an argument means: itself, or the latest of the algorithm that it names."""
     if RELEASE_ID.fullmatch(text.upper()):
         return text.upper()
     from greenroom.client import NotFound
 
     latest = next(client.every_release(text, limit=1), None)
     if latest is None:
-        raise NotFound(f"{text} has no release yet", status_code=404, hint="`greenroom algorithms` lists what there is")
+        raise NotFound(
+            f"{text} has no release yet", status_code=404, hint="`greenroom algorithms` lists the algorithms."
+        )
     return latest.release_id
 
 
@@ -82,9 +85,9 @@ def status(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption
 
 
 def algorithms(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
-    """List the algorithms: what is live, at which memory size, at which cost.
+    """List the algorithms, each with its live version, memory size and cost.
 
-    The cost is in USD per million invocations, as measured when the live release was tested.
+    The cost is in US dollars per million invocations, as measured in the test of the live release.
     """
     with connect(url, token) as client:
         found = client.algorithms()
@@ -98,7 +101,7 @@ def algorithms(url: UrlOption = None, token: TokenOption = None, as_json: JsonOp
 
 def releases(
     name: NameArgument,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many, newest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The number of releases, newest first.")] = 20,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
@@ -117,16 +120,16 @@ def releases(
 def show(  # noqa: PLR0913 -- a command's options
     release: ReleaseArgument,
     measurements: Annotated[
-        bool, typer.Option("--measurements", help="List every single invocation of the test instead.")
+        bool, typer.Option("--measurements", help="List every invocation of the test instead.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(metavar="FILE.svg", help="Draw what was measured and chosen into a file, too.")
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw cost and duration against memory into this file, too.")
     ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show one release: its stages, its test cases, what was measured, and what was chosen and why."""
+    """Show one release: its stages, its test cases, its measurements, and which memory size was chosen and why."""
     from greenroom.cli.render.lists import measurements_table
     from greenroom.cli.render.release import release_page
 
@@ -149,7 +152,7 @@ def show(  # noqa: PLR0913 -- a command's options
 
 
 def write_plot(path: Path, summary: models.Summary | None) -> None:
-    """Write the SVG of what a test found. Raises GreenroomError where there is nothing to draw."""
+    """Write the chart of a test into an SVG file. Raises GreenroomError if there is nothing to draw."""
     from greenroom.cli.charts import drawable, svg
     from greenroom.client import GreenroomError
 
@@ -161,12 +164,12 @@ def write_plot(path: Path, summary: models.Summary | None) -> None:
 
 def logs(
     release: ReleaseArgument,
-    limit: Annotated[int, typer.Option(min=1, max=5000, help="How many lines at most, the last ones.")] = 200,
+    limit: Annotated[int, typer.Option(min=1, max=5000, help="The number of lines, counted from the end.")] = 200,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the log lines that a release's versions wrote, in the test and since it is live."""
+    """Print the log of a release's versions, from its test and from production."""
     with connect(url, token) as client:
         events = client.logs(resolve_release(client, release), limit=limit)
     if as_json:

@@ -1,4 +1,4 @@
-"""The entry point `greenroom`: puts the groups of commands together and turns errors into words and exit codes."""
+"""The entry point `greenroom`: adds the commands, and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from greenroom.cli import demo, deploying, develop, local, look, operate, push, 
 from greenroom.cli.common import print_error
 from greenroom.cli.errors import ExitCode, UsageProblem
 
-HELP = """A Lambda function waits here, and is tested in production beside the live version, before it goes on stage.
+HELP = """A Lambda function waits here, and is tested in production next to the live version, before it goes on stage.
 
 \b
 Begin on one machine:
@@ -24,9 +24,9 @@ Begin on one machine:
 EPILOG = """\b
 Exit codes:
   0  it worked; for push: the release is LIVE
-  1  it did not: a release or a test failed, or the platform refused
-  2  the command, or a file it names, was not understood
-  3  the platform is out of reach, has a fault, or took too long
+  1  it failed: a release or a test did not pass, or the platform refused
+  2  the command, or a file that it names, can't be used as given
+  3  the platform can't be reached, has a fault, or took too long
 """
 
 app = typer.Typer(
@@ -77,9 +77,9 @@ def tell(error: Exception) -> ExitCode | None:
 
 
 def main() -> NoReturn:
-    """Runs the command line and exits."""
+    """Run the command line and exit."""
     for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character shows a question mark; it is no reason to fail.
+        # A terminal that can't show a character shows a question mark instead of failing.
         stream.reconfigure(errors="replace")  # type: ignore[union-attr]
     try:
         app()

@@ -1,4 +1,4 @@
-"""Commands that act on production: send, rollback, failures, redrive."""
+"""Commands on production: send, rollback, failures, redrive."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from greenroom.cli.common import (
 from greenroom.cli.errors import ExitCode, UsageProblem
 
 UploadsOption = Annotated[
-    bool, typer.Option("--uploads", help="Instead of an algorithm's: the uploads that could not be registered.")
+    bool,
+    typer.Option("--uploads", help="The uploads that could not be registered, in place of an algorithm's messages."),
 ]
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     panel = Panel.PRODUCTION
     add_command(
         app,
@@ -60,7 +61,7 @@ def register(app: typer.Typer) -> None:
         app,
         panel,
         redrive,
-        "greenroom redrive nsx-in                    all of them",
+        "greenroom redrive nsx-in                    all of its messages",
         "greenroom redrive nsx-in --id 5f0c1c1e-9d3b-4a57-8a55-0d9d4c9a1b2e",
         "greenroom redrive --uploads",
     )
@@ -74,22 +75,28 @@ def send(  # noqa: PLR0913 -- a command's options
     ],
     to: Annotated[
         list[str] | None,
-        typer.Option(help="Only to this next algorithm; may be given again. Without it: to all that NAME names."),
+        typer.Option(
+            help="Only to this next algorithm. May be given several times. By default to all that NAME names."
+        ),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait for the results, and print or store them.")] = False,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="Where results go: a file for one, a folder for several. Implies --wait."),
+        typer.Option(
+            "-o",
+            "--output",
+            help="Store the results here: in a file, or in a folder if there are several. Implies --wait.",
+        ),
     ] = None,
     timeout: Annotated[float, typer.Option(min=1, help="The longest wait, in seconds.")] = 120,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send a document through production: into NAME's input queue, to the live release.
+    """Send a document through production: into NAME's input queue, to its live release.
 
-    A file that ends in .json travels as JSON, any other as text. With --wait the exit code is 0 only when every
-    result is there.
+    A file that ends in .json is sent as JSON, any other as text. With --wait the exit code is 0 only if every
+    algorithm has given its result.
     """
     if file.suffix.lower() == ".json":
         check_json(file)
@@ -99,9 +106,9 @@ def send(  # noqa: PLR0913 -- a command's options
             if as_json:
                 print_json(message.to_json())
             else:
-                expected = ", ".join(result.algorithm for result in message.results) or "no one"
+                expected = ", ".join(result.algorithm for result in message.results) or "no algorithm"
                 console().print(
-                    f"Message {message.message_id} is on its way; results are expected of: {expected}", soft_wrap=True
+                    f"Message {message.message_id} was sent; results are expected from: {expected}", soft_wrap=True
                 )
             return
         message = client.wait_for_message(name, message.message_id, to=to, timeout_s=timeout)
@@ -111,7 +118,7 @@ def send(  # noqa: PLR0913 -- a command's options
     else:
         from greenroom.cli.render.lists import message_table
 
-        # Beside the documents, not among them: those are on stdout.
+        # On stderr, because the documents are on stdout.
         err = console(stderr=True)
         err.print(message_table(message))
         for path in stored:
@@ -121,7 +128,7 @@ def send(  # noqa: PLR0913 -- a command's options
 
 
 def check_json(file: Path) -> None:
-    """Says where a file is not JSON, before production has to find out (three times, and then in a dead letter)."""
+    """Check that a file is JSON, because in production it would fail three times. Raises UsageProblem."""
     import json
 
     try:
@@ -129,8 +136,8 @@ def check_json(file: Path) -> None:
             json.load(opened)
     except (ValueError, RecursionError) as error:
         raise UsageProblem(
-            f"this is not JSON: {error}",
-            hint="Correct it, or send it as text under another name than .json.",
+            f"the document is not JSON: {error}",
+            hint="Correct it. To send it as text, give the file a name that does not end in .json.",
             where=str(file),
         ) from None
 
@@ -138,7 +145,7 @@ def check_json(file: Path) -> None:
 def store_results(
     client: GreenroomClient, message: models.Message, output: Path | None, *, print_to_stdout: bool
 ) -> list[Path]:
-    """Downloads every result that is done: into `output`, or onto stdout."""
+    """Download every result that is done: into `output`, or to stdout. Return the files written."""
     done = [result for result in message.results if result.status == "done"]
     written: list[Path] = []
     several = len(message.results) > 1
@@ -147,7 +154,7 @@ def store_results(
     for result in done:
         if output is not None:
             suffix = "json" if result.content_type == "application/json" else "txt"
-            # The name comes from the platform; only its last part may become a file's name.
+            # The name comes from the platform: it must not lead out of the folder.
             path = output / f"{Path(result.algorithm).name}.{suffix}" if output.is_dir() else output
             with path.open("wb") as file:
                 client.download(result, file)
@@ -158,7 +165,7 @@ def store_results(
 
 
 def print_document(client: GreenroomClient, result: models.MessageResult, *, title: str | None) -> None:
-    """One result on stdout: byte for byte into a pipe, with control characters made visible on a terminal."""
+    """Print one result on stdout: byte for byte into a pipe, with control characters made visible on a terminal."""
     import io
 
     if not sys.stdout.isatty():
@@ -181,16 +188,16 @@ def print_document(client: GreenroomClient, result: models.MessageResult, *, tit
 def rollback(  # noqa: PLR0913 -- a command's options
     name: NameArgument,
     to: Annotated[
-        str | None, typer.Option(metavar="RELEASE", help="Which release; without it the one that was live before.")
+        str | None, typer.Option(metavar="RELEASE", help="The release; by default the one that was live before.")
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Make an earlier release live again.
+    """Roll back: make an earlier release live again.
 
-    Only a release that was live can become so again; its version is still there, so the change is immediate.
+    It has to be a release that was live before. Its version still exists, so the change is immediate.
     """
     with connect(url, token) as client:
         if not yes:
@@ -198,28 +205,30 @@ def rollback(  # noqa: PLR0913 -- a command's options
             target = f"release {to}" if to else "the release that was live before"
             now = f"version {live.live_version} (release {live.live_release_id})" if live.live_version else "nothing"
             if not sys.stdin.isatty():
-                raise UsageProblem("nobody is there to be asked", hint="Say --yes.")
+                raise UsageProblem(
+                    "rollback asks before it changes anything, but stdin is not a terminal", hint="Add --yes."
+                )
             typer.confirm(f"{name}: {now} is live. Make {target} live instead?", abort=True, err=True)
         answer = client.rollback(name, to_release_id=to.upper() if to else None)
     if as_json:
         print_json(answer.to_json())
         return
-    taken_back = f"; release {answer.rolled_back_release_id} was taken back" if answer.rolled_back_release_id else ""
+    taken_back = f"; release {answer.rolled_back_release_id} is ROLLED_BACK" if answer.rolled_back_release_id else ""
     console().print(f"● LIVE  {name} version {answer.version}, release {answer.release_id}{taken_back}", soft_wrap=True)
 
 
 def failures(  # noqa: PLR0913 -- a command's options
     name: OptionalNameArgument = None,
     uploads: UploadsOption = False,
-    limit: Annotated[int, typer.Option(min=1, max=100, help="How many, oldest first.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="The number of messages, oldest first.")] = 20,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List the messages that NAME could not handle, with the reason: what rests in its dead-letter queue.
+    """List the messages in NAME's dead-letter queue: those that it could not handle, with the reason.
 
-    Looking changes nothing. `greenroom redrive` sends them through again, once the algorithm is mended. With --uploads
-    it is the uploads that the platform could not register, through a fault of its own.
+    This changes nothing. When the algorithm is fixed, `greenroom redrive` sends them again. With --uploads it lists
+    the uploads that the platform could not register because of its own fault.
     """
     check_one_of(name, uploads)
     with connect(url, token) as client:
@@ -237,15 +246,16 @@ def redrive(  # noqa: PLR0913 -- a command's options
     uploads: UploadsOption = False,
     failure_id: Annotated[
         list[str] | None,
-        typer.Option("--id", help="Only this message, by its id in `greenroom failures`; may be given again."),
+        typer.Option("--id", help="Only the message with this id in `greenroom failures`. May be given several times."),
     ] = None,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Send the messages that NAME could not handle through it again, or register --uploads again.
+    """Send the messages in NAME's dead-letter queue to it again; with --uploads, register the failed uploads again.
 
-    One that fails again rests again. With --id the exit code is 0 only when every message named was found.
+    A message that fails again goes back to the dead-letter queue. With --id the exit code is 0 only if every message
+    was found.
     """
     check_one_of(name, uploads)
     count = 0
@@ -253,19 +263,18 @@ def redrive(  # noqa: PLR0913 -- a command's options
         while True:
             answer = client.redrive(name, failure_id)
             count += answer.redriven
-            # Without ids one call does a part of a long queue.
+            # Without ids one call redrives a part of a long queue.
             if failure_id or not answer.left or not answer.redriven:
                 break
     if as_json:
         print_json({"redriven": count, "left": answer.left})
     else:
-        way = f"on the way again through {name}" if name else "to be registered again"
-        console().print(f"{count} {way}, {answer.left} rest", soft_wrap=True)
+        console().print(f"{count} redriven, {answer.left} left in the dead-letter queue")
     if failure_id and count < len(set(failure_id)):
         raise typer.Exit(ExitCode.FAILED)
 
 
 def check_one_of(name: str | None, uploads: bool) -> None:
-    """Says that it takes an algorithm or --uploads, where there is neither or both."""
+    """Check that there is either an algorithm or --uploads. Raises UsageProblem."""
     if (name is None) is not uploads:
-        raise UsageProblem("whose failures?", hint="Name one algorithm, or say --uploads.")
+        raise UsageProblem("either an algorithm or --uploads is needed", hint="Name one algorithm, or add --uploads.")

@@ -1,4 +1,4 @@
-"""The command push: packs a folder, uploads the package and shows how it is tested and becomes live."""
+"""The command push: pack a folder, upload the package, and show its test until it is live."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the commands of this file."""
+    """Add the commands of this file."""
     add_command(
         app,
         Panel.DEVELOP,
         push,
         "greenroom push my-algorithm/           pack the folder and push it",
-        "greenroom push my-algorithm.zip        push a package as it is",
+        "greenroom push my-algorithm.zip        push a package",
         "greenroom push my-algorithm/ --no-wait",
         "greenroom push my-algorithm/ --json | jq .summary.chosenMemoryMb",
     )
@@ -35,18 +35,22 @@ def register(app: typer.Typer) -> None:
 def push(  # noqa: PLR0913 -- a command's options
     package: Annotated[
         Path,
-        typer.Argument(metavar="ZIP|DIR", exists=True, readable=True, help="A package, or the folder to make one of."),
+        typer.Argument(
+            metavar="ZIP|DIR", exists=True, readable=True, help="A package, or the folder to build it from."
+        ),
     ],
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the release's end, or only upload.")] = True,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the end of the test, or only upload.")
+    ] = True,
     timeout: Annotated[float, typer.Option(min=1, help="The longest wait, in seconds.")] = 1800,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Upload a package: it is tested backstage, beside the live version, and becomes live if it passes.
+    """Upload a package. It is tested backstage, next to the live version, and goes live if it passes.
 
-    The exit code is 0 only when the release is LIVE (with --no-wait: when it is uploaded). With --json the release is
-    printed on stdout at the end, and what happens meanwhile on stderr.
+    The exit code is 0 only if the release is LIVE (with --no-wait: if it is uploaded). With --json the release is
+    printed on stdout at the end, and the progress on stderr.
     """
     out = console(stderr=as_json)
     with connect(url, token) as client, as_zip(package, out) as zip_path:
@@ -56,7 +60,7 @@ def push(  # noqa: PLR0913 -- a command's options
                 print_json({"releaseId": release_id})
             else:
                 console().print(
-                    f"Uploaded as release {release_id}. Look at it with: greenroom show {release_id}", soft_wrap=True
+                    f"Uploaded as release {release_id}. To look at it: greenroom show {release_id}", soft_wrap=True
                 )
             return
         release = push_and_watch(client, zip_path, out, timeout_s=timeout)
@@ -68,7 +72,7 @@ def push(  # noqa: PLR0913 -- a command's options
 
 
 def push_and_watch(client: GreenroomClient, zip_path: Path, out: Console, *, timeout_s: float) -> models.Release:
-    """Uploads a package and shows its release until it has ended."""
+    """Upload a package and show its release until it has ended."""
     from greenroom.cli.live import view_of_release
 
     release_id = None
@@ -86,18 +90,18 @@ def push_and_watch(client: GreenroomClient, zip_path: Path, out: Console, *, tim
         if release_id is None:
             raise
         out.print(
-            f"\nRelease {release_id} goes on without you. Look at it with: greenroom show {release_id}", soft_wrap=True
+            f"\nThe test of release {release_id} goes on. To look at it: greenroom show {release_id}", soft_wrap=True
         )
         raise typer.Exit(ExitCode.INTERRUPTED) from None
     return release
 
 
 def print_result(out: Console, release: models.Release, title: str) -> None:
-    """What stays on the screen of a release that has ended."""
+    """Print a release that has ended."""
     from greenroom.cli.render.release import outcome, release_head, stages
 
     if out.is_terminal:
-        # The view that renewed itself is gone; plain lines have said this already.
+        # The live view is gone now; the plain lines of other outputs have these already.
         out.print(release_head(release, title))
         out.print(stages(release))
     out.print()
@@ -107,9 +111,9 @@ def print_result(out: Console, release: models.Release, title: str) -> None:
 def measurements_as_they_come(
     client: GreenroomClient, tell: Callable[[int, float, float | None], None]
 ) -> Callable[[models.Release], None]:
-    """A function that looks at a release and tells the mean of each power value once, when it is measured.
+    """Return a function that looks at a release and reports the mean of each power value once, when it is measured.
 
-    One request a power value, not one a poll: every request costs the platform time while it measures.
+    It makes one request for each power value, because every request costs the platform time while it measures.
     """
     from greenroom.client import GreenroomError
 
@@ -125,7 +129,7 @@ def measurements_as_they_come(
             try:
                 found = client.measurements(release.release_id, memory_mb=value.memory_mb)
             except GreenroomError:
-                # An extra; the result at the end has it all.
+                # The result at the end has these figures too.
                 continue
             durations = [m.duration_ms for m in found if m.duration_ms is not None and not m.error]
             used = [m.max_memory_used_mb for m in found if m.max_memory_used_mb is not None]
@@ -137,7 +141,7 @@ def measurements_as_they_come(
 
 @contextmanager
 def as_zip(package: Path, out: Console) -> Iterator[Path]:
-    """The package itself, or one made of the folder, which is gone afterwards."""
+    """Yield the package, or one that is built from the folder and deleted afterwards."""
     if package.is_file():
         yield package
         return

@@ -1,7 +1,7 @@
-"""The file `run.json` of a data folder: where the platform that runs on it is, and the keys to it.
+"""The file `run.json` of a data folder: the address of the platform that runs on it, and the keys to it.
 
-It holds secrets, so only its owner may read it. A lock beside it, held as long as `greenroom up` runs, tells a platform
-that runs from one that was killed: a process id alone may by now be somebody else's.
+It holds secrets, so only its owner may read it. `greenroom up` holds a lock in the same folder as long as it runs, so
+that a platform that was killed is not taken for a running one: its process id may belong to another process by now.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LIMIT_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Run:
-    """A platform on the embedded AWS. The names are those of the file's JSON."""
+    """A platform on the embedded AWS. The fields are named as in the file's JSON."""
 
     pid: int
     port: int
@@ -34,7 +34,7 @@ class Run:
     token: str
 
     def environment(self) -> dict[str, str]:
-        """What makes the AWS CLI, boto3 and `greenroom` talk to this platform."""
+        """Return the variables that make the AWS CLI, boto3 and `greenroom` talk to this platform."""
         return {
             "GREENROOM_URL": self.url,
             "GREENROOM_TOKEN": self.token,
@@ -47,7 +47,7 @@ class Run:
 
 
 def write(data_dir: Path, run: Run) -> None:
-    """Writes the file whole or not at all, readable by its owner only."""
+    """Write the file in one step, readable by its owner only."""
     part = data_dir / f"{RUN_FILE}.part"
     part.unlink(missing_ok=True)
     with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -60,7 +60,7 @@ def remove(data_dir: Path) -> None:
 
 
 def read(data_dir: Path) -> Run | None:
-    """What runs on a data folder; None when nothing does, whatever a process that was killed left behind."""
+    """Return the platform that runs on a data folder; None if none does, or if it is still starting."""
     if not is_running(data_dir):
         return None
     try:
@@ -68,12 +68,12 @@ def read(data_dir: Path) -> Run | None:
             document = json.loads(file.read(LIMIT_BYTES))
         return Run(**{name: document[name] for name in Run.__dataclass_fields__})
     except (FileNotFoundError, ValueError, KeyError, TypeError):
-        # The lock is held and the file not yet there, or not yet ours: it is starting.
+        # The lock is held, but the file is missing or an old one: the platform is starting.
         return None
 
 
 def is_running(data_dir: Path) -> bool:
-    """Whether a `greenroom up` holds the folder, be it ready or still starting."""
+    """Return whether a `greenroom up` holds the folder, ready or still starting."""
     try:
         with (data_dir / LOCK_FILE).open("rb") as file:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -92,7 +92,7 @@ def check_free(data_dir: Path) -> None:
 
 @contextmanager
 def held(data_dir: Path) -> Iterator[None]:
-    """Holds a data folder for this process, and lets go of it when the block or the process ends, however that ends.
+    """Hold a data folder for this process, until the block or the process ends.
 
     Raises:
         UsageProblem: another `greenroom up` holds it.
@@ -103,8 +103,8 @@ def held(data_dir: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UsageProblem(
-                "a platform runs on this data folder already",
-                hint='Use it: eval "$(greenroom env)". Stop it: greenroom down. Or give another folder with --data.',
+                "a platform already runs on this data folder",
+                hint='Use it: eval "$(greenroom env)". Stop it: greenroom down. Or name another folder with --data.',
                 where=str(data_dir),
             ) from None
         yield

@@ -13,7 +13,7 @@ NOTHING = "-"
 
 
 def clean(text: str) -> str:
-    """The text with its control characters (but newline and tab) made visible."""
+    """Return the text with its control characters made visible, except newline and tab."""
     return "".join(
         char if char in "\n\t" or (char.isprintable() or not _is_control(char)) else f"\\x{ord(char):02x}"
         for char in text.replace("\r\n", "\n")
@@ -22,12 +22,12 @@ def clean(text: str) -> str:
 
 def _is_control(char: str) -> bool:
     point = ord(char)
-    # C0, DEL and C1, and the marks that turn the direction of writing round.
+    # C0, DEL and C1, and the marks that change the direction of writing.
     return point < 0x20 or 0x7F <= point < 0xA0 or 0x202A <= point <= 0x202E or 0x2066 <= point <= 0x2069
 
 
 def milliseconds(value: float | None) -> str:
-    """A duration measured in ms."""
+    """Return a duration that is given in ms."""
     if value is None:
         return NOTHING
     if value >= 10_000:
@@ -38,7 +38,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def usd(value: float | None) -> str:
-    """An amount of money, with three digits that say something."""
+    """Return an amount of US dollars, with at most three significant digits."""
     if value is None:
         return NOTHING
     if value >= 100:
@@ -49,7 +49,7 @@ def usd(value: float | None) -> str:
 
 
 def size(value: int | None) -> str:
-    """A number of bytes."""
+    """Return a number of bytes."""
     if value is None:
         return NOTHING
     if value < 1024:
@@ -58,7 +58,7 @@ def size(value: int | None) -> str:
 
 
 def seconds(value: float) -> str:
-    """How long a stage took."""
+    """Return how long a stage took, given in seconds."""
     return f"{value:.2f} s" if value < 10 else f"{value:.1f} s" if value < 120 else f"{value / 60:.1f} min"
 
 
@@ -67,7 +67,7 @@ def megabytes(value: float | None) -> str:
 
 
 def age(at: datetime | None, now: datetime | None = None) -> str:
-    """How long ago something was."""
+    """Return how long ago something was."""
     if at is None:
         return NOTHING
     passed_s = max(((now or datetime.now(UTC)) - at.astimezone(UTC)).total_seconds(), 0)
@@ -82,12 +82,12 @@ def or_dash(value: Any) -> str:
 
 
 def first_line(text: str) -> str:
-    """The first line of a reason, for where the difference that follows it is shown already."""
+    """Return the first line of a reason, for a place that shows the difference after it elsewhere."""
     return clean(text).strip().split("\n")[0].removesuffix("--- expected").rstrip(" :")
 
 
 def tail(text: str, count: int) -> str:
-    """The last lines of a log."""
+    """Return the last lines of a log."""
     lines = clean(text).rstrip("\n").split("\n")
-    left_out = [f"… {len(lines) - count} lines before"] if len(lines) > count else []
+    left_out = [f"… {len(lines) - count} earlier lines"] if len(lines) > count else []
     return "\n".join(left_out + lines[-count:])

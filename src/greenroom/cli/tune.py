@@ -1,4 +1,4 @@
-"""The command tune: which memory size any Lambda function of the platform's account should have."""
+"""The command tune: find the memory size for any Lambda function of the platform's account."""
 
 from __future__ import annotations
 
@@ -31,47 +31,62 @@ INPUT_LIMIT_BYTES = 256 * 1024
 
 
 def register(app: typer.Typer) -> None:
-    """Adds the command of this file."""
+    """Add the command of this file."""
     add_command(
         app,
         Panel.PRODUCTION,
         tune,
-        "greenroom tune checkout                          the whole range of sizes, where it is worth a look",
-        "greenroom tune checkout --input tuning.json      an execution input of AWS Lambda Power Tuning",
+        "greenroom tune checkout                          search the whole range of sizes",
+        "greenroom tune checkout --input tuning.json      with an execution input of AWS Lambda Power Tuning",
         "greenroom tune checkout --input tuning.json --json | jq .power",
         "greenroom tune checkout --plot checkout.svg",
-        "greenroom tune --show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ  look at one that was started before",
+        "greenroom tune --show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ  look at a tuning that was started before",
     )
 
 
 def tune(  # noqa: PLR0913 -- a command's options
     function: Annotated[
-        str | None, typer.Argument(metavar="FUNCTION", help="A function's name or ARN; else the input's lambdaARN.")
+        str | None,
+        typer.Argument(metavar="FUNCTION", help="A function's name or ARN; by default the input's lambdaARN."),
     ] = None,
     input_file: Annotated[
         Path | None,
         typer.Option(
-            "--input", metavar="FILE", exists=True, dir_okay=False, readable=True, help="What to do, as JSON."
+            "--input",
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="The input of the tuning, as JSON.",
         ),
     ] = None,
     show: Annotated[
-        str | None, typer.Option("--show", metavar="TUNING", help="Wait for a tuning that runs, or show one.")
+        str | None,
+        typer.Option(
+            "--show", metavar="TUNING", help="Show a tuning that was started before; wait for its end if it is running."
+        ),
     ] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw what was found into a file.")] = None,
-    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait for the end, or only start it.")] = True,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.svg", help="Draw cost and duration against memory into this file.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait/--no-wait", help="Wait for the end of the tuning, or only start it.")
+    ] = True,
     timeout: Annotated[float, typer.Option(min=1, help="The longest wait, in seconds.")] = 3600,
     url: UrlOption = None,
     token: TokenOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Find the memory size for a Lambda function that is in the platform's account already.
+    """Find the best memory size for a Lambda function in the platform's account.
 
-    The input is that of AWS Lambda Power Tuning, and with --json the output is, too: power, cost, duration,
-    stateMachine and stats. Without powerValues the whole range is searched. The function's $LATEST is put back
-    afterwards, unless autoOptimize says otherwise. docs/tuning.md has every field.
+    Input and output are those of AWS Lambda Power Tuning; --json prints the output: power, cost, duration,
+    stateMachine and stats. Without powerValues the whole range is searched. Afterwards the function's $LATEST is as it
+    was before, unless autoOptimize is true. docs/tuning.md has every field.
     """
     if show and (function or input_file):
-        raise UsageProblem("--show looks at a tuning that was started before", hint="Leave FUNCTION and --input out.")
+        raise UsageProblem(
+            "--show can't be combined with FUNCTION or --input", hint="Leave them out, or leave --show out."
+        )
     document = None if show else tuning_input(function, input_file)
     out = console(stderr=as_json)
     with connect(url, token) as client:

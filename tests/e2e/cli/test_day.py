@@ -85,7 +85,7 @@ def client(environment: dict[str, str]) -> LambdaClient:
 def test_a_second_up_on_the_same_folder_is_refused(data: Path) -> None:
     again = call("up", "--data", data, "--port", 0, "--detach", env=bare_environment())
 
-    assert again.returncode == 2 and "runs on this data folder already" in again.stderr
+    assert again.returncode == 2 and "already runs on this data folder" in again.stderr
 
 
 def test_what_init_wrote_goes_live(greenroom: Run, algorithm: Path, environment: dict[str, str]) -> None:

@@ -179,11 +179,11 @@ def test_send_does_not_wait_unless_asked(
 ) -> None:
     ended = greenroom("send", "nsx-in", document)
 
-    assert ended.code == 0 and "results are expected of: asa, aws-sg" in ended.out
+    assert ended.code == 0 and "results are expected from: asa, aws-sg" in ended.out
     assert not api.to("GET", "/algorithms/nsx-in/messages/M1")
 
 
-def test_results_go_byte_for_byte_into_a_pipe_and_words_beside_it(
+def test_results_go_byte_for_byte_into_a_pipe_and_words_to_stderr(
     api: StandInApi, message: dict[str, Any], document: Path
 ) -> None:
     ended = subprocess.run(
@@ -303,7 +303,7 @@ FAILURES = {
 }
 
 
-def test_what_rests_is_listed_with_its_reason(api: StandInApi, greenroom: Command) -> None:
+def test_dead_letters_are_listed_with_their_reason(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", "/algorithms/nsx-in/failures", Answer(body=FAILURES))
 
     ended = greenroom("failures", "nsx-in")
@@ -313,7 +313,7 @@ def test_what_rests_is_listed_with_its_reason(api: StandInApi, greenroom: Comman
     assert json.loads(greenroom("failures", "nsx-in", "--json").out) == FAILURES
 
 
-def test_all_that_rests_is_redriven_call_by_call(api: StandInApi, greenroom: Command) -> None:
+def test_a_long_dead_letter_queue_is_redriven_call_by_call(api: StandInApi, greenroom: Command) -> None:
     answers = iter([{"redriven": 200, "left": 50}, {"redriven": 50, "left": 0}])
     api.on("POST", "/algorithms/nsx-in/failures/redrive", lambda _: Answer(body=next(answers)))
 
@@ -330,18 +330,18 @@ def test_messages_that_are_named_have_to_be_found(
 
     ended = greenroom("redrive", "nsx-in", "--id", "a", "--id", "b")
 
-    assert ended.code == code and f"{redriven} on the way again through nsx-in, 7 rest" in ended.out
+    assert ended.code == code and f"{redriven} redriven, 7 left in the dead-letter queue" in ended.out
     (seen,) = api.to("POST", "/algorithms/nsx-in/failures/redrive")
     assert seen.json == {"failureIds": ["a", "b"]}
 
 
-def test_uploads_that_rest_are_listed_and_registered_again(api: StandInApi, greenroom: Command) -> None:
+def test_failed_uploads_are_listed_and_registered_again(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", "/uploads/failures", Answer(body=FAILURES))
     api.on("POST", "/uploads/failures/redrive", Answer(body={"redriven": 1, "left": 2}))
 
     assert "KeyError" in greenroom("failures", "--uploads").out
     ended = greenroom("redrive", "--uploads", "--id", "5f0c")
-    assert ended.code == 0 and "1 to be registered again, 2 rest" in ended.out
+    assert ended.code == 0 and "1 redriven, 2 left in the dead-letter queue" in ended.out
 
 
 @pytest.mark.parametrize("command", ["failures", "redrive"])

@@ -47,7 +47,7 @@ def test_the_examples_largest_test_input_is_sent(algorithm: Path) -> None:
 def test_an_excerpt_says_how_much_it_leaves_out() -> None:
     lines = [str(number) for number in range(50)]
 
-    assert str(demo.excerpt(lines, 40)).endswith("39\n… and 10 lines more")
+    assert str(demo.excerpt(lines, 40)).endswith("39\n… and 10 more lines")
     assert str(demo.excerpt(lines, 50)).endswith("48\n49")
 
 

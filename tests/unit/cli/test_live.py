@@ -122,7 +122,7 @@ def test_plain_lines_have_no_control_codes_and_tell_every_event_once_even_a_stat
         f"release {LIVE['releaseId']}",
         "UPLOADING: waiting for the package",
         "REGISTERED: package read and checked",
-        "TESTING: tested backstage, beside the live version",
+        "TESTING: tested backstage, next to the live version",
         "128 MB: 30 of 30",
         "256 MB: 12 of 30, 2 failed",
         "128 MB: 412 ms mean, 143 MB used",

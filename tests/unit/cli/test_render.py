@@ -77,7 +77,7 @@ def test_a_failed_release_shows_the_case_the_difference_the_error_and_the_log() 
     assert "tests/large/expected.json says\n" in re.sub(" +\n", "\n", text)
     assert text.count("--- expected") == 1, "the difference is shown once, with its case"
     assert "not run" in line_with(text, "· later")
-    assert "prod did not move" in text
+    assert "the live version has not changed" in text
 
 
 def test_what_came_over_the_network_is_neither_markup_nor_a_control_code() -> None:
@@ -102,8 +102,8 @@ def test_cleaning_changes_nothing_that_can_be_read(text: str) -> None:
 def test_a_long_difference_and_a_long_log_are_shortened_and_say_so() -> None:
     lines = "\n".join(f"line {number}" for number in range(100))
 
-    assert "… and 60 lines more" in difference(lines).plain
-    assert tail(lines, 10).split("\n")[0] == "… 90 lines before"
+    assert "… and 60 more lines" in difference(lines).plain
+    assert tail(lines, 10).split("\n")[0] == "… 90 earlier lines"
     assert tail(lines, 10).endswith("line 99")
 
 

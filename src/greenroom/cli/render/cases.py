@@ -19,7 +19,7 @@ DIFFERENCE_LINES, LOG_LINES = 40, 30
 
 
 def cases(summary: models.Summary) -> RenderableType | None:
-    """The test cases; for one that failed also the difference, the error and the log."""
+    """Draw the test cases; for one that failed also the difference, the error and the log."""
     parts: list[RenderableType] = []
     width = max((len(case.case) for case in summary.cases), default=0) + 2
     for case in summary.cases:
@@ -42,7 +42,7 @@ def cases(summary: models.Summary) -> RenderableType | None:
 
 
 def local_cases(results: Sequence[LocalResult]) -> RenderableType:
-    """How the cases came out on this machine."""
+    """Draw the results of the cases on this machine."""
     parts: list[RenderableType] = []
     for result in results:
         used = f", {result.max_memory_used_mb} MB used" if result.max_memory_used_mb else ""
@@ -61,13 +61,13 @@ def local_cases(results: Sequence[LocalResult]) -> RenderableType:
 
 
 def difference(text: str, limit: int = DIFFERENCE_LINES) -> Text:
-    """A unified diff in its colours, at most `limit` lines of it."""
+    """Draw a unified diff in colours, at most `limit` lines of it."""
     lines = clean(text).rstrip("\n").split("\n")
     styled = Text()
     for line in lines[:limit]:
         style = {"+": "green", "-": "red", "@": "cyan"}.get(line[:1], "dim")
         styled.append(line + "\n", style=style)
     if len(lines) > limit:
-        styled.append(f"… and {len(lines) - limit} lines more", style="dim")
+        styled.append(f"… and {len(lines) - limit} more lines", style="dim")
     styled.rstrip()
     return styled

@@ -23,13 +23,13 @@ STATUS_MEANINGS = {
     "REGISTERED": "package read and checked",
     "PROVISIONING": "creating or updating the algorithm's stack",
     "PROVISIONED": "stack ready, waiting for the test",
-    "TESTING": "tested backstage, beside the live version",
-    "LIVE": "serving: prod points at it",
-    "RETIRED": "was live, a newer release is now",
-    "REJECTED": "the package is at fault, nothing was created",
-    "FAILED": "did not pass, prod did not move",
-    "SUPERSEDED": "a newer upload overtook it",
-    "ROLLED_BACK": "was live, and was taken back",
+    "TESTING": "tested backstage, next to the live version",
+    "LIVE": "serving: the alias prod leads to it",
+    "RETIRED": "was live; a newer release is live now",
+    "REJECTED": "the package has a fault; nothing was created",
+    "FAILED": "did not pass; the live version has not changed",
+    "SUPERSEDED": "a newer upload came first",
+    "ROLLED_BACK": "was live, and was rolled back",
 }
 """What a status means, for a person who sees it for the first time."""
 BAD_ENDS = frozenset({"FAILED", "REJECTED"})
@@ -44,11 +44,11 @@ def heading(title: str) -> Text:
 
 
 def table(*columns: str, right: Iterable[str] = ()) -> Table:
-    """An empty table in the house's style; the columns named in `right` are numbers, the last one may be words."""
+    """Return an empty table; the columns in `right` hold numbers, a last column of words gets all the room left."""
     words = columns[-1] in ("reason", "error")
     made = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, header_style="dim", expand=words)
     for column in columns:
-        # Words take the room that the other columns leave, and are cut off at its end.
-        rest = 1 if words and column == columns[-1] else None
-        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=True, ratio=rest)
+        # Words get the room that the other columns leave, and are cut off at its end.
+        share = 1 if words and column == columns[-1] else None
+        made.add_column(column, justify="right" if column in set(right) else "left", no_wrap=True, ratio=share)
     return made

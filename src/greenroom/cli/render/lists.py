@@ -56,23 +56,23 @@ def releases_table(releases: Sequence[models.Release]) -> RenderableType:
 
 
 def failures_table(answer: models.Failures) -> RenderableType:
-    """The messages that could not be handled."""
+    """Draw the messages that could not be handled."""
     if not answer.failures:
-        return Text("Nothing rests in the dead-letter queue.", style="dim")
+        return Text("The dead-letter queue is empty.", style="dim")
     made = table("id", "since", "size", "reason", right=("size",))
     for failure in answer.failures:
         made.add_row(
             clean(failure.failure_id),
             age(failure.since),
             size(failure.size_bytes),
-            Text(clean(first_line(failure.reason or "no reason is known"))),
+            Text(clean(first_line(failure.reason or "the reason is unknown"))),
         )
     more = answer.total - len(answer.failures)
     return Group(made, Text(f"and {more} more", style="dim")) if more > 0 else made
 
 
 def status_page(status: models.Status) -> RenderableType:
-    """The platform at a glance."""
+    """Draw the platform at a glance."""
     info = status.platform
     parts: list[RenderableType] = [
         Text.assemble(
@@ -101,14 +101,16 @@ def status_page(status: models.Status) -> RenderableType:
     else:
         parts += [Text("none", style="dim"), Text()]
     if status.dead_letters:
-        parts.append(Text(f"✗ {status.dead_letters} in dead-letter queues: look at them", style="bold red"))
+        parts.append(
+            Text(f"✗ {status.dead_letters} in dead-letter queues: greenroom failures NAME lists them", style="bold red")
+        )
     else:
         parts.append(Text("✓ no dead letters", style="green"))
     return Group(*parts)
 
 
 def log_line(event: models.LogEvent) -> Text:
-    """One line of a release's log."""
+    """Draw one line of a release's log."""
     at = f"{event.at:%H:%M:%S}.{event.at.microsecond // 1000:03d}" if event.at else NOTHING
     memory = f"{event.memory_mb} MB" if event.memory_mb else ""
     message = clean(event.message).rstrip("\n")
@@ -117,7 +119,7 @@ def log_line(event: models.LogEvent) -> Text:
 
 
 def message_table(message: models.Message) -> RenderableType:
-    """What came out of a message, one algorithm a row."""
+    """Draw the results of a message, one algorithm a row."""
     made = table("algorithm", "status", "size", "type", "version", "reason", right=("size", "version"))
     styles = {"done": "green", "failed": "bold red"}
     for result in message.results:
@@ -133,7 +135,7 @@ def message_table(message: models.Message) -> RenderableType:
 
 
 def measurements_table(measurements: Sequence[models.Measurement]) -> RenderableType:
-    """Every invocation of a test, one a row."""
+    """Draw every invocation of a test, one a row."""
     if not measurements:
         return Text("Nothing measured yet.", style="dim")
     numbers = ("memory", "#", "duration", "billed", "init", "used")
@@ -153,7 +155,7 @@ def measurements_table(measurements: Sequence[models.Measurement]) -> Renderable
 
 
 def checks_list(found: Sequence[Check]) -> RenderableType:
-    """What `greenroom doctor` found."""
+    """Draw the checks of `greenroom doctor`."""
     marks = {"ok": ("✓", "green"), "warning": ("!", "yellow"), "failed": ("✗", "bold red")}
     grid = Table.grid(padding=(0, 2))
     for check in found:

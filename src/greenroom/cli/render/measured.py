@@ -12,7 +12,7 @@ from greenroom.client import models
 
 
 def results_table(summary: models.Summary) -> RenderableType:
-    """The measurements at each power value, one a row; below, which was chosen and which left out."""
+    """Draw the measurements, one power value a row; below, which was chosen and which was left out."""
     numbers = ("memory", "n", "trimmed\nmean", "p50", "p90", "cold\nstart", "memory\nused", "per\nmillion")
     made = table("", *numbers, right=numbers)
     notes: list[RenderableType] = []
@@ -40,17 +40,17 @@ def results_table(summary: models.Summary) -> RenderableType:
             reason = f": {first_line(value.reason)}" if value.reason else ""
             notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
     if any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
-        notes.append(Text("- too few measurements to say: a larger num in metadata.json makes more", "dim"))
+        notes.append(Text("- too few measurements: a larger num in metadata.json gives more", "dim"))
     return Group(made, Text(), *notes, Text())
 
 
 def typical_ms(value: models.PowerValueResult) -> float | None:
-    """The duration a decision is made on: the trimmed mean, which a single slow invocation does not move."""
+    """Return the duration that decides: the trimmed mean, which a single slow invocation does not move."""
     return value.mean_ms if value.trimmed_mean_ms is None else value.trimmed_mean_ms
 
 
 def statistics(summary: models.Summary) -> RenderableType | None:
-    """All that is known of each power value: percentiles with their intervals, cold starts, memory, errors by kind."""
+    """Draw the statistics of each power value: percentiles with intervals, cold starts, memory, errors by kind."""
     values = sorted(summary.power_values, key=lambda value: value.memory_mb)
     if not any(value.n or value.error_kinds for value in values):
         return None
@@ -93,13 +93,13 @@ def statistics(summary: models.Summary) -> RenderableType | None:
     note = (
         f"Durations of warm invocations. Means: within each test case, trimmed by {method.get('trimShare', 0.2):.0%} "
         f"at each end, then over the cases. Percentiles: with {method.get('confidence', 0.95):.0%} intervals from "
-        "order statistics; - where n can't support one."
+        "order statistics; - means that n is too small."
     )
     return Group(percentiles, Text(), rest, *notes, Text(), Text(note, style="dim"))
 
 
 def with_interval(percentile: models.Percentile | None) -> str:
-    """A percentile with the ends of its interval, in milliseconds."""
+    """Return a percentile with the ends of its interval, in milliseconds."""
     if percentile is None:
         return NOTHING
     middle, low, high = (
@@ -109,13 +109,13 @@ def with_interval(percentile: models.Percentile | None) -> str:
 
 
 def charts(summary: models.Summary) -> RenderableType | None:
-    """Cost and duration against memory; None where there is nothing to draw."""
+    """Draw cost and duration against memory; None if there is nothing to draw."""
     chart = drawable(summary.chart)
     return Plot(chart) if chart and len(chart.tried) > 1 else None
 
 
 def test_cost(summary: models.Summary, at_most_usd: float | None) -> Text:
-    """What a test cost, and of what."""
+    """Return the sentence about the cost of a test, and its parts."""
     parts = []
     if summary.test_lambda_cost_usd is not None and summary.state_transitions is not None:
         parts.append(f"{usd(summary.test_lambda_cost_usd)} for Lambda, {summary.state_transitions} state transitions")

@@ -17,7 +17,7 @@ from greenroom.client import models
 
 
 def release_head(release: models.Release | None, title: str) -> Text:
-    """The line above a release's stages."""
+    """Draw the line above a release's stages."""
     head = Text(clean(title), style="bold")
     if release is not None:
         head.append(f"  release {clean(release.release_id)}", style="not bold dim")
@@ -25,7 +25,7 @@ def release_head(release: models.Release | None, title: str) -> Text:
 
 
 def stages(release: models.Release) -> RenderableType:
-    """Each status the release went through, with the time it took."""
+    """Draw each status of a release, with the time that it took."""
     grid = Table.grid(padding=(0, 2))
     for index, entry in enumerate(release.history):
         after = release.history[index + 1].at if index + 1 < len(release.history) else None
@@ -49,7 +49,7 @@ def stages(release: models.Release) -> RenderableType:
 
 
 def outcome(release: models.Release) -> RenderableType:
-    """What became of a release: the test's results, why the memory size was chosen, or what went wrong."""
+    """Draw the result of a release: the test cases, the measurements, and why it is live or what went wrong."""
     parts: list[RenderableType] = []
     summary = release.summary
     if summary:
@@ -66,7 +66,7 @@ def outcome(release: models.Release) -> RenderableType:
 
 
 def verdict(release: models.Release) -> RenderableType:
-    """The last words on a release."""
+    """Draw the end of a release: its status, the reason, the cost."""
     name = clean(release.algorithm or "the package")
     summary = release.summary
     style = STATUS_STYLES.get(release.status, "cyan")
@@ -94,12 +94,12 @@ def verdict(release: models.Release) -> RenderableType:
 
 
 def cost_at_most(cost_usd: float) -> str:
-    """The bound that is known before a test starts."""
+    """Return the sentence about the bound that is known before a test starts."""
     return f"the test costs at most {usd(cost_usd)} at the prices of AWS, should every invocation take its full timeout"
 
 
 def release_page(release: models.Release) -> RenderableType:
-    """Everything about one release: `greenroom show`."""
+    """Draw everything about one release: `greenroom show`."""
     facts = Table.grid(padding=(0, 2))
     metadata = release.metadata or {}
     sizes = metadata.get("powerValues") or []
@@ -140,7 +140,7 @@ def release_page(release: models.Release) -> RenderableType:
 
 
 def progress(values: Sequence[models.Progress]) -> RenderableType:
-    """How far the test is, as numbers."""
+    """Draw how far the test is, as numbers."""
     made = Table.grid(padding=(0, 2))
     for value in sorted(values, key=lambda value: value.memory_mb):
         failed = Text(f"{value.failed} failed" if value.failed else "", style="red")

@@ -12,7 +12,7 @@ from greenroom.client import models
 
 
 def tuning_lines(tuning: models.Tuning) -> list[str]:
-    """What can be said of a tuning so far, a line each, in the order in which it came about."""
+    """Return the progress of a tuning, a line for each step."""
     lines = []
     if tuning.cost_at_most_usd is not None:
         lines.append(
@@ -23,7 +23,7 @@ def tuning_lines(tuning: models.Tuning) -> list[str]:
 
 
 def tuning_outcome(tuning: models.Tuning) -> RenderableType:
-    """What a tuning found: `greenroom tune`."""
+    """Draw the result of a tuning: `greenroom tune`."""
     summary = tuning.summary
     if summary is None:
         return Text()
@@ -37,7 +37,7 @@ def tuning_outcome(tuning: models.Tuning) -> RenderableType:
     if found:
         parts += [heading("Statistics"), found, Text()]
     if tuning.status == "SUCCEEDED" and tuning.output is None:
-        parts.append(Text("It was a dry run: every size was invoked once, and nothing was changed."))
+        parts.append(Text("This was a dry run: every size was invoked once, and nothing was changed."))
     elif tuning.status == "SUCCEEDED":
         parts.append(Text(clean(summary.sentence or "")))
         machine = (tuning.output or {}).get("stateMachine")
