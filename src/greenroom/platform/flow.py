@@ -1,4 +1,4 @@
-"""What drives a release on: the lock, the state machines that a status starts, and the end of a flow.
+"""How a release gets from status to status: the lock, the state machines that a status starts, and the end of a flow.
 
 Nothing here knows what provisioning or testing is. Every function may be called twice for the same step.
 """
@@ -14,25 +14,25 @@ from greenroom.platform.services import Services
 from greenroom.releases import FINAL, IN_FLIGHT, Conflict, LockHeld, Status
 
 LOCK_S = 3_600
-"""How long a flow may go without taking its lock again: longer than the longest step, a batch in one executor."""
+"""How long a lock lasts before its flow must take it again: longer than the longest step, a batch in one executor."""
 
 STARTS = {Status.REGISTERED: "PROVISION_ARN", Status.PROVISIONED: "BACKSTAGE_ARN"}
-"""Which status starts which state machine, by the name of the setting that holds its ARN."""
+"""Which status starts which state machine: the name of the setting that holds its ARN."""
 
 logger = logging.getLogger(__name__)
 
-TOLD = frozenset({Status.LIVE, Status.ROLLED_BACK, *FINAL})
-"""The statuses that the topic is told of."""
+PUBLISHED = frozenset({Status.LIVE, Status.ROLLED_BACK, *FINAL})
+"""The statuses that are published to the topic."""
 
 
 def on_status(services: Services, release_id: str, status: Status) -> None:
-    """Do what a release's new status asks for: start its state machine, or tell the topic.
+    """Do what a release's new status needs: start its state machine, or publish it to the topic.
 
-    A state machine's execution is named after the release and the status, so that a second call starts nothing.
+    An execution is named after the release and the status, so that a second call starts nothing.
     """
     if status in STARTS:
         start(services, release_id, status)
-    elif status in TOLD:
+    elif status in PUBLISHED:
         message = {"releaseId": release_id, "status": status.value}
         services.sns.publish(
             TopicArn=services.settings["TOPIC_ARN"],
@@ -43,7 +43,7 @@ def on_status(services: Services, release_id: str, status: Status) -> None:
 
 
 def start(services: Services, release_id: str, status: Status, restarts: int = 0) -> None:
-    """Start the state machine for a release's status; nothing if that has been done."""
+    """Start the state machine for a release's status, unless it was started before."""
     states = services.states
     try:
         states.start_execution(
@@ -56,15 +56,15 @@ def start(services: Services, release_id: str, status: Status, restarts: int = 0
 
 
 def execution_name(release_id: str, status: Status, restarts: int = 0) -> str:
-    """Name of the execution that a release's status starts, or of one of those that were started anew."""
+    """Return the name of the execution that a release's status starts, or of its restart number `restarts`."""
     return f"{release_id}-{status.value.lower()}" + (f"-{restarts}" if restarts else "")
 
 
 @dataclass(frozen=True)
 class LockOutcome:
-    """Whether a flow may go on: "acquired"; "held" (ask again later); "superseded" or "over" (end without a word).
+    """Whether a flow may go on: "acquired", "held" (ask again later), "superseded" (report it) or "over" (just end).
 
-    With it goes who holds the lock if somebody else does.
+    `holder` is the release that holds the lock if another one does.
     """
 
     outcome: Literal["acquired", "held", "superseded", "over"]
@@ -76,9 +76,9 @@ class LockOutcome:
 
 
 def lock(services: Services, release_id: str, *, before: Status, after: Status) -> LockOutcome:
-    """Take the lock of the release's algorithm, and with it the release from status `before` to `after`.
+    """Take the lock of the release's algorithm, and take the release from status `before` to `after`.
 
-    A release that a newer upload has overtaken is not worth the time: the caller reports it SUPERSEDED.
+    A release that a newer upload has overtaken is not worth testing: the caller reports it SUPERSEDED.
     """
     registry = services.registry
     release = registry.release(release_id)
@@ -95,10 +95,10 @@ def lock(services: Services, release_id: str, *, before: Status, after: Status) 
 
 
 def report_status(services: Services, release_id: str, status: Status, reason: str | None) -> Status:
-    """Bring a release into the status that its flow ended with, let go of the lock if that was the end, and return
-    the status it has now.
+    """Give a release the status that its flow ended with, release the lock unless another flow follows, and return the
+    release's status.
 
-    A release that is no longer in flight (the sweeper was there first, or it is live already) keeps its status.
+    A release that is no longer in flight (the sweeper was faster, or it is live already) keeps its status.
     """
     registry = services.registry
     release = registry.release(release_id)
@@ -119,7 +119,7 @@ def report_status(services: Services, release_id: str, status: Status, reason: s
 def failure_reason(error: Any) -> str:
     """Return a readable reason from what a state machine's Catch gives: an error's name and a cause, maybe JSON."""
     if not isinstance(error, dict):
-        return "the platform failed without saying why"
+        return "The platform failed, for an unknown reason. Push again; if it fails again, tell the platform team."
     cause = error.get("Cause") or ""
     try:
         payload = json.loads(cause)

@@ -1,6 +1,6 @@
-"""The way in: allowing an upload, and reading, checking and registering the package that arrived.
+"""The way in: allow an upload, then read, check and register the package that arrived.
 
-A package that is at fault ends as a REJECTED release. What is our own fault raises, and is tried again.
+A faulty package ends as a REJECTED upload. A fault of the platform raises, and the message is delivered again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AllowedUpload:
-    """A release that waits for its package, and the form that lets it in."""
+    """An upload that waits for its package, and the form to post the package with."""
 
     release_id: str
     url: str
@@ -36,7 +36,7 @@ class AllowedUpload:
 
 
 def allow_upload(services: Services, file_name: str, *, author: str | None = None) -> AllowedUpload:
-    """Create a release and a presigned POST for its package: this key, this type, at most this size, and no other."""
+    """Create an upload, and a presigned POST for its package: one key, one content type, at most MAX_ZIP_BYTES."""
     release_id = new_id()
     services.registry.create_upload(release_id, file_name, author=author)
     form = services.s3.generate_presigned_post(
@@ -50,16 +50,17 @@ def allow_upload(services: Services, file_name: str, *, author: str | None = Non
 
 
 def register(services: Services, key: str) -> Status | None:
-    """Read the package at an upload's key and register its release, or reject it with the reason.
+    """Read the package at an upload's key and register it, or reject the upload with the reason.
 
-    Returns the release's status, or None where the key belongs to no release that was allowed. A second call for the
-    same upload changes nothing: what was checked has been copied to where only this function writes.
+    Returns the new status, or None if the key is not that of an upload that was allowed. A second call for the same
+    upload changes nothing. What was checked is copied to a key that only this function writes to, since the form may
+    be used again.
     """
     try:
         release_id = storage.release_of_upload(key)
         release = services.registry.find(release_id)
     except (ValueError, NotFound):
-        logger.warning("ignored an object that belongs to no release: %s", key)
+        logger.warning("ignored an object that no upload was allowed for: %s", key)
         return None
     if release.status is not Status.UPLOADING:
         return release.status
@@ -123,9 +124,9 @@ def _reject(services: Services, release_id: str, reason: str) -> Status:
 
 
 def upload_keys(event_body: str) -> list[str]:
-    """Return the keys that an S3 event, as SQS delivers it, tells of. The test event that S3 sends once tells of none.
+    """Return the keys in an S3 event as SQS delivers it; none in the test event that S3 sends once.
 
-    Raises ValueError if it is no S3 event.
+    Raises ValueError if it is not an S3 event.
     """
     event = json.loads(event_body)
     if not isinstance(event, dict):
@@ -138,10 +139,10 @@ def upload_keys(event_body: str) -> list[str]:
         raise ValueError("the message is not an S3 event") from error
 
 
-def rest_with_reason(services: Services, body: str, error: Exception) -> None:
-    """Lay a message that could not be handled into the dead-letter queue with the reason as its attributes.
+def give_up(services: Services, body: str, error: Exception) -> None:
+    """Send a message that could not be handled to the dead-letter queue, with the reason as an attribute.
 
-    SQS would move it there on its own, but without saying why.
+    SQS would move the message there too, but without a reason.
     """
     reason = f"{type(error).__name__}: {error}"[:1_000]
     services.sqs.send_message(

@@ -42,6 +42,12 @@ def test_alias(memory_mb: int) -> str:
     return f"{TEST_ALIAS_PREFIX}{memory_mb}"
 
 
+def execution_arn(state_machine_arn: str, execution: str) -> str:
+    """ARN of a state machine's execution, which has the machine's own except for the kind of resource.
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awsstepfunctions.html"""
+    return f"{state_machine_arn.replace(':stateMachine:', ':execution:')}:{execution}"
+
+
 def log_group(function_name: str) -> str:
     """Name of a function's CloudWatch log group."""
     return f"/aws/lambda/{function_name}"

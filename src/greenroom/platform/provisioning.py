@@ -1,14 +1,15 @@
 """The algorithm's own stack: which parameters it needs (decided here, without I/O), and creating or updating it.
 
 The stack never touches alias `prod`, so an update that fails and is rolled back leaves the live version serving. What
-the live version still needs stays: the role may send to the next algorithms of both the live and the new release, and
-the queue's visibility time-out covers the longer of their time-outs.
+the live version needs stays until the new one replaces it: the role may send to the next algorithms of both, and the
+queue's visibility timeout covers the longer of their timeouts.
 """
 
 from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from mypy_boto3_cloudformation.type_defs import StackTypeDef
 
 VISIBILITY_FACTOR = 6
-"""A queue's visibility time-out in function time-outs.
+"""A queue's visibility timeout in function timeouts.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html asks for at least six."""
 
 MAX_VISIBILITY_S = 43_200
@@ -36,7 +37,10 @@ NEVER_CREATED = frozenset(
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/view-stack-events.html"""
 
 POLL_S = 0.2
+"""Seconds between two looks at a stack."""
+
 POLL_FOR_S = 20.0
+"""How long one call watches a stack."""
 
 StackState = Literal["running", "again", "succeeded", "failed"]
 
@@ -45,7 +49,7 @@ StackState = Literal["running", "again", "succeeded", "failed"]
 class StackOutcome:
     """How far the stack has come, and why it failed if it did.
 
-    "again" from `deploy_stack` means: something else has to end first, wait for that and call once more.
+    "again" from `deploy_stack` means that another change has to end first: wait for it, and call once more.
     """
 
     state: StackState
@@ -54,7 +58,7 @@ class StackOutcome:
 
 @dataclass(frozen=True)
 class Place:
-    """Where the platform runs and what its template told the deploying function."""
+    """Where the platform runs, and the settings that its template gives the deploying function."""
 
     prefix: str
     partition: str
@@ -108,7 +112,7 @@ def stack_parameters(
 
 
 def interpret(status: str, reason: str | None) -> StackOutcome:
-    """Return what a stack's status means for whoever waits for a create or an update."""
+    """Return what a stack's status means while a create or an update of it is awaited."""
     if status in ("CREATE_COMPLETE", "UPDATE_COMPLETE", "UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"):
         return StackOutcome("succeeded")
     if status.endswith("_IN_PROGRESS"):
@@ -122,8 +126,36 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
     With `live` the stack gets the event source mapping on alias `prod`, which then has to exist.
     """
     release = services.registry.release(release_id)
-    algorithm = services.registry.algorithm(release.algorithm)
+    name = names.algorithm_stack(services.settings.prefix, release.algorithm)
+    role_arn = services.settings["STACK_ROLE_ARN"]
+    cloudformation = services.cloudformation
+    stack = _describe(services, name)
+    status = stack["StackStatus"] if stack else "DELETE_COMPLETE"
+    if status in NEVER_CREATED:
+        cloudformation.delete_stack(StackName=name, RoleARN=role_arn)
+        return StackOutcome("again")
+    if status == "UPDATE_ROLLBACK_FAILED":
+        cloudformation.continue_update_rollback(StackName=name, RoleARN=role_arn)
+        return StackOutcome("again")
+    if interpret(status, None).state == "running":
+        return StackOutcome("again")  # a change that was under way when its flow was killed
+    arguments = _arguments(services, release, name, live=live)
+    if status == "DELETE_COMPLETE":
+        cloudformation.create_stack(**arguments)
+        return StackOutcome("running")
+    try:
+        cloudformation.update_stack(**arguments)
+    except ClientError as error:
+        if aws_errors.is_unchanged_stack(error):
+            return StackOutcome("succeeded")
+        raise
+    return StackOutcome("running")
+
+
+def _arguments(services: Services, release: Release, stack_name: str, *, live: bool) -> dict[str, Any]:
+    """Return what a release's stack is created or updated with."""
     settings = services.settings
+    algorithm = services.registry.algorithm(release.algorithm)
     place = Place(
         prefix=settings.prefix,
         partition=settings["PARTITION"],
@@ -138,42 +170,33 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
     parameters = stack_parameters(release, algorithm, queue_urls, place)
     if live:
         parameters["Live"] = "true"
-    name = names.algorithm_stack(settings.prefix, release.algorithm)
-    arguments: dict[str, Any] = {
-        "StackName": name,
+    return {
+        "StackName": stack_name,
         "TemplateBody": resources.files("greenroom.platform").joinpath("algorithm.yaml").read_text(),
         "Parameters": [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
         "RoleARN": settings["STACK_ROLE_ARN"],
         "Tags": [{"Key": "greenroom:algorithm", "Value": release.algorithm}],
     }
-    cloudformation = services.cloudformation
-    stack = _describe(services, name)
-    if stack is None or stack["StackStatus"] == "DELETE_COMPLETE":
-        cloudformation.create_stack(**arguments)
-        return StackOutcome("running")
-    if stack["StackStatus"] in NEVER_CREATED:
-        cloudformation.delete_stack(StackName=name, RoleARN=settings["STACK_ROLE_ARN"])
-        return StackOutcome("again")
-    if stack["StackStatus"] == "UPDATE_ROLLBACK_FAILED":
-        cloudformation.continue_update_rollback(StackName=name, RoleARN=settings["STACK_ROLE_ARN"])
-        return StackOutcome("again")
-    if interpret(stack["StackStatus"], None).state == "running":
-        return StackOutcome("again")  # a change that was under way when its flow was killed
-    try:
-        cloudformation.update_stack(**arguments)
-    except ClientError as error:
-        if aws_errors.is_unchanged_stack(error):
-            return StackOutcome("succeeded")
-        raise
-    return StackOutcome("running")
 
 
-def await_stack(services: Services, release_id: str) -> StackOutcome:
-    """Watch the stack of a release's algorithm for a while and say how far it has come."""
+def await_stack(
+    services: Services,
+    release_id: str,
+    *,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.monotonic,
+) -> StackOutcome:
+    """Watch the stack of a release's algorithm for at most POLL_FOR_S seconds, and return how far it has come.
+
+    boto3's waiters wait for the end. The state machine asks again instead, so that no function waits for minutes.
+
+    Args:
+        sleep, clock: how to pause, and the time to measure it by, both in seconds.
+    """
     algorithm = services.registry.release(release_id).algorithm
     name = names.algorithm_stack(services.settings.prefix, algorithm)
-    until = time.monotonic() + POLL_FOR_S
+    until_s = clock() + POLL_FOR_S
     while True:
         stack = _describe(services, name)
         if stack is None:
@@ -181,9 +204,9 @@ def await_stack(services: Services, release_id: str) -> StackOutcome:
         outcome = interpret(stack["StackStatus"], stack.get("StackStatusReason"))
         if outcome.state == "failed":
             return StackOutcome("failed", f"{outcome.reason}{_first_failure(services, name)}")
-        if outcome.state != "running" or time.monotonic() > until:
+        if outcome.state != "running" or clock() > until_s:
             return outcome
-        time.sleep(POLL_S)
+        sleep(POLL_S)
 
 
 def _describe(services: Services, name: str) -> StackTypeDef | None:
@@ -196,6 +219,7 @@ def _describe(services: Services, name: str) -> StackTypeDef | None:
 
 
 def _first_failure(services: Services, name: str) -> str:
+    """Return which resource of the stack failed first, and why; nothing if none says so."""
     events = services.cloudformation.describe_stack_events(StackName=name)["StackEvents"]
     for event in reversed(events):
         if event.get("ResourceStatus", "").endswith("_FAILED") and event.get("LogicalResourceId") != name:

@@ -1,4 +1,4 @@
-"""Where things lie in the packages bucket, and reading and writing them, bounded. Knows S3 and nothing of releases."""
+"""The keys of the packages bucket, and reading and writing its objects, bounded. Knows S3 and nothing of releases."""
 
 from __future__ import annotations
 
@@ -19,39 +19,39 @@ class TooLarge(ValueError):
 
 
 def upload_key(release_id: str) -> str:
-    """Where the developer's upload arrives. Whoever has the presigned form can write it again until that expires."""
+    """Return the key at which an upload arrives. The presigned form can write it again until it expires."""
     return f"uploads/{release_id}.zip"
 
 
 def release_of_upload(key: str) -> str:
-    """The release id in an upload's key. Raises ValueError if the key is none."""
+    """Return the release id in an upload's key. Raises ValueError if it is not the key of an upload."""
     if not (key.startswith("uploads/") and key.endswith(".zip")) or key.count("/") != 1:
         raise ValueError(f"{key!r} is not the key of an upload")
     return key.removeprefix("uploads/").removesuffix(".zip")
 
 
 def package_key(release_id: str, sha256: str) -> str:
-    """Where the package lies that was checked: nobody but `register` writes here."""
+    """Return the key of the package that was checked: only `register` writes here."""
     return f"packages/{release_id}/{sha256}.zip"
 
 
 def measurements_prefix(release_id: str) -> str:
-    """Where the measurements of a release's test lie."""
+    """Return the prefix of the measurements of a release's test."""
     return f"releases/{release_id}/measurements/"
 
 
 def measurements_key(release_id: str, memory_mb: int, round_number: int, start: int) -> str:
-    """Where the measurements of a batch lie: of one power value, in one round, from invocation number `start`."""
+    """Return the key of the measurements of a batch: one power value, one round, from invocation number `start`."""
     return f"{measurements_prefix(release_id)}{memory_mb:05d}/{round_number:03d}-{start:05d}.jsonl"
 
 
 def beside_live_prefix(release_id: str) -> str:
-    """Where the measurements lie that were made of a release and the live one in turn."""
+    """Return the prefix of the measurements made of a release and the live one in turn."""
     return f"releases/{release_id}/beside-live/"
 
 
 def beside_live_key(release_id: str, round_number: int, start: int) -> str:
-    """Where the measurements of a batch beside the live release lie."""
+    """Return the key of the measurements of a batch that was made in turn with the live release."""
     return f"{beside_live_prefix(release_id)}{round_number:03d}-{start:05d}.jsonl"
 
 
@@ -70,7 +70,7 @@ def read(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> bytes:
 
 
 def write_json_lines(client: S3Client, bucket: str, key: str, rows: list[dict[str, Any]]) -> None:
-    """Write rows, one JSON value a line."""
+    """Write rows as JSON lines."""
     body = "".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows)
     client.put_object(Bucket=bucket, Key=key, Body=body.encode(), ContentType="application/jsonl")
 

@@ -1,7 +1,7 @@
-"""Finds what has got stuck, and drives it on, or fails it with a reason.
+"""Finds releases that are stuck, and restarts them, or fails them with a reason.
 
-Every step of the flow is delivered at least once, so in the ordinary course nothing gets stuck; this is for the day on
-which an event was lost or a flow was killed. Each look is safe to repeat and to run beside the flow itself.
+Every step of the flow is delivered at least once, so normally nothing gets stuck. This is for the day on which an event
+was lost or a flow was killed. It is safe to run at any time, and while the flow itself runs.
 """
 
 from __future__ import annotations
@@ -10,27 +10,31 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from greenroom.platform import backstage, flow, storage
+from greenroom.platform import backstage, flow, names, storage
 from greenroom.platform.ingest import UPLOAD_EXPIRES_S
 from greenroom.platform.services import Services
 from greenroom.releases import IN_FLIGHT, Conflict, NotFound, Release, Status, Upload
 
 PATIENCE_S = 120
-"""How long an event may be under way before it is taken for lost."""
+"""How long an event may take before it is considered lost."""
 
 MAX_REPEATS = 3
-"""How often a lost upload event is sent again, and a flow that was killed is started anew."""
+"""How often a lost upload event is sent again, and a flow that was killed is started again."""
 
-# Why an upload waits, or its release has failed.
-RESTS = (
-    "The platform can't register the package, through a fault of its own. Nothing need be uploaded again: it rests "
-    "with the failures, and goes on from there once the platform team has mended that."
+WAITS = (
+    "The platform can't register the package, because of a fault of its own. Don't push it again: the upload is kept "
+    "with the failures, and the platform team redrives it once the fault is fixed."
 )
-NEVER_CAME = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push it again."
-GONE = "The platform could not register the package while it was kept. Push it again."
+"""Why an upload waits."""
 
-KILLED = frozenset({"FAILED", "TIMED_OUT"})
-"""How an execution ends that somebody has killed; who aborts one means it."""
+NEVER_CAME = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push it again."
+"""Why an upload without a package has failed."""
+
+GONE = "The platform could not register the package before the upload was deleted. Push it again."
+"""Why an upload that waited has failed."""
+
+RESTARTED = frozenset({"FAILED", "TIMED_OUT"})
+"""End states after which the flow is restarted. ABORTED is left out: an operator aborted it on purpose."""
 
 STARTED_BY = {
     Status.REGISTERED: Status.REGISTERED,
@@ -38,20 +42,20 @@ STARTED_BY = {
     Status.PROVISIONED: Status.PROVISIONED,
     Status.TESTING: Status.PROVISIONED,
 }
-"""Which status started the state machine that works on a release in a status."""
+"""Which status started the state machine that works on a release, by the release's status."""
 
 logger = logging.getLogger(__name__)
 
 
 def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
-    """Look at all releases in flight; return what was done, by release id."""
+    """Look at all uploads and releases in flight; return what was done, by release id."""
     now = now or datetime.now(UTC)
     done: dict[str, str] = {}
     for release in services.registry.in_flight():
         try:
             what = _sweep_release(services, release, now)
         except Exception:
-            # One release that can't be helped must not keep the others from help.
+            # A fault with one release must not keep the others waiting.
             logger.exception("could not sweep release %s", release.release_id)
             continue
         if what:
@@ -60,27 +64,27 @@ def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
 
 
 def _sweep_release(services: Services, release: Upload | Release, now: datetime) -> str | None:
-    patient = (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S
+    recent = (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S
     if isinstance(release, Upload):
-        return None if patient else _sweep_upload(services, release, now)
+        return None if recent else _sweep_upload(services, release, now)
     _free_lock(services, release)
     execution = _execution_state(services, release)
-    if execution == "RUNNING" or (execution is None and patient):
+    if execution == "RUNNING" or (execution is None and recent):
         return None
     started_by = STARTED_BY[release.status]
     if execution is None and release.status is started_by:
         flow.start(services, release.release_id, started_by)
         return "started again"
-    # A flow reports before it ends: whoever is still in the same status now has been left alone.
+    # A flow reports before it ends, so a release still in this status has no flow working on it.
     if services.registry.release(release.release_id).status is not release.status:
         return None
-    if execution in KILLED and release.restarts < MAX_REPEATS:
+    if execution in RESTARTED and release.restarts < MAX_REPEATS:
         restarts = services.registry.count_restart(release.release_id)
         flow.start(services, release.release_id, started_by, restarts)
         return "started again"
     if release.status is Status.TESTING:
         backstage.clean(services, release.release_id, promoted=False)
-    reason = f"The flow that worked on it ended ({execution or 'unknown'}) without a word. Upload it again."
+    reason = f"The flow that worked on it ended ({execution or 'unknown'}) without a result. Push it again."
     flow.report_status(services, release.release_id, Status.FAILED, reason)
     return "failed"
 
@@ -101,9 +105,9 @@ def _sweep_upload(services: Services, release: Upload, now: datetime) -> str | N
 
 
 def _announce_again(services: Services, release: Upload, key: str) -> str | None:
-    """Send the event of an upload that is there. Where that has not helped its release waits, and says why.
+    """Send the event of an upload that has arrived; after MAX_REPEATS times record why it waits instead.
 
-    It has not failed: the fault is not the package's, and it is registered once that is mended.
+    It has not failed: the package is not at fault, and is registered once the platform's fault is fixed.
     """
     if release.reason:
         return None
@@ -111,24 +115,27 @@ def _announce_again(services: Services, release: Upload, key: str) -> str | None
         event = {"Records": [{"s3": {"object": {"key": key}}}]}
         services.sqs.send_message(QueueUrl=services.settings["INGEST_QUEUE_URL"], MessageBody=json.dumps(event))
         return "upload event repeated"
-    services.registry.note(release.release_id, RESTS)
+    services.registry.note(release.release_id, WAITS)
     return "left to the platform team"
 
 
 def _execution_state(services: Services, release: Release) -> str | None:
-    """How the newest execution that works on the release in its status stands; None if there is none."""
+    """Return the status of the newest execution that works on the release; None if there is none."""
     started_by = STARTED_BY[release.status]
-    executions = services.settings[flow.STARTS[started_by]].replace(":stateMachine:", ":execution:")
+    state_machine_arn = services.settings[flow.STARTS[started_by]]
     for restarts in range(release.restarts, -1, -1):
-        arn = f"{executions}:{flow.execution_name(release.release_id, started_by, restarts)}"
+        name = flow.execution_name(release.release_id, started_by, restarts)
         try:
-            return services.states.describe_execution(executionArn=arn)["status"]
+            return services.states.describe_execution(executionArn=names.execution_arn(state_machine_arn, name))[
+                "status"
+            ]
         except services.states.exceptions.ExecutionDoesNotExist:
             continue
     return None
 
 
 def _free_lock(services: Services, release: Release) -> None:
+    """Release the lock that a release waits for if its owner is no longer in flight."""
     held = services.registry.lock_owner(release.algorithm)
     if held is None or held[0] == release.release_id:
         return

@@ -6,12 +6,14 @@ import json
 from itertools import pairwise
 
 import boto3
+import httpx
 import pytest
 
+from greenroom.package.metadata import MetadataError, validate_metadata
 from greenroom.platform import measuring
 from greenroom.platform.services import Services, Settings
 from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, assumed, eventually
+from tests.e2e.stage import Platform, assumed, edit_release, eventually
 
 
 def test_a_package_goes_live_at_the_power_value_that_was_chosen(platform: Platform) -> None:
@@ -245,6 +247,29 @@ def test_roll_back_makes_the_release_before_live_again(platform: Platform) -> No
     forth = platform.client.rollback("rolled", to_release_id=second.release_id)
     assert forth.release_id == second.release_id
     assert platform.aliases("rolled") == {"prod": second.version}
+
+
+def test_a_live_release_that_would_no_longer_be_accepted_is_shown_compared_with_and_rolled_back_to(
+    platform: Platform,
+) -> None:
+    first = platform.push_and_wait(package("older-rules", num=1))
+    assert first.status == "LIVE", first.reason
+    stored = {**(first.metadata or {}), "num": 5_000, "runtime": "python3.9", "strategy": "energy", "zone": "a"}
+    with pytest.raises(MetadataError):
+        validate_metadata(stored)
+    edit_release(platform, first.release_id, metadata=json.dumps(stored))
+    shown = platform.client.release(first.release_id)
+    assert shown.metadata and (shown.metadata["num"], shown.metadata["runtime"]) == (5_000, "python3.9")
+    second = platform.push_and_wait(package("older-rules", num=2))
+    assert second.status == "LIVE", second.reason
+    assert second.summary and second.summary.comparison
+    compared = httpx.get(
+        f"{platform.deployment.url}/releases/{first.release_id}/comparison?with={second.release_id}",
+        headers={"Authorization": f"Bearer {platform.deployment.token}"},
+    )
+    assert compared.raise_for_status().json()["comparison"]
+    assert platform.client.rollback("older-rules").release_id == first.release_id
+    assert platform.client.release(first.release_id).status == "LIVE"
 
 
 def test_a_report_line_that_the_log_tail_lacks_is_found_in_the_log(

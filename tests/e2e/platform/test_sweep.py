@@ -1,4 +1,4 @@
-"""The sweeper: what got stuck is driven on, or failed with a reason. Time is made to pass in the registry."""
+"""The sweeper: what is stuck is restarted, or failed with a reason. Time is made to pass in the registry."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ def test_an_upload_that_never_came_fails_with_the_reason(platform: Platform) -> 
     assert release.reason and "Push it again" in release.reason
 
 
-def test_an_upload_that_could_not_be_registered_while_it_was_kept_fails_with_the_reason(platform: Platform) -> None:
+def test_an_upload_that_could_not_be_registered_before_it_was_deleted_fails_with_the_reason(platform: Platform) -> None:
     release_id = new_upload(platform)["releaseId"]
     age(platform, release_id)
-    edit_release(platform, release_id, reason="It rests.")
+    edit_release(platform, release_id, reason="It waits.")
     assert sweep(platform)[release_id] == "failed"
     release = platform.client.release(release_id)
     assert release.status == "FAILED"
-    assert release.reason and "while it was kept" in release.reason
+    assert release.reason and "before the upload was deleted" in release.reason
 
 
 def test_a_lost_upload_event_is_sent_again(platform: Platform) -> None:
@@ -66,7 +66,7 @@ def test_a_release_whose_flow_never_started_is_started(platform: Platform) -> No
     assert platform.ended(release_id).status == "LIVE"
 
 
-def test_a_flow_that_was_killed_is_started_anew_and_goes_on(platform: Platform) -> None:
+def test_a_flow_that_was_killed_is_started_again_and_goes_on(platform: Platform) -> None:
     with denied(platform, "report-status", "dynamodb:UpdateItem"):
         release_id = platform.push(package("goes-on", num=1))
         eventually(lambda: platform.client.release(release_id).status == "PROVISIONING")

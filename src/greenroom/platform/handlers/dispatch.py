@@ -1,4 +1,4 @@
-"""Starts what a release's new status asks for."""
+"""Starts the flow that a release's new status needs, or publishes the status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from greenroom.releases import Status
 def handler(event: dict[str, Any], context: Any) -> None:
     """Handle changes of releases from the registry's stream, in their order.
 
-    What raises is delivered again with the records beside it: each of them may be acted on twice.
+    After an exception the whole batch is delivered again: each record may be acted on twice.
     """
     for record in event["Records"]:
         new, old = record["dynamodb"].get("NewImage", {}), record["dynamodb"].get("OldImage", {})

@@ -1,4 +1,4 @@
-"""Takes the lock of a release's algorithm for the flow that asks."""
+"""Takes the lock of a release's algorithm for a flow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads an uploaded package and registers its release."""
+"""Reads an uploaded package and registers it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from greenroom.platform import ingest
 from greenroom.platform.services import services
 
 MAX_RECEIVE_COUNT = 3
-"""As the ingest queue's redrive policy says in template.yaml."""
+"""How often a message is received before it is given up, as the ingest queue's redrive policy says in template.yaml."""
 
 logger = logging.getLogger(__name__)
 
@@ -22,9 +22,9 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
             for key in ingest.upload_keys(record["body"]):
                 ingest.register(services(), key)
         except Exception as error:
-            logger.exception("could not register what message %s tells of", record["messageId"])
+            logger.exception("could not register the upload of message %s", record["messageId"])
             if int(record["attributes"]["ApproximateReceiveCount"]) < MAX_RECEIVE_COUNT:
                 failures.append({"itemIdentifier": record["messageId"]})
             else:
-                ingest.rest_with_reason(services(), record["body"], error)
+                ingest.give_up(services(), record["body"], error)
     return {"batchItemFailures": failures}

@@ -1,4 +1,4 @@
-"""Drives on, or fails, what has got stuck."""
+"""Restarts or fails releases that are stuck."""
 
 from __future__ import annotations
 
@@ -9,5 +9,5 @@ from greenroom.platform.services import services
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle the schedule's tick; answer what was done to which release."""
+    """Handle the schedule's tick; answer what was done, by release id."""
     return {"swept": sweeping.sweep(services())}
