@@ -1,8 +1,8 @@
-"""Builds what the platform's stack is made of: the functions' code with its dependencies, and the equipment layer.
+"""Builds the artifacts of the platform's stack: the functions' code with its dependencies, the layer, the machines.
 
-The same sources give the same bytes, so that an artifact is named by its SHA-256 and uploaded once. The code is built
-for the Python minor version that runs here (DESIGN, section 7). On Linux the installed dependencies are what Lambda
-needs; elsewhere pip is asked for Lambda's wheels. Knows nothing of AWS.
+The same sources give the same bytes, so an artifact is named by its SHA-256 and uploaded once. The code is built for
+the minor version of Python that runs here. On Linux the installed dependencies are those that Lambda needs; elsewhere
+pip fetches Lambda's wheels. This module knows nothing of AWS.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ROOMS = ("package", "platform", "releases", "tuning", "web", "wire")
 """The rooms of Greenroom that run inside AWS."""
 
 DEPENDENCIES = ("aws-lambda-powertools", "pydantic", "python-ulid")
-"""What those rooms import, besides boto3, which Lambda's Python runtimes bring along."""
+"""The distributions that these rooms import, except boto3, which Lambda's Python runtimes bring along."""
 
 STATE_MACHINES = {
     "ProvisionKey": "provision",
@@ -41,7 +41,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 class BuildError(RuntimeError):
-    """An artifact could not be built; the message says why and what to do."""
+    """An artifact could not be built; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Artifact:
 
 
 def runtime() -> str:
-    """The Lambda runtime that fits the artifacts: that of the Python that runs here."""
+    """Return the Lambda runtime that fits the artifacts: that of the Python that runs here."""
     return f"python{sys.version_info.major}.{sys.version_info.minor}"
 
 
@@ -149,7 +149,7 @@ def _own_sources() -> Iterator[tuple[str, bytes]]:
 
 
 def _requirements() -> list[importlib.metadata.Distribution]:
-    """The dependencies and theirs, as installed."""
+    """Return the dependencies, and those of the dependencies, as installed."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
@@ -193,7 +193,7 @@ def _downloaded_dependencies(architecture: str) -> Iterator[tuple[str, bytes]]:
 
 
 def _belongs(name: str) -> bool:
-    """Of what an installer notes only the metadata is needed: packages look up their own version."""
+    """Return whether a file is needed: in *.dist-info only METADATA, where packages look up their own version."""
     return ".dist-info/" not in name or name.endswith("/METADATA")
 
 

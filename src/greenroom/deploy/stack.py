@@ -214,7 +214,7 @@ def _ensure_bucket(s3: S3Client, bucket: str, region: str) -> None:
 
 
 def _ensure_token(ssm: SSMClient, prefix: str) -> str:
-    """The API token, made at the first deployment and kept as a secret parameter; the stack knows its hash only."""
+    """Return the API token, made at the first deployment and kept as a secure parameter; the stack has its hash."""
     name = f"/{prefix}/api-token"
     try:
         return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]

@@ -1,8 +1,8 @@
-"""Building a package from a folder: the same files give the same ZIP, byte for byte.
+"""Build a package from a folder: the same files give the same ZIP, byte for byte.
 
-`requirements.txt` is installed by pip for Lambda's platform, not for this machine: only wheels, for the runtime and
-architecture that metadata.json names. Same bytes are promised for one version of zlib and for the same wheels; so pin
-the requirements, or put a `constraints.txt` beside them.
+pip installs `requirements.txt` for Lambda's platform, not for this machine: only wheels, for the runtime and the
+architecture in metadata.json. The bytes are the same for one version of zlib and for the same wheels. So pin the
+requirements, or put a `constraints.txt` next to them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, load_metadata
 
 IGNORED = (".*", "__pycache__", "*.pyc", "*.pyo", "*.egg-info", "*.whl", "node_modules")
-"""What never belongs into a package, in whatever folder it is; `.greenroomignore` adds patterns."""
+"""Names that are left out of a package in every folder; `.greenroomignore` adds patterns."""
 
 IGNORED_AT_TOP = ("build", "dist", "requirements.txt", "constraints.txt")
 
@@ -33,10 +33,10 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a ZIP can hold."""
 
 UNIX = 3
-"""Which system's file modes are meant: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.4.2"""
+"""The system whose file modes are stored: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.4.2"""
 
 VARYING = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
-"""Files of *.dist-info that differ from one installation to the next."""
+"""Files in *.dist-info that differ between two installations of the same wheel."""
 
 MACHINES = {"x86_64": ("x86_64", 5), "arm64": ("aarch64", 17)}
 """pip's name of a machine, and the oldest minor of glibc 2 that wheels for it are tagged with (PEP 600)."""
@@ -44,7 +44,7 @@ MACHINES = {"x86_64": ("x86_64", 5), "arm64": ("aarch64", 17)}
 OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
 
 GLIBC_AL2, GLIBC_AL2023 = 26, 34
-"""Minors of glibc 2 on Amazon Linux 2, under python3.11, and on Amazon Linux 2023, under what is newer:
+"""Minor versions of glibc 2 on Amazon Linux 2, for python3.11, and on Amazon Linux 2023, for newer runtimes:
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html and
 https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html"""
 
@@ -56,7 +56,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class PackResult:
-    """A package that was built, what checking it found, and its dependencies as `name-version`."""
+    """A package that was built, the report of its check, and its dependencies as `name-version`."""
 
     path: Path
     report: PackageReport
@@ -74,15 +74,15 @@ class PackResult:
 
 
 def pack(directory: Path, output: Path, on_progress: Progress = lambda _: None) -> PackResult:
-    """Build `output` from an algorithm's folder and check it as the platform will.
+    """Build `output` from an algorithm's folder and check it as the platform does.
 
     Args:
         directory: the folder with metadata.json.
-        output: the ZIP; what is there already stays if this fails.
-        on_progress: is told each step.
+        output: the ZIP to write. An existing file is replaced only if everything succeeds.
+        on_progress: called with each step.
 
     Raises:
-        PackageError: the folder is no algorithm, a dependency has no wheel for Lambda, or the package is at fault.
+        PackageError: the folder is not an algorithm, a dependency has no wheel for Lambda, or the package has a fault.
     """
     metadata = read_metadata(directory)
     files = _named(_own_files(directory, output), directory)
@@ -115,12 +115,12 @@ def read_metadata(directory: Path) -> Metadata:
             code="no_metadata",
             where=str(path),
             fault=f"can't be read ({error.strerror})",
-            hint="`greenroom init` makes an algorithm's folder.",
+            hint="Name an algorithm's folder; `greenroom init` writes a new one.",
         ) from None
 
 
 def has_requirements(directory: Path) -> bool:
-    """Whether requirements.txt names anything."""
+    """Return whether requirements.txt names a dependency."""
     path = directory / "requirements.txt"
     if not path.is_file():
         return False
@@ -129,7 +129,7 @@ def has_requirements(directory: Path) -> bool:
 
 
 def lambda_platforms(metadata: Metadata) -> list[str]:
-    """Return the platform tags of wheels that run under a runtime, the newest glibc first."""
+    """Return the platform tags of wheels that run on the package's runtime, the newest glibc first."""
     machine, oldest = MACHINES[metadata.architecture]
     newest = GLIBC_AL2 if metadata.runtime == "python3.11" else GLIBC_AL2023
     tags = []
@@ -143,12 +143,12 @@ def lambda_platforms(metadata: Metadata) -> list[str]:
 def install(directory: Path, target: Path, *, for_lambda: Metadata | None) -> None:
     """Install requirements.txt into a folder, for Lambda's platform or, with None, for this Python.
 
-    pip judges markers, such as `; sys_platform == "linux"`, by the Python that runs it: on another system than Linux,
-    or for another Python than this, dependencies with markers may be missing.
+    pip evaluates markers, such as `; sys_platform == "linux"`, for the Python that runs it: on another system than
+    Linux, or for another Python than this, dependencies with markers may be missing.
 
-    Raises PackageError with the end of what pip said.
+    Raises PackageError with the end of pip's output.
     """
-    # From the folder itself, so that a path in requirements.txt is one from there.
+    # pip runs in the folder itself, so that paths in requirements.txt begin there.
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--no-compile", "--target", str(target), "--requirement", "requirements.txt"]
     if (directory / "constraints.txt").is_file():
@@ -157,7 +157,7 @@ def install(directory: Path, target: Path, *, for_lambda: Metadata | None) -> No
         command += ["--only-binary=:all:", "--implementation=cp"]
         command += [f"--python-version={for_lambda.runtime.removeprefix('python')}"]
         command += [f"--platform={platform}" for platform in lambda_platforms(for_lambda)]
-    # A user's own setting of pip must not lead away from the target.
+    # The user's own settings must not change the target.
     environment = {name: value for name, value in os.environ.items() if name not in ("PIP_TARGET", "PIP_PREFIX")}
     environment["PIP_USER"] = "0"
     try:
@@ -172,30 +172,30 @@ def install(directory: Path, target: Path, *, for_lambda: Metadata | None) -> No
             timeout=PIP_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        raise _pip_failed(f"pip did not end within {PIP_TIMEOUT_S} s", "Try again.") from None
+        raise _pip_failed(f"can't be installed: pip did not end within {PIP_TIMEOUT_S} s", "Try again.") from None
     if done.returncode:
         raise _explained(done.stderr, for_lambda)
 
 
 def _explained(stderr: str, for_lambda: Metadata | None) -> PackageError:
-    """What went wrong in pip, and what to do about it."""
+    """Return pip's error as ours, with what to do about it."""
     where = f"{for_lambda.runtime} on {for_lambda.architecture}" if for_lambda else "this machine"
     errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
     said = "\n  ".join(errors[-MAX_SAID_LINES:] or stderr.splitlines()[-MAX_SAID_LINES:])
     if "No module named pip" in stderr:
-        hint = f"Give this Python a pip: {sys.executable} -m ensurepip"
+        hint = f"Install pip: {sys.executable} -m ensurepip"
         return _pip_failed("can't be installed: this Python has no pip", hint)
     if "NewConnectionError" in stderr or "Could not fetch URL" in stderr or "ReadTimeoutError" in stderr:
-        return _pip_failed(f"can't be installed, the package index can't be reached:\n  {said}", "Try again.")
+        return _pip_failed(f"can't be installed, because pip can't reach the package index:\n  {said}", "Try again.")
     if found := re.search(r"No matching distribution found for ([^\s(]+)", stderr):
         name = found[1]
         hint = (
-            "Take a version that has one. If it is pure Python with a source distribution only, build its wheel with\n"
+            "Choose a version that has one. If it is pure Python with a source distribution only, build a wheel with\n"
             f"  pip wheel --no-deps --wheel-dir wheels '{name}'\n"
             "and name the file in requirements.txt, as ./wheels/<file>.whl."
         )
         return _pip_failed(f"names {name}, which has no wheel for {where}:\n  {said}", hint)
-    return _pip_failed(f"can't be installed for {where}:\n  {said}", "Correct it, and try again.")
+    return _pip_failed(f"can't be installed for {where}:\n  {said}", "Correct requirements.txt, and try again.")
 
 
 def _pip_failed(what: str, hint: str) -> PackageError:
@@ -219,11 +219,11 @@ def _own_files(directory: Path, output: Path) -> Iterator[Path]:
             if relative in IGNORED_AT_TOP or path.resolve() in results:
                 continue
             if path.is_symlink() and (path.is_dir() or not path.resolve().is_relative_to(directory.resolve())):
-                what = "is a link to a folder, or out of the algorithm's folder"
-                raise PackageError(code="link", where=relative, fault=what, hint="Copy what it leads to.")
+                what = "is a link to a folder, or leads out of the algorithm's folder"
+                raise PackageError(code="link", where=relative, fault=what, hint="Put a copy in its place.")
             if path.is_file():
                 yield path
-            # A virtual environment holds another machine's files, whatever it is called.
+            # A virtual environment holds files for this machine, and can have any name.
             elif path.is_dir() and not (path / "pyvenv.cfg").exists():
                 pending.append(path)
 
@@ -240,7 +240,7 @@ def _installed_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         varies = parts[0].endswith(".dist-info") and path.name in VARYING
-        # bin/ holds scripts that begin with this machine's path of Python.
+        # Scripts in bin/ begin with this machine's path of Python.
         if path.is_file() and not varies and "__pycache__" not in parts and parts[0] != "bin":
             yield path
 
@@ -250,7 +250,7 @@ def _part(output: Path) -> Path:
 
 
 def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _: None) -> PackageReport:
-    """Write the ZIP and check it; only then it takes its place."""
+    """Write the ZIP next to its place and check it; then move it there."""
     _refuse_too_much(files)
     output.parent.mkdir(parents=True, exist_ok=True)
     part = _part(output)
@@ -273,7 +273,7 @@ def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _:
 
 
 def _refuse_too_much(files: dict[str, Path]) -> None:
-    """Say before zipping what is far too large, and what of it is the largest."""
+    """Refuse a folder that is far too large before zipping it, and name its largest parts. Raises PackageError."""
     sizes: Counter[str] = Counter()
     for name, path in files.items():
         sizes[name.partition("/")[0]] += path.stat().st_size
@@ -286,5 +286,5 @@ def _refuse_too_much(files: dict[str, Path]) -> None:
         where="the package",
         fault=f"would have {len(files):,} files of {total / 1024**2:,.0f} MB, most of it in {largest}; allowed: "
         f"{MAX_ENTRIES:,} files of {MAX_UNPACKED_BYTES / 1024**2:,.0f} MB",
-        hint="Leave out what the algorithm does not need; .greenroomignore names what to leave out.",
+        hint="Leave out what the algorithm does not need: list it in .greenroomignore.",
     )

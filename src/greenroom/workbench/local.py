@@ -1,8 +1,9 @@
-"""Running a package's own tests on this machine, in the equipment's own code: what passes here passes backstage.
+"""Run a package's own tests on this machine, with the equipment's own code, as they run backstage.
 
-Each case runs in a process of its own, from the files as they will lie in Lambda, and sees what it would see there: the
-package, its dependencies, the equipment, the standard library and the AWS SDK, and nothing else that is installed here;
-no AWS credentials; UTC. What differs is the machine: no memory limit, the whole CPU, and this Python.
+Each case runs in a process of its own, with the files laid out as in Lambda. It can import what it can import there:
+the package, its dependencies, the equipment, the standard library and the AWS SDK, and nothing else that is installed
+here. It has no AWS credentials, and its clock is in UTC. The machine differs: no memory limit, the whole CPU, and this
+Python.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class CaseResult:
-    """How one case came out: `difference` where the answer was another, `error` and `traceback` where it raised.
+    """The result of one case: `difference` if the answer was wrong, `error` and `traceback` if it raised.
 
-    `duration_ms` is that of the handler, `max_memory_used_mb` that of the whole process, `output` the end of what was
+    `duration_ms` is that of the handler, `max_memory_used_mb` that of the whole process, `output` the end of what it
     printed.
     """
 
@@ -53,11 +54,11 @@ def run_tests(package: Path, on_progress: Progress = lambda _: None) -> list[Cas
     """Run every case of a package.
 
     Args:
-        package: a folder, whose requirements.txt is installed for this Python, or a ZIP, which has its dependencies.
-        on_progress: is told each step.
+        package: a folder, whose requirements.txt is installed for this Python, or a ZIP with its dependencies.
+        on_progress: called with each step.
 
     Raises:
-        PackageError: it would be rejected, or its dependencies can't be installed on this machine.
+        PackageError: the platform would reject it, or its dependencies can't be installed on this machine.
         OSError: the ZIP can't be read.
     """
     with tempfile.TemporaryDirectory(prefix="greenroom-test-") as temporary:
@@ -65,7 +66,7 @@ def run_tests(package: Path, on_progress: Progress = lambda _: None) -> list[Cas
         report = _unpack(package, place, on_progress)
         here = f"python{sys.version_info.major}.{sys.version_info.minor}"
         if report.metadata.runtime != here:
-            on_progress(f"The package is for {report.metadata.runtime}; these tests run on {here}")
+            on_progress(f"The package is for {report.metadata.runtime}, but these tests run on {here}")
         environment = _environment(report.metadata, place)
         results = []
         for case in report.cases:
@@ -75,7 +76,7 @@ def run_tests(package: Path, on_progress: Progress = lambda _: None) -> list[Cas
 
 
 def _unpack(package: Path, place: Path, on_progress: Progress) -> PackageReport:
-    """Lay out below `place` what Lambda would: task/, and dependencies/ for this Python."""
+    """Unpack below `place` as Lambda does: task/, and dependencies/ for this Python."""
     zip_path = package
     if package.is_dir():
         zip_path = place / "package.zip"
@@ -90,14 +91,14 @@ def _unpack(package: Path, place: Path, on_progress: Progress) -> PackageReport:
     task.mkdir()
     with zip_path.open("rb") as file:
         Archive(file).extract(task)
-    # As /var/task is: who writes beside the code is told so here already.
+    # Read-only as /var/task, so that an algorithm that writes there fails here already.
     for folder in (task, *(path for path in task.rglob("*") if path.is_dir())):
         folder.chmod(0o555)
     return report
 
 
 def _environment(metadata: Metadata, place: Path) -> dict[str, str]:
-    """The variables of an algorithm's function. AWS_LAMBDA_FUNCTION_NAME is not among them: no client is made here."""
+    """Return the variables of an algorithm's function, without AWS_LAMBDA_FUNCTION_NAME: so no AWS client is made."""
     sdk, home = place / "sdk", place / "home"
     for folder in (sdk, home):
         folder.mkdir()
@@ -106,7 +107,7 @@ def _environment(metadata: Metadata, place: Path) -> dict[str, str]:
             origin = Path(spec.origin)
             found = origin.parent if origin.name == "__init__.py" else origin
             (sdk / found.name).symlink_to(found)
-    # The layer's source is data to this room, which imports no other: only its folder is looked up.
+    # The layer's source is data here: it is not imported, only its folder is looked up.
     equipment = resources.files("greenroom") / "equipment"
     path = [place / "task", place / "dependencies", equipment, sdk]
     environment = {
@@ -146,7 +147,7 @@ def _run_case(metadata: Metadata, case: str, place: Path, environment: dict[str,
     handler = metadata.handler or "aws_equipment.entry.lambda_handler"
     result_file, log_file = place / "result.json", place / "output.log"
     result_file.unlink(missing_ok=True)
-    # -S: nothing that is installed here; -P: not this room's folder either.
+    # -S leaves out what is installed here, -P this room's folder.
     command = [sys.executable, "-S", "-P", "-B", str(resources.files("greenroom.workbench") / "run_case.py")]
     command += [str(result_file), handler, json.dumps({"greenroomTest": {"case": case}}), json.dumps(facts)]
     with log_file.open("wb") as log, _session(command, place / "task", environment, log) as process:
@@ -159,7 +160,7 @@ def _run_case(metadata: Metadata, case: str, place: Path, environment: dict[str,
         return CaseResult(case, False, error=f"Task timed out after {metadata.timeout:.2f} seconds", output=output)
     if not result_file.exists():
         how = f"signal {signal.Signals(-status).name}" if status < 0 else f"code {status}"
-        return CaseResult(case, False, error=f"The process ended with {how} and said nothing", output=output)
+        return CaseResult(case, False, error=f"The process ended with {how} before it gave a result", output=output)
     result = json.loads(result_file.read_text(encoding="utf-8"))
     return CaseResult(
         case=case,
@@ -177,7 +178,7 @@ def _run_case(metadata: Metadata, case: str, place: Path, environment: dict[str,
 def _session(
     command: list[str], folder: Path, environment: dict[str, str], log: object
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a process in a session of its own; in the end nothing of it is left, what it started included."""
+    """Start a process in a session of its own; at the end of the block it and all that it started are killed."""
     process = subprocess.Popen(
         command,
         cwd=folder,

@@ -1,4 +1,4 @@
-"""A folder to start an algorithm from: what `greenroom init` writes, and what passes its tests as it is."""
+"""Write a folder to start an algorithm from, whose tests pass: `greenroom init`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from typing import Any
 
 
 class Translator:
-    """Made once an execution environment; `translate` is called for each document."""
+    """One is made for each execution environment; `translate` is called for each document."""
 
     def translate(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the neutral model of an export. What is raised here is shown to whoever sent the document."""
+        """Return the neutral model of an export. The sender of the document sees an exception that is raised here."""
         return {"version": 1, "hosts": sorted(host["name"] for host in document["hosts"])}
 ''',
     "out": '''"""Writes one platform's configuration from the neutral model."""
@@ -30,7 +30,7 @@ from typing import Any
 
 
 class Translator:
-    """Made once an execution environment; `translate` is called for each document."""
+    """One is made for each execution environment; `translate` is called for each document."""
 
     def translate(self, document: dict[str, Any]) -> str:
         """Return a configuration as text; a dict or a list would be written as JSON."""
@@ -50,25 +50,25 @@ README = """# {name}
 
 A Greenroom algorithm of type `{type}`.
 
-    greenroom test .          run tests/ here, as they will be run backstage
-    greenroom push . --wait   upload it; it goes live if it passes
+    greenroom test .   run tests/ on this machine, with the code that runs them backstage
+    greenroom push .   upload it; it goes live if it passes
 
-* `metadata.json` says what it is and how it is tested.
+* `metadata.json` describes it, and how it is tested.
 * `{module}/translator.py` has `Translator.translate(document)`.
-* `tests/<case>/input.*` and `tests/<case>/expected.*` are its tests. Without `expected.*` a case passes if nothing is
-  raised.
+* `tests/<case>/input.*` and `tests/<case>/expected.*` are its tests. Without `expected.*` a case passes if no exception
+  is raised.
 * `requirements.txt` names its dependencies; `greenroom pack` installs them for Lambda.
 """
 
 
 def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
-    """Write a new algorithm and return the files. Raises PackageError if the folder is not empty or the name is bad."""
+    """Write a new algorithm and return its files. Raises PackageError if the folder is not empty or the name is bad."""
     module = _module(name)
     metadata = {"name": name, "type": type_, "entry": f"{module}.translator:Translator"}
     validate_metadata({**metadata, "entry": "module:Class"})
     if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
         raise PackageError(
-            code="not_empty", where=str(directory), fault="is there already and not empty", hint="Name a new folder."
+            code="not_empty", where=str(directory), fault="is not an empty folder", hint="Name a new folder."
         )
     files = {
         "metadata.json": json.dumps(
@@ -77,7 +77,7 @@ def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
         + "\n",
         f"{module}/__init__.py": "",
         f"{module}/translator.py": CODE[type_],
-        "requirements.txt": "# One dependency a line; greenroom pack installs them for Lambda's platform.\n",
+        "requirements.txt": "# One dependency on each line; greenroom pack installs them for Lambda's platform.\n",
         "README.md": README.format(name=name, type=type_, module=module),
     }
     for file_name, value in TESTS[type_].items():
@@ -92,7 +92,7 @@ def init(directory: Path, name: str, type_: Literal["in", "out"]) -> list[Path]:
 
 
 def _module(name: str) -> str:
-    """Return a name for the algorithm's package that takes no other's place on Python's path."""
+    """Return a name for the algorithm's package that hides no other module."""
     module = name.replace("-", "_")
     taken = keyword.iskeyword(module) or module in sys.stdlib_module_names or module in ("tests", "boto3", "botocore")
     return f"{module}_algorithm" if taken or module == "aws_equipment" else module

@@ -278,7 +278,7 @@ def test_a_scaffold_is_a_package_at_once(tmp_path: Path, name: str, type_: Any) 
 
 def test_a_scaffold_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(PackageError, match="already and not empty"):
+    with pytest.raises(PackageError, match="is not an empty folder"):
         init(tmp_path, "nsx", "in")
     with pytest.raises(MetadataError, match="field 'name' is \"NSX!\""):
         init(tmp_path / "new", "NSX!", "in")

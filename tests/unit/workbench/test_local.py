@@ -136,7 +136,7 @@ def test_a_handler_that_does_not_ask_the_equipment_is_told_to(tmp_path: Path) ->
     ("body", "error"),
     [
         ("import sys; sys.exit(3)", "SystemExit: 3"),
-        ("import os; os._exit(3)", "The process ended with code 3 and said nothing"),
+        ("import os; os._exit(3)", "The process ended with code 3 before it gave a result"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "The process ended with signal SIGKILL"),
         ("return {1, 2}", "EquipmentError: translate returned set"),
         ("return self.translate(document)", "RecursionError: maximum recursion depth exceeded"),
@@ -224,7 +224,7 @@ def test_another_runtime_than_this_is_told(tmp_path: Path) -> None:
     path.write_bytes(package(runtime=other).getvalue())
     told: list[str] = []
     assert run_tests(path, told.append)[0].passed
-    assert told[0].startswith(f"The package is for {other}; these tests run on python3.")
+    assert told[0].startswith(f"The package is for {other}, but these tests run on python3.")
 
 
 def test_the_code_lies_read_only_as_in_lambda_and_nothing_stays(
