@@ -1,6 +1,6 @@
 """The adaptive search: measures where it is worth its price, and stops when more would not change the choice by much.
 
-Not for the model (model.py) and not for the last word on a release (decision.py). A step is a function of what was
+Not for the model (model.py) and not for the decision on a release (decision.py). A step is a function of what was
 measured so far. Draws of every size's score from the model give the loss of going live with a size: its score over that
 of the best size, less one. The next batch goes to the size where it is expected to lower the loss of the best choice
 most per dollar (the knowledge gradient of Frazier, Powell and Dayanik, 2009, estimated by weighing the draws by the
@@ -8,7 +8,7 @@ outcomes that a batch might have), and in a long list to a second one that is wo
 the expected loss of the present best is under a threshold, or a budget is spent.
 
 What keeps it safe: a size that ran out of memory or time takes all smaller ones with it and is never asked again; the
-best size and its rival are measured a few times more before an end that rests on few invocations; and neither rounds
+best size and its rival are measured a few times more before the search ends after few invocations; and neither rounds
 nor invocations can exceed a bound.
 """
 
@@ -51,8 +51,7 @@ _SURE = 0.95
 
 _QUANTILES = (-1.73, -1.15, -0.81, -0.55, -0.32, -0.1, 0.1, 0.32, 0.55, 0.81, 1.15, 1.73)
 _PLACES = tuple((i * 7 % 12 + 0.5) / 12 for i in range(12))
-"""One standard normal quantile and one place in the ordered draws for each outcome imagined, so that both are
-spread."""
+"""One standard normal quantile and one place in the ordered draws for each outcome imagined: both are spread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Step:
 
 
 def remaining_sizes(sizes_mb: Sequence[int], measurements: Sequence[Measurement]) -> tuple[int, ...]:
-    """The sizes that can still be chosen: those above the largest that ran out of memory or time."""
+    """Return the sizes that can still be chosen: those above the largest that ran out of memory or time."""
     floor = max((m.memory_mb for m in measurements if m.error in TOO_SMALL), default=0)
     return tuple(size for size in sorted(set(sizes_mb)) if size > floor)
 

@@ -1,7 +1,7 @@
 """Compares a release with the live one: faster or slower, cheaper or dearer, and how sure that is.
 
 Not for measuring: the live version's measurements are made by the same executor with the same cases, interleaved with
-the release's, so that drift falls on both. Only cases that both passed are compared.
+the release's, so that drift falls on both. Only cases that both sides passed are compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Change:
     high: float
 
     def words(self, more: str, less: str) -> str:
-        """ "12 % slower (8 to 16 %)", or that no difference can be told."""
+        """Return the change in words: "12 % slower (8 to 16 %)", or that no difference can be measured."""
         if self.low <= 1 <= self.high:
             return f"not measurably {more} or {less} ({_percent(self.low)} to {_percent(self.high)})"
         ends = sorted((abs(self.low - 1), abs(self.high - 1)))
@@ -41,7 +41,8 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A release beside the live one. `regression` says in which figure it is worse by more than allowed, if it is."""
+    """A release compared with the live one. `regression` says in which figure it is worse by more than allowed, if it
+    is."""
 
     duration: Change
     cost: Change
@@ -66,7 +67,8 @@ def compare(
     *,
     max_regression: float | None = None,
 ) -> Comparison | None:
-    """The release at the power value chosen for it beside the live version at its own; None without a case in common.
+    """Compare the release at the power value chosen for it with the live version at its own; None without a common
+    case.
 
     Each side's measurements are those of one power value. With `max_regression` (0.1 is ten per cent) a release is a
     regression when it is slower or dearer by more than that with 95 % confidence.
@@ -91,9 +93,8 @@ def compare(
         for change, word in ((duration, "slower"), (cost, "dearer"))
         if max_regression is not None and change.low > 1 + max_regression
     ]
-    sentence = (
-        f"Beside the live release it is {duration.words('slower', 'faster')} and {cost.words('dearer', 'cheaper')}."
-    )
+    words = f"{duration.words('slower', 'faster')} and {cost.words('dearer', 'cheaper')}"
+    sentence = f"Compared with the live release it is {words}."
     return Comparison(duration, cost, tuple(cases), sentence, "; ".join(worse) or None)
 
 

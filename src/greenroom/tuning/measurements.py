@@ -32,8 +32,8 @@ class Measurement:
 
     `index` counts the invocations of a power value from 0 and decides the case (planning.case_of). Times are in
     milliseconds, memory in MB. `billed_duration_ms` is what Lambda bills (on a cold start the init phase is in it).
-    A measurement without `error` passed its case. `difference` and `log` are kept, bounded, where it did not. Where the
-    machine kept it from running, `disturbed_ms` is for how long; `differs` is what was not as on Lambda.
+    A measurement without `error` passed its case. `difference` and `log` are kept where it did not. `disturbed_ms` says
+    for how long the machine kept it from running, `differs` what was not as on Lambda.
     """
 
     memory_mb: int
@@ -127,8 +127,8 @@ class Measurement:
 
 
 def timed(measurements: Iterable[Measurement]) -> list[Measurement]:
-    """The measurements whose times count: those that passed, warm where a power value has any, and undisturbed where a
-    case has any at it."""
+    """Return the measurements whose times count: those that passed, warm where a power value has any, and undisturbed
+    where a case has any at it."""
     passed = [m for m in measurements if m.error is None]
     warm_at = {m.memory_mb for m in passed if not m.cold_start}
     ready = [m for m in passed if not m.cold_start or m.memory_mb not in warm_at]
@@ -137,11 +137,11 @@ def timed(measurements: Iterable[Measurement]) -> list[Measurement]:
 
 
 def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> tuple[ErrorKind, str]:
-    """The kind of error of an invocation that came back with FunctionError, and its message.
+    """Return the kind of error of an invocation that came back with FunctionError, and its message.
 
-    `payload` is the function's answer ({"errorType", "errorMessage"} as Lambda gives it); what is not of that form is
-    an exception too. Time-out and out of memory are told by the REPORT line's status first, then by the texts Lambda
-    uses ("Task timed out after …", errorType Sandbox.Timedout; Runtime.OutOfMemory, "signal: killed"), then by memory
+    `payload` is the function's answer ({"errorType", "errorMessage"} as Lambda gives it); an answer of another form is
+    an exception too. A timeout and a lack of memory are recognised by the REPORT line's status first, then by Lambda's
+    texts ("Task timed out after …", errorType Sandbox.Timedout; Runtime.OutOfMemory, "signal: killed"), then by memory
     use at the limit. A MemoryError that the algorithm raised is out of memory as well.
     """
     text = (payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload)[:_MAX_TEXT]

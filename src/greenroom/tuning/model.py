@@ -1,7 +1,7 @@
 """A model of an algorithm's duration against its memory size, with its uncertainty.
 
-Not for choosing (decision.py) nor for what to measure next (adaptive.py): it turns estimates at some sizes into joint
-draws of the duration at every size, and whatever has to be known about uncertainty is counted over these draws.
+Not for choosing (choice.py) nor for what to measure next (adaptive.py): it turns estimates at some sizes into joint
+draws of the duration at every size. All figures of uncertainty are counted over these draws.
 
 The logarithm of the duration at a size is a level, plus a shape, plus a deviation:
 
@@ -31,27 +31,31 @@ from greenroom.tuning.statistics import Mean
 
 DRAWS = 256
 
-# Waiting as a multiple of the CPU time that is left at one vCPU, with its prior weight; the last is all waiting.
 _WAITING: tuple[tuple[float, float], ...] = (
     (0.0, 5.0), (0.1, 4.0), (0.4, 2.0), (1.5, 2.0), (6.0, 1.5), (30.0, 1.5), (1e6, 1.0),
 )  # fmt: skip
-# Where more memory stops giving more speed.
+"""Waiting as a multiple of the CPU time that is left at one vCPU, with its prior weight; the last is all waiting."""
+
 _SATURATION_MB: tuple[tuple[int, float], ...] = (
     (1024, 1.0),
     (FULL_VCPU_MB, 6.0),
     (2 * FULL_VCPU_MB, 1.5),
     (MAX_MEMORY_MB, 1.5),
 )
-# The power of 1/memory below saturation.
+"""Where more memory stops giving more speed."""
+
 _EXPONENT: tuple[tuple[float, float], ...] = ((0.9, 1.0), (1.05, 3.0), (1.2, 1.0))
-# Slower by a factor at and below a size: memory pressure.
+"""The power of 1/memory below saturation."""
+
 _PRESSURE: tuple[tuple[int, float, float], ...] = ((0, 1.0, 12.0), (128, 1.4, 1.0), (256, 3.0, 0.5))
+"""Slower by a factor at and below a size: memory pressure."""
 
 _LEVEL_VARIANCE = 100.0
 _SMOOTH_DEVIATION, _OCTAVES = 0.08, 1.2
 _OWN_DEVIATION = 0.05
-# How much rougher or smoother than that a curve may be, with its prior weight.
+
 _ROUGHNESS: tuple[tuple[float, float], ...] = ((0.4, 2.0), (1.0, 2.0), (2.5, 1.0), (6.0, 0.3), (14.0, 0.1))
+"""How much rougher or smoother than that a curve may be, with its prior weight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +66,14 @@ class Posterior:
     draws_ms: tuple[tuple[float, ...], ...]
 
     def band(self, confidence: float = 0.9) -> list[tuple[float, float, float]]:
-        """For each size the low end, the median and the high end of the duration in milliseconds."""
+        """Return for each size the low end, the median and the high end of the duration in milliseconds."""
         tail = int(len(self.draws_ms) * (1 - confidence) / 2)
         columns = [sorted(column) for column in zip(*self.draws_ms, strict=True)]
         return [(column[tail], column[len(column) // 2], column[-1 - tail]) for column in columns]
 
 
 def posterior(sizes_mb: Sequence[int], observed: Mapping[int, Mean], *, draws: int = DRAWS, seed: int = 0) -> Posterior:
-    """Draws of the duration at `sizes_mb` given the means observed at some of them (in milliseconds, above 0).
+    """Return draws of the duration at `sizes_mb` given the means observed at some of them (in milliseconds, above 0).
 
     Raises ValueError without an observation, or with one at a size that is not listed.
     """
@@ -141,7 +145,7 @@ def _fit(kernel: list[list[float]], at: Sequence[int], factor: list[list[float]]
 
 @lru_cache(maxsize=64)
 def _shapes(sizes: tuple[int, ...]) -> tuple[list[list[float]], list[float]]:
-    """The logarithms of all shapes at the sizes, with those of their prior weights; equal shapes are merged."""
+    """Return the logarithms of all shapes at the sizes, with those of their prior weights; equal shapes are merged."""
     found: dict[tuple[float, ...], float] = {}
     for waiting, waiting_weight in _WAITING:
         for saturation, saturation_weight in _SATURATION_MB:
@@ -178,7 +182,7 @@ def _normals(draws: int, dimensions: int, seed: int) -> list[list[float]]:
 
 
 def _systematic(weights: Sequence[float], draws: int) -> list[int]:
-    """As many indexes as asked for, each in proportion to its weight as closely as whole numbers allow."""
+    """Return as many indexes as asked for, each in proportion to its weight as closely as whole numbers allow."""
     step = math.fsum(weights) / draws
     point, total = step / 2, 0.0
     result: list[int] = []
@@ -192,7 +196,7 @@ def _systematic(weights: Sequence[float], draws: int) -> list[int]:
 
 
 def _cholesky(matrix: Sequence[Sequence[float]]) -> list[list[float]]:
-    """The lower factor's rows of a positive semi-definite matrix (its lower half is enough)."""
+    """Return the lower factor's rows of a positive semi-definite matrix (its lower half is enough)."""
     rows: list[list[float]] = []
     for i, given in enumerate(matrix):
         row: list[float] = []

@@ -1,6 +1,6 @@
 """What Lambda and Step Functions charge: prices per region and architecture, and the cost of an invocation.
 
-Not for discounts a customer may have. The prices are list prices for on-demand use: no free tier, no Savings Plan, no
+Not for a customer's discounts. The prices are list prices for on-demand use: no free tier, no Savings Plan, no
 provisioned concurrency (a power value is tuned on demand; provisioned concurrency is billed for the time it is kept,
 whatever the invocations do, so it does not change which size is best per invocation). Nothing here asks AWS: the
 figures are constants with their date, and `Prices` can be replaced or changed with `dataclasses.replace`.

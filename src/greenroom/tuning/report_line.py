@@ -1,8 +1,8 @@
 r"""Reads the REPORT line of an invocation out of a Lambda log, in its text form and in its JSON form.
 
 Not for finding the log: the caller gives the log tail of an Invoke call, or the messages it read from CloudWatch Logs
-when the tail (the last 4 KB) did not hold the line whole. Whatever the algorithm itself wrote into its log is hostile
-here: sizes are bounded, numbers checked, and only the last line that belongs to the invocation counts.
+when the tail (the last 4 KB) did not hold the line whole. The text that the algorithm itself wrote into its log is
+hostile here: sizes are bounded, numbers checked, and only the last line that belongs to the invocation counts.
 
 Text form:  REPORT RequestId: <id>\tDuration: 12.34 ms\tBilled Duration: 13 ms\tMemory Size: 128 MB\t…
 JSON form:  {"time": …, "type": "platform.report", "record": {"requestId": …, "metrics": {"durationMs": 12.34, …}}}
@@ -19,8 +19,9 @@ from typing import Any
 
 _MAX_LOG_CHARS = 256 * 1024
 _MAX_LINE_CHARS = 8 * 1024
-# Lambda's own bounds with room to spare: 15 minutes and 10 GB.
+
 _MAX_NUMBER = 1e8
+"""Lambda's own bounds with room to spare: 15 minutes and 10 GB."""
 
 _TEXT_LINE = re.compile(r"^REPORT RequestId: (?P<request_id>[0-9A-Za-z-]{1,64})\t(?P<fields>.*)$")
 _FIELD = re.compile(r"^(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>.{1,128})$")
@@ -31,8 +32,8 @@ _QUANTITY = re.compile(r"^([0-9]{1,9}(?:\.[0-9]{1,9})?) (?:ms|MB)$")
 class Report:
     """What a REPORT line says. `status` is None (text form, success), "success", "timeout", "error" or "failure".
 
-    `disturbed_ms` and `differs` are Greenroom's engine's own: for how long the invocation was kept from running by
-    others, and what was not as on Lambda. Lambda itself writes neither.
+    `disturbed_ms` and `differs` are written by Greenroom's engine only: for how long other processes kept the
+    invocation from running, and what was not as on Lambda.
     """
 
     request_id: str
@@ -54,11 +55,11 @@ class Report:
 
 
 def parse_report(log: bytes | str, request_id: str | None = None) -> Report | None:
-    """The report of an invocation, or None when the log does not hold it whole.
+    """Return the report of an invocation, or None when the log does not hold it whole.
 
     `log` is the decoded log tail (LogResult after base64) or any piece of the log; of more than 256 Ki characters only
     the end is read. With `request_id` only that invocation's line counts; of several the last one does, because
-    Lambda writes it after the algorithm has lost its voice.
+    Lambda writes it after the algorithm can write no more.
     """
     text = log.decode("utf-8", "replace") if isinstance(log, bytes) else log
     for line in reversed(text[-_MAX_LOG_CHARS:].splitlines()):

@@ -31,7 +31,7 @@ DEFAULT_MAX_EXPECTED_LOSS = 0.002
 average is the margin for what no model knows (docs/tuning.md has the figures)."""
 
 DEFAULT_EXECUTOR_S = 720
-"""An executor is a Lambda function, which ends after 15 minutes: 12 leave room for what a batch takes besides."""
+"""An executor is a Lambda function, which ends after 15 minutes: 12 leave room for its start and its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,8 @@
 """Summarises the measurements of a power value: times, percentiles with confidence intervals, memory, errors.
 
-Not for choosing between power values (decision.py) and not for a model across them (model.py).
+Not for choosing between power values (choice.py) and not for a model across them (model.py).
 
-Cold starts are told apart from warm invocations: times and costs are those of the warm ones that passed, as long as
+Cold starts are kept apart from warm invocations: times and costs are those of the warm ones that passed, as long as
 there is one; where every invocation was cold, they are those of the cold ones, and `warm` says so. Test cases differ in
 duration by design, so means are taken within each case and averaged over the cases with equal weight: otherwise the
 20 % trim would throw away the one large case of five. With one case this is the plain figure.
@@ -85,7 +85,7 @@ class Mean:
 @dataclass(frozen=True, slots=True)
 class Averaging:
     """How the times of several cases become one: the share cut off at each end within a case, and the weight of each
-    case beside the others (1 where none is given)."""
+    case (1 where none is given)."""
 
     trim_share: float = TRIM_SHARE
     weights: Mapping[str, float] = field(default_factory=dict)
@@ -165,7 +165,8 @@ class PowerValueStatistics:
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
-    """The quantile of ascending values by linear interpolation between ranks (type 7 of Hyndman and Fan, 1996)."""
+    """Return the quantile of ascending values by linear interpolation between ranks (type 7 of Hyndman and Fan,
+    1996)."""
     if not ordered:
         raise ValueError("a quantile needs at least one value")
     place = share * (len(ordered) - 1)
@@ -175,7 +176,7 @@ def quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
-    """The ranks (from 1) of the order statistics that enclose a quantile with `confidence`; None if n is too small."""
+    """Return the ranks (from 1) of the order statistics that enclose a quantile, or None if n is too small."""
     tail = (1 - confidence) / 2
     if n < 1 or (1 - share) ** n > tail or share**n > tail:
         return None
@@ -199,7 +200,7 @@ def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tupl
 
 
 def percentile_with_interval(ordered: Sequence[float], share: float) -> Percentile | None:
-    """The quantile of ascending values with its interval, or None where n does not support one."""
+    """Return the quantile of ascending values with its interval, or None where n does not support one."""
     ranks = quantile_ranks(len(ordered), share)
     if ranks is None:
         return None
@@ -207,14 +208,14 @@ def percentile_with_interval(ordered: Sequence[float], share: float) -> Percenti
 
 
 def trimmed(values: Iterable[float], share: float = TRIM_SHARE) -> list[float]:
-    """The values in ascending order without the floor(share * n) lowest and as many highest."""
+    """Return the values in ascending order without the floor(share * n) lowest and as many highest."""
     ordered = sorted(values)
     cut = math.floor(len(ordered) * share)
     return ordered[cut : len(ordered) - cut]
 
 
 def trimmed_mean(values: Iterable[float], share: float = TRIM_SHARE) -> float:
-    """The mean of what `trimmed` leaves."""
+    """Return the mean of what `trimmed` leaves."""
     kept = trimmed(values, share)
     if not kept:
         raise ValueError("a trimmed mean needs at least one value")
@@ -222,7 +223,7 @@ def trimmed_mean(values: Iterable[float], share: float = TRIM_SHARE) -> float:
 
 
 def mean_over_cases(values_of_case: Mapping[str, Sequence[float]], averaging: Averaging = PLAIN) -> Mean:
-    """The trimmed mean within each case, averaged over the cases, and its relative standard error.
+    """Return the trimmed mean within each case, averaged over the cases, and its relative standard error.
 
     The error of a trimmed mean is that of Tukey and McLaughlin (1963): the winsorised variance over n times the squared
     share kept. It is pooled over the cases, as a share of each case's mean, and drawn towards a typical one (above).
@@ -252,12 +253,13 @@ class Means:
     variance: float
 
     def relative_error(self, memory_mb: int, invocations: int) -> float:
-        """The relative standard error that the mean of so many more invocations at a size is expected to have."""
+        """Return the relative standard error that the mean of so many more invocations at a size is expected to
+        have."""
         return math.sqrt(self.variance / max(invocations, 1)) * _scatter(memory_mb)
 
 
 def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]], averaging: Averaging = PLAIN) -> Means:
-    """The mean over the cases of each power value, made comparable where few invocations or cases were measured.
+    """Return the mean over the cases of each power value, made comparable where few invocations or cases were measured.
 
     `cells[memory_mb][case]` are the values measured, each with at least one, in milliseconds. Made for samples too
     small to trim: of each cell only the values within three standard deviations (of logarithms) of its lower median
@@ -317,7 +319,7 @@ def comparable_means(cells: Mapping[int, Mapping[str, Sequence[float]]], averagi
 def _fill_in(
     levels: dict[tuple[int, str], float], sizes: Sequence[int], cases: Sequence[str]
 ) -> dict[tuple[int, str], float]:
-    """Adds the missing cells of a table of logarithms, as the sum of an effect of its row and one of its column."""
+    """Add the missing cells of a table of logarithms, as the sum of an effect of its row and one of its column."""
     if len(levels) == len(sizes) * len(cases):
         return levels
     of_case = dict.fromkeys(cases, 0.0)
@@ -342,12 +344,12 @@ def _scatter(memory_mb: int) -> float:
 
 
 def _longest_pause_ms(memory_mb: int) -> float:
-    """How long a size's CPU share lets a function stand still at a time."""
+    """Return how long a size's CPU share lets a function stand still at a time."""
     return _CPU_PERIOD_MS * max(0.0, 1 - memory_mb / FULL_VCPU_MB)
 
 
 def _effective_variance(values: Sequence[float], trim_share: float) -> float:
-    """n times the squared standard error of the trimmed mean."""
+    """Return n times the squared standard error of the trimmed mean."""
     ordered, n = sorted(values), len(values)
     if n < 2:
         return 0.0

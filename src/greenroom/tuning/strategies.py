@@ -29,7 +29,7 @@ class Objective:
             raise ValueError(f"balancedWeight is {self.balanced_weight!r}: a number from 0 to 1 is needed")
 
     def scores(self, costs_usd: Sequence[float], durations_ms: Sequence[float]) -> list[float]:
-        """One score for each power value, the lower the better, in the order given.
+        """Return one score for each power value, the lower the better, in the order given.
 
         `balanced` weighs cost and duration as shares of the dearest and the slowest of those compared, as AWS Lambda
         Power Tuning defines it.
@@ -49,7 +49,7 @@ class Objective:
 
 @dataclass(frozen=True, slots=True)
 class Constraints:
-    """What a power value must meet to be chosen; None asks nothing.
+    """What a power value must meet to be chosen; None means no limit.
 
     `max_duration_ms` holds at `max_duration_percentile` (0 < p < 1), `max_cost_usd_per_million` for the mean cost,
     `min_headroom` for the share of the memory that no invocation used.
@@ -62,17 +62,17 @@ class Constraints:
 
     @property
     def any(self) -> bool:
-        """Whether anything is asked."""
+        """Whether there is any limit."""
         return (self.max_duration_ms, self.max_cost_usd_per_million, self.min_headroom) != (None, None, None)
 
     def are_exceeded(self, duration_ms: float, cost_usd_per_million: float) -> bool:
-        """Whether a size with this expected duration and cost would not meet them."""
+        """Return whether a size with this expected duration and cost would not meet them."""
         too_slow = self.max_duration_ms is not None and duration_ms > self.max_duration_ms
         too_dear = self.max_cost_usd_per_million is not None and cost_usd_per_million > self.max_cost_usd_per_million
         return too_slow or too_dear
 
     def violation(self, statistics: PowerValueStatistics, ordered_ms: Sequence[float]) -> str | None:
-        """Why the power value may not be chosen, or None. `ordered_ms`: its durations in ascending order."""
+        """Return why the power value may not be chosen, or None. `ordered_ms` are its durations in ascending order."""
         if self.max_duration_ms is not None and ordered_ms:
             found = quantile(ordered_ms, self.max_duration_percentile)
             if found > self.max_duration_ms:
@@ -93,4 +93,4 @@ class Constraints:
 
 
 UNBOUND = Constraints()
-"""Asks nothing."""
+"""No limit at all."""
