@@ -2,7 +2,7 @@
 
     python -m bench.tuning [--curves FILE] [--seeds N] [--first-seed N] [--set all|curves|synthetic] [--grid G] [--json]
 
-Without --curves the published curves are looked for in ../shared/data/curves beside the repository. With --json one
+Without --curves the published curves are looked for in ../shared/data/curves, next to the repository. With --json one
 document is printed: `methods` (a list: method, gb_s_mean, invocations_mean, regret_mean, regret_p95 and more) over all
 worlds, `default_three` the same on the three default power values, and `groups` for each kind of world, with
 calibration.
@@ -24,8 +24,8 @@ from bench.tuning.worlds import SYNTHETIC_SIZES, World, load_curves, replay_worl
 
 DEFAULT_CURVES = Path(__file__).resolve().parents[3] / "shared" / "data" / "curves" / "curves.json"
 DEFAULT_THREE = (128, 256, 512)
-# A synthetic family is one function a seed, so it takes more seeds to say as much.
 SYNTHETIC_SEEDS_FOR_EACH = 5
+"""A synthetic family is one function a seed, so it takes more seeds to say as much."""
 
 METHODS: dict[str, Callable[[World], Outcome]] = {
     "full-grid": full_grid,
@@ -122,8 +122,8 @@ def _text(document: dict[str, Any]) -> str:
             for m in group["methods"]
         )
         for method, bands in group.get("calibration", {}).items():
-            told = "  ".join(f"{b['stated']:.0%}: {b['right']:.0%} of {b['choices']}" for b in bands)
-            lines.append(f"  {method}, said to be right: right  {told}")
+            bands_text = "  ".join(f"{b['stated']:.0%}: {b['right']:.0%} of {b['choices']}" for b in bands)
+            lines.append(f"  {method}, said to be right: right  {bands_text}")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The methods compared: each tunes a world and answers with the size it would go live with and what that took.
+"""The methods that are compared: each tunes a world and answers with the size it chooses and what the search cost.
 
 The adaptive and fixed methods are the product's own `plan` and `decide`, run as the state machine runs them. Only the
 full grid with exact argmin, the method of AWS Lambda Power Tuning, is written here. Not for scoring (score.py).
@@ -34,7 +34,7 @@ class Outcome:
 
 @dataclass
 class Laboratory:
-    """Makes invocations in a world and keeps count of what they cost."""
+    """Invocations in a world, and what they cost."""
 
     world: World
     measurements: list[Measurement] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Laboratory:
 
 
 def full_grid(world: World, num: int = 10) -> Outcome:
-    """Every size `num` times, the trimmed mean of the cost, exact argmin; a size that fails is left out."""
+    """Measure every size `num` times: the trimmed mean of the cost, exact argmin; a size that fails is left out."""
     laboratory = Laboratory(world)
     costs: dict[int, float] = {}
     for size in world.sizes_mb:

@@ -27,7 +27,7 @@ class Row:
 
 
 def row(world: World, outcome: Outcome) -> Row:
-    """The regret is the true cost of the choice over that of the best size, less one."""
+    """Return the outcome with its regret: the true cost of the choice over that of the best size, less one."""
     if outcome.chosen_mb is None:
         return Row(world.family, world.weight, outcome, 0.0 if math.isinf(world.best_usd(PRICES)) else 1.0)
     regret = world.cost_usd(outcome.chosen_mb, PRICES) / world.best_usd(PRICES) - 1
@@ -35,7 +35,7 @@ def row(world: World, outcome: Outcome) -> Row:
 
 
 def summary(method: str, rows: Sequence[Row]) -> dict[str, Any]:
-    """The figures of one method, as `--json` prints them."""
+    """Return the figures of one method, as `--json` prints them."""
     total = math.fsum(r.weight for r in rows)
 
     def mean(values: Sequence[float]) -> float:
@@ -54,7 +54,7 @@ def summary(method: str, rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def calibration(rows: Sequence[Row]) -> list[dict[str, float]]:
-    """For bands of the stated probability of being right: how many choices, the mean stated, and the share right."""
+    """Return for bands of the stated probability of being right: the choices, the mean stated, and the share right."""
     bands = ((0.0, 0.5), (0.5, 0.7), (0.7, 0.85), (0.85, 0.925), (0.925, 0.975), (0.975, 1.01))
     result = []
     for low, high in bands:

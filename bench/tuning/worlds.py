@@ -26,8 +26,10 @@ ENVIRONMENT_SPREAD = 0.02
 DRIFT = 0.02
 DRIFT_PERIOD = 150
 _LEAST_DONOR_SAMPLES = 90
-# Functions of a few milliseconds are nothing but start-up and timer noise, which a longer one does not have.
+
 _LEAST_DONOR_MS = 10.0
+"""Functions of a few milliseconds have nothing but start-up and timer noise, which a longer one does not have."""
+
 _LEAST_OWN_SAMPLES = 9
 
 
@@ -49,7 +51,7 @@ class World:
     _drawn: dict[int, tuple[random.Random, list[float]]] = field(default_factory=dict)
 
     def duration_ms(self, memory_mb: int, index: int, clock: int) -> float:
-        """The duration of the index-th invocation at a size, the clock-th of the test."""
+        """Return the duration of the index-th invocation at a size, the clock-th of the test."""
         if memory_mb not in self._drawn:
             self._drawn[memory_mb] = (random.Random(f"{self.seed}/{self.name}/{memory_mb}"), [])
         generator, drawn = self._drawn[memory_mb]
@@ -66,7 +68,7 @@ class World:
         return self.truth_ms[memory_mb] * drawn[index] * drift
 
     def cost_usd(self, memory_mb: int, prices: Prices) -> float:
-        """What an invocation truly costs on average."""
+        """Return what an invocation truly costs on average."""
         if memory_mb <= self.too_small_mb:
             return math.inf
         billed = [max(1.0, math.ceil(self.truth_ms[memory_mb] * share)) for share in self.noise[memory_mb]]
@@ -77,7 +79,10 @@ class World:
 
 
 def load_curves(path: Path) -> tuple[list[dict[str, Any]], dict[str, dict[int, list[float]]]]:
-    """The curves and the raw samples beside them (none if that file is absent). Raises SystemExit saying what to do."""
+    """Return the curves, and the raw samples in the same folder, if there are any.
+
+    Raises SystemExit, which says what to do.
+    """
     try:
         curves = json.loads(path.read_text())
     except FileNotFoundError:
@@ -90,7 +95,7 @@ def load_curves(path: Path) -> tuple[list[dict[str, Any]], dict[str, dict[int, l
     samples = path.with_name("raw_samples.json")
     if samples.exists():
         for name, cells in json.loads(samples.read_text()).items():
-            # A few samples are 0: calls that failed, which Greenroom would have told by their error.
+            # A few samples are 0: calls that failed, which Greenroom would have seen by their error.
             raw[name] = {int(size): [float(v) for v in values if v > 0] for size, values in cells.items()}
     return curves, raw
 
@@ -103,7 +108,7 @@ def _relative(values: Sequence[float]) -> list[float]:
 def replay_worlds(
     curves: Sequence[dict[str, Any]], raw: dict[str, dict[int, list[float]]], seed: int, sizes: Sequence[int] = ()
 ) -> list[World]:
-    """One world for each curve; `sizes` narrows the sizes down, where a curve has them all."""
+    """Return one world for each curve; `sizes` narrows the sizes down, where a curve has them all."""
     donors = [
         {size: _relative(values) for size, values in cells.items()}
         for _, cells in sorted(raw.items())
@@ -137,7 +142,7 @@ def replay_worlds(
 
 
 def synthetic_noise(generator: random.Random, spread: float | None = None) -> list[float]:
-    """Relative durations: a lognormal core and, now and then, a slow one."""
+    """Return relative durations: a lognormal core and, now and then, a slow one."""
     if spread is None:
         spread = generator.choice((0.03, 0.06, 0.1, 0.2))
     slow_share = generator.choice((0.0, 0.02, 0.05))
@@ -155,7 +160,7 @@ SYNTHETIC_FAMILIES = ("cpu", "threads", "waiting", "mixed", "pressure", "short")
 
 
 def synthetic_worlds(seed: int, sizes: Sequence[int] = SYNTHETIC_SIZES) -> list[World]:
-    """One world of each family, its parameters and noise drawn by the seed."""
+    """Return one world of each family, its parameters and noise drawn by the seed."""
     worlds = []
     for family in SYNTHETIC_FAMILIES:
         g = random.Random(f"{seed}/{family}")

@@ -1,3 +1,5 @@
+"""The adaptive search, run to its end against curves, and the model that it uses."""
+
 from __future__ import annotations
 
 import math

@@ -1,3 +1,5 @@
+"""The benchmark: its promises about cost and regret, and its command line."""
+
 from __future__ import annotations
 
 import json

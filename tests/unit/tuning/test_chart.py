@@ -1,3 +1,5 @@
+"""The data of a chart."""
+
 from __future__ import annotations
 
 import json
@@ -49,8 +51,8 @@ def test_the_chart_says_the_cost_that_the_table_says() -> None:
     short = [*series(128, [0.9, 1.1] * 5), *series(512, [0.4, 0.5] * 5)]
     decision = decide(short, [128, 512])
     drawn = chart(decision, short)
-    told = [result.statistics.cost_usd_per_million for result in decision.power_values]
-    assert [p.cost_usd_per_million for p in drawn.tried] == told
+    in_the_table = [result.statistics.cost_usd_per_million for result in decision.power_values]
+    assert [p.cost_usd_per_million for p in drawn.tried] == in_the_table
     at = {p.memory_mb: p for p in drawn.model}
-    assert at[512].cost_usd_per_million == pytest.approx(told[1], rel=0.01)
+    assert at[512].cost_usd_per_million == pytest.approx(in_the_table[1], rel=0.01)
     assert at[512].duration_ms == pytest.approx(0.45, rel=0.1)

@@ -1,3 +1,5 @@
+"""The comparison of two releases."""
+
 from __future__ import annotations
 
 import json

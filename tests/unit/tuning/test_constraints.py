@@ -1,4 +1,4 @@
-"""Constraints in the search, weights of cases, and the plan beside the live release."""
+"""Constraints in the search, weights of cases, and the plan of the comparison with the live release."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_weights_weigh_the_cases_as_by_hand(values: dict[str, list[float]], weig
 
 
 @given(st.integers(1, 30), st.integers(1, 50), st.integers(1, 900))
-def test_beside_the_live_release_both_sides_run_each_case_as_often_and_in_turn(
+def test_in_the_comparison_with_the_live_release_both_sides_run_each_case_as_often_and_in_turn(
     cases: int, num: int, timeout_s: int
 ) -> None:
     batches = plan_beside_live(cases, 256, num, timeout_s)

@@ -1,3 +1,5 @@
+"""The decision on a test: who passes, which size is chosen, and the words for it."""
+
 from __future__ import annotations
 
 import json
@@ -223,7 +225,7 @@ def test_the_probability_of_being_wrong_agrees_with_simulation() -> None:
     assert probability_wrong(chosen, others, 0.01) == pytest.approx(wrong / draws, abs=0.01)
 
 
-def test_a_difference_that_the_data_can_tell_is_no_tie() -> None:
+def test_a_difference_that_the_data_can_tell_is_not_a_tie() -> None:
     near = [Candidate(128, 1.0, 0.0005, 9), Candidate(256, 1.005, 0.0005, 1)]
     assert choose(near).chosen.memory_mb == 128
     assert choose([Candidate(c.memory_mb, c.score, 0.05, c.tie_score) for c in near]).chosen.memory_mb == 256

@@ -1,3 +1,5 @@
+"""Measurements, and the kinds of error."""
+
 from __future__ import annotations
 
 import json

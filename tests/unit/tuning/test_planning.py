@@ -1,3 +1,5 @@
+"""The fixed plan: every case at every size, in batches that an executor can do."""
+
 from __future__ import annotations
 
 import json

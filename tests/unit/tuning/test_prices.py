@@ -1,3 +1,5 @@
+"""Prices, and the cost of an invocation."""
+
 from __future__ import annotations
 
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""The REPORT line of a log."""
+
 from __future__ import annotations
 
 import json

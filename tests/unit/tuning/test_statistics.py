@@ -1,3 +1,5 @@
+"""The statistics of a power value."""
+
 from __future__ import annotations
 
 import math
@@ -35,11 +37,11 @@ def test_quantiles_agree_with_the_standard_librarys_inclusive_method(values: lis
 
 @given(TIMES)
 def test_the_trimmed_mean_leaves_out_a_fifth_at_each_end(values: list[float]) -> None:
-    rest = sorted(values)
+    kept = sorted(values)
     for _ in range(int(len(values) * 0.2)):
-        rest.remove(min(rest))
-        rest.remove(max(rest))
-    assert trimmed_mean(values) == pytest.approx(reference.fmean(rest), rel=1e-9)
+        kept.remove(min(kept))
+        kept.remove(max(kept))
+    assert trimmed_mean(values) == pytest.approx(reference.fmean(kept), rel=1e-9)
 
 
 @settings(deadline=None)
