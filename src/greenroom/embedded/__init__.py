@@ -2,13 +2,14 @@
 
 * `process` is how others see it: start, stop, find. The server is a process of its own, because ministack's state is a
   Python process's.
-* `server` is that process: settles ministack's settings, then serves it.
-* `gateway` stands before ministack: which hosts and paths are answered at all.
+* `server` is that process: it sets ministack's settings, then serves it.
+* `gateway` stands in front of ministack and decides which hosts and paths get an answer at all.
 * `seam` is the one place where the engine takes the place of ministack's own Lambda executor.
-* `iam` checks what ministack does not: the roles of functions, state machines and stacks where they act through others.
-* `decisions` records every authorization, so that tests can tell which statement of a role is needed.
+* `streams` keeps DynamoDB streams over a restart, which ministack forgets.
+* `iam` checks what ministack does not: the roles of functions, state machines and stacks where services act in them.
+* `iam_log` records every authorization, so that tests can say which statement of a role is needed.
 
-Knows nothing of the platform: it is an AWS like any other.
+It knows nothing of the platform: it is an AWS like any other.
 """
 
 from greenroom.embedded.process import EmbeddedAws, StartFailed

@@ -1,8 +1,8 @@
-"""What stands before ministack: refuses what must not reach it.
+"""Stands in front of ministack and refuses what must not reach it.
 
-Only requests that name this machine are answered, so that no web page can reach the server under a name of its own (DNS
-rebinding). ministack's own pages for debugging, which ask for no credentials, are closed but for the health check. The
-request id that Lambda's Invoke answers with is the one the function has seen, as on AWS.
+It answers only requests that name this machine, so that no web page can reach the server under a name of its own (DNS
+rebinding). It closes ministack's own pages for debugging, which ask for no credentials, except the health check. It
+answers Lambda's Invoke with the request id that the function has seen, as AWS does.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ invocation_id: ContextVar[list[str] | None] = ContextVar("invocation_id", defaul
 """Where the seam leaves the id of the invocation that a request led to."""
 
 wants_log: ContextVar[bool] = ContextVar("wants_log", default=False)
-"""Whether a request asks for the end of an invocation's log, as whoever reads its times does."""
+"""Whether a request asks for the end of an invocation's log: then its times are read, and it is measured."""
 
 may_be_unsigned: ContextVar[bool] = ContextVar("may_be_unsigned", default=True)
-"""Whether the request at hand may come without a signature; what is no request at all may."""
+"""Whether the current request may come without a signature; a call that is not part of a request may."""
 
 changes = 0
-"""How many requests have come that may have changed something."""
+"""How many requests that may have changed something have come so far."""
 
 
 class Gateway:
@@ -75,7 +75,7 @@ class Gateway:
 
 
 def _may_be_unsigned(scope: Scope) -> bool:
-    """An HTTP API has its own ways to let people in, and a presigned form carries its signature inside."""
+    """Return whether a request needs no signature: HTTP APIs check access themselves, presigned forms carry it."""
     if scope["path"].startswith("/_aws/execute-api/") or scope["method"] == "OPTIONS":
         return True
     headers = dict(scope["headers"])

@@ -1,9 +1,9 @@
-"""What AWS checks and ministack does not: roles that act through a service.
+"""The checks that AWS makes and ministack does not: roles in which a service acts.
 
-ministack checks the caller of an API. These are the places where a service acts in a role, and on AWS is refused what
-the role may not do: a function's role that reads an event source or writes logs, a state machine's role that invokes a
-function, the role in which CloudFormation makes an algorithm's resources. Nothing may work here that AWS would refuse.
-The policies are read and evaluated by ministack's own evaluator.
+ministack checks the caller of an API. This module checks the role where a service acts in one: a function's role that
+reads an event source or writes logs, a state machine's role that invokes a function, the role in which CloudFormation
+makes an algorithm's resources. Nothing may work here that AWS would refuse. ministack's own evaluator judges the
+policies.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs
 
-from greenroom.embedded import decisions, gateway
+from greenroom.embedded import gateway, iam_log
 
 SOURCE_ACTIONS = {
     "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
@@ -30,11 +30,14 @@ _machine_role: ContextVar[str] = ContextVar("machine_role", default="")
 
 
 class Denied(RuntimeError):
-    """A role may not do what a service wants to do in it."""
+    """A role does not allow what a service wants to do in it."""
 
 
 def role_may(role_arn: str, action: str, resource: str, **context: Any) -> bool:
-    """Whether a role's policies allow an action on a resource; `context` are condition keys, `:` written as `__`."""
+    """Return whether a role's policies allow an action on a resource.
+
+    `context` has condition keys, with `__` in place of `:`.
+    """
     from ministack.core import iam_evaluator
 
     account, name = role_arn.split(":")[4], role_arn.rpartition("/")[2]
@@ -51,12 +54,12 @@ def role_may(role_arn: str, action: str, resource: str, **context: Any) -> bool:
     allowed: bool = (
         iam_evaluator.evaluate(found, iam_evaluator._gather_role_policies(name, account)).decision == "Allow"
     )
-    decisions.record(name, action, resource, keys, allowed)
+    iam_log.record(name, action, resource, keys, allowed)
     return allowed
 
 
 def require(role_arn: str, action: str, resource: str, **context: Any) -> None:
-    """Raise Denied, in AWS's words, unless the role may."""
+    """Raise Denied, in AWS's words, unless the role allows the action."""
     if not role_may(role_arn, action, resource, **context):
         raise Denied(
             f"AccessDenied: {role_arn} is not authorized to perform: {action} on resource: {resource} because no "
@@ -65,7 +68,7 @@ def require(role_arn: str, action: str, resource: str, **context: Any) -> None:
 
 
 def install() -> None:
-    """Put the checks where ministack has none, and let only our own keys be root's."""
+    """Install the checks where ministack has none, and accept only our own keys as root's."""
     from ministack.core import iam_evaluator
 
     _own_root_only(iam_evaluator)
@@ -146,7 +149,7 @@ def _check_event_sources() -> None:
         return run_batch(esm, record, *rest)
 
     def checked_filter(records: Any, esm: dict[str, Any]) -> Any:
-        # The one step of polling a stream that is told of the mapping before the function is invoked.
+        # The one step of polling a stream that gets the mapping before the function is invoked.
         source = esm.get("EventSourceArn", "")
         if ":dynamodb:" in source:
             role = _role_of_function(lambda_svc, esm["FunctionName"], esm.get("Qualifier"))

@@ -1,11 +1,15 @@
-"""Starting, finding and stopping the embedded AWS. It runs as a process of its own and outlives nobody by accident:
-unless detached it ends when whoever started it does."""
+"""Starts, finds and stops the embedded AWS, which is a process of its own.
+
+Unless it is detached it ends with the process that started it, however that ends.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -18,12 +22,21 @@ from typing import Any, Self
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 START_TIMEOUT_S = 60.0
+"""How long the server may take until it answers: a few seconds on a busy machine, more with a large state."""
+
 STOP_TIMEOUT_S = 30.0
+"""How long it may take to save its state and end, before it is killed; and to be gone after that."""
+
 LOG_FILE = "aws.log"
+LOG_TAIL_CHARS = 1_000
 
 
 class StartFailed(RuntimeError):
     """The embedded AWS did not come up; the message says why and what to do."""
+
+
+class StopFailed(RuntimeError):
+    """The embedded AWS could not be ended."""
 
 
 @dataclass
@@ -41,7 +54,7 @@ class EmbeddedAws:
 
     @property
     def endpoint_url(self) -> str:
-        """Where all of its services answer."""
+        """Return the address at which all of its services answer."""
         return f"http://127.0.0.1:{self.port}"
 
     @classmethod
@@ -49,10 +62,10 @@ class EmbeddedAws:
         """Start the embedded AWS on a data folder and wait until it answers.
 
         Args:
-            data_dir: its state; made if absent. One server at a time may use it.
+            data_dir: folder for its state; made if absent. One server at a time may use it.
             port: port on 127.0.0.1; 0 takes a free one.
-            detach: let it live on when this process ends.
-            iam_log: record every authorization in `iam-decisions.jsonl` in the data folder.
+            detach: let it go on running when this process ends.
+            iam_log: record every authorization in `iam-log.jsonl` in the data folder.
 
         Raises:
             StartFailed: the port or the folder is in use, or the server did not come up.
@@ -76,28 +89,15 @@ class EmbeddedAws:
                 start_new_session=True,
                 env=environment,
             )
-        assert process.stdout is not None  # noqa: S101 -- asked for above
-        line = process.stdout.readline()
-        try:
-            ready: dict[str, Any] = json.loads(line)
-        except ValueError:
-            process.wait(5)
-            tail = log_path.read_text(errors="replace")[-1_000:].strip()
-            raise StartFailed(f"the embedded AWS did not start; the end of {log_path} says:\n{tail}") from None
-        if "error" in ready:
-            process.wait(5)
-            raise StartFailed(ready["error"])
-        process.stdout.close()
-        return cls(
-            data_dir, ready["port"], process.pid, access_key_id, secret_access_key, _process=None if detach else process
-        )
+        port = _await_ready(process, log_path)
+        return cls(data_dir, port, process.pid, access_key_id, secret_access_key, _process=None if detach else process)
 
     def stop(self) -> None:
         """Save the state and end."""
         stop(self.pid, self._process)
 
     def alive(self) -> bool:
-        """Whether the server still runs."""
+        """Return whether the server still runs."""
         return self._process.poll() is None if self._process else is_alive(self.pid)
 
     def __enter__(self) -> Self:
@@ -111,8 +111,42 @@ class EmbeddedAws:
         self.stop()
 
 
+def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> int:
+    """Return the port that the server listens on, once it answers. Raises StartFailed after ending the process."""
+    assert process.stdout is not None  # noqa: S101 -- asked for at the start
+    with process.stdout as stdout:
+        line, in_time = _first_line(stdout.fileno(), time.monotonic() + START_TIMEOUT_S)
+    ready: dict[str, Any] = {}
+    with contextlib.suppress(ValueError):
+        ready = json.loads(line)
+    if "port" in ready:
+        return int(ready["port"])
+    process.kill()
+    process.wait()
+    if "error" in ready:
+        raise StartFailed(ready["error"])
+    how = "did not start" if in_time else f"did not answer within {START_TIMEOUT_S:g} s and was ended"
+    tail = log_path.read_text(errors="replace")[-LOG_TAIL_CHARS:].strip()
+    raise StartFailed(f"the embedded AWS {how}; the end of {log_path} says:\n{tail or '(nothing)'}")
+
+
+def _first_line(descriptor: int, until: float) -> tuple[bytes, bool]:
+    """Read up to the first newline or the end; return what was read, and whether that was in time."""
+    line = b""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    while not line.endswith(b"\n"):
+        if not poll.poll(max(0.0, until - time.monotonic()) * 1_000):
+            return line, False
+        piece = os.read(descriptor, 4_096)
+        if not piece:
+            break
+        line += piece
+    return line, True
+
+
 def is_alive(pid: int) -> bool:
-    """Whether a process runs that is an embedded AWS."""
+    """Return whether `pid` is a running embedded AWS."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -124,7 +158,11 @@ def is_alive(pid: int) -> bool:
 
 
 def stop(pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
-    """End a server and wait for it; the hard way if it does not end in time."""
+    """End a server and wait for it; kill it if it does not end in time.
+
+    Raises:
+        StopFailed: it was killed, and is there still: the kernel waits for something, perhaps a disk.
+    """
     for signal_number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, signal_number)
@@ -135,12 +173,14 @@ def stop(pid: int, process: subprocess.Popen[bytes] | None = None) -> None:
             if process.poll() is not None if process else not is_alive(pid):
                 return
             time.sleep(0.05)
+    else:
+        raise StopFailed(f"process {pid}, the embedded AWS, is still there {STOP_TIMEOUT_S:g} s after it was killed")
     if process:
-        process.wait()
+        process.wait(STOP_TIMEOUT_S)
 
 
 def _root_credentials(data_dir: Path) -> tuple[str, str]:
-    """The root's keys, made at the first start."""
+    """Return the root's keys, which the first start makes."""
     path = data_dir / "credentials.json"
     if path.exists():
         kept = json.loads(path.read_text())

@@ -1,8 +1,9 @@
 """The seam: ministack's Lambda control plane above, Greenroom's engine below.
 
-Two module-level names of `ministack.services.lambda_svc` are replaced: `_execute_function_warm`, which runs every
-Python function, and `_emit_lambda_logs`, which would put each invocation into a log stream of its own instead of the
-environment's. `tests/integration/embedded` fails loudly when a version of ministack moves them.
+It replaces `_execute_function_warm` of `ministack.services.lambda_svc`, which runs every Python function,
+`_emit_lambda_logs`, which would put each invocation into a log stream of its own instead of the environment's, and the
+time that a function stays Pending. `tests/integration/embedded/test_aws.py` lists what all of these modules replace,
+and fails by name when a version of ministack moves something.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from greenroom.embedded import gateway, iam
 from greenroom.engine import Engine, FunctionSpec, Invocation, LayerCode
 
 STATE_CHANGE_S = 0.02
-"""How long a function stays Pending after a change; ministack's own half second only costs time."""
+"""How long a function stays Pending after a change: shorter than ministack's half second, which only costs time."""
 
 
 def install(engine: Engine) -> None:
@@ -74,7 +75,7 @@ def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) 
 
 
 def function_spec(config: dict[str, Any]) -> FunctionSpec:
-    """Return what the engine has to know of a function version, from ministack's record of it."""
+    """Return the engine's view of a function version, from ministack's record of it."""
     parts = config["FunctionArn"].split(":")
     logging = config.get("LoggingConfig") or {}
     return FunctionSpec(
@@ -98,7 +99,7 @@ def function_spec(config: dict[str, Any]) -> FunctionSpec:
 
 
 def _write_logs(config: dict[str, Any], spec: FunctionSpec, stream: str, lines: list[tuple[int, str]]) -> None:
-    """Write an invocation's lines into the environment's stream, if the function's role lets it."""
+    """Write an invocation's lines into the environment's stream, if the function's role allows it."""
     from ministack.services import cloudwatch_logs
 
     region, account = spec.arn.split(":")[3:5]
@@ -141,4 +142,4 @@ def _write_logs(config: dict[str, Any], spec: FunctionSpec, stream: str, lines: 
 
 
 def _ignore_logs(*_: Any, **__: Any) -> None:
-    """What the engine ran has been logged already, in the environment's own stream."""
+    """Do nothing: the lines are in the environment's own stream already."""

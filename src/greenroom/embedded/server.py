@@ -1,12 +1,13 @@
 """The embedded AWS as a process: `python -m greenroom.embedded.server DATA_DIR PORT [--detached] [--iam-log]`.
 
-Prints one line of JSON when it is ready, or why it can't be. Ends cleanly on SIGTERM, SIGINT, and, unless detached,
-when its standard input closes, which happens however its parent ends.
+It prints one line of JSON when it is ready, or the reason why it can't be. It ends cleanly on SIGTERM, on SIGINT and,
+unless detached, when its standard input closes, which happens however its parent ends.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import json
 import os
@@ -20,9 +21,12 @@ from typing import Any
 
 from greenroom.embedded.process import ACCOUNT_ID, REGION
 
+READY_TIMEOUT_S = 50.0
+"""How long ministack may take until it answers: less than the starting process waits, so that the log says why."""
+
 SNAPSHOT_EVERY_S = 5.0
 SNAPSHOT_SHARE = 0.02
-"""Saving takes at most this share of the time: a large state is saved less often."""
+"""The share of the time that saving may take: a large state is saved less often."""
 
 
 def main(arguments: list[str]) -> int:
@@ -50,7 +54,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _settle_environment(data_dir: Path, port: int) -> None:
-    """ministack reads its settings when it is imported, which has not happened yet."""
+    """Set ministack's settings, which it reads when it is imported: that has not happened yet."""
     kept = json.loads((data_dir / "credentials.json").read_text())
     os.environ.update(
         {
@@ -72,11 +76,11 @@ def _settle_environment(data_dir: Path, port: int) -> None:
     )
 
 
-async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_log: bool) -> None:
+async def _serve(data_dir: Path, listener: socket.socket, detached: bool, log_iam: bool) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from greenroom.embedded import decisions, iam, seam, streams
+    from greenroom.embedded import iam, iam_log, seam, streams
     from greenroom.embedded.gateway import Gateway
     from greenroom.engine import Engine
 
@@ -88,8 +92,8 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
     seam.install(engine)
     streams.install()
     iam.install()
-    if iam_log:
-        decisions.record_to(data_dir / "iam-decisions.jsonl")
+    if log_iam:
+        iam_log.record_to(data_dir / iam_log.FILE)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -111,7 +115,7 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
     threading.Thread(target=_snapshot, args=(stopping,), name="greenroom-snapshot", daemon=True).start()
     await server
     engine.close()
-    # Everything is saved. Threads of flows that wait for something would keep the process for as long as they wait.
+    # Everything is saved. Threads of flows that wait for something would keep the process until they are done.
     sys.stdout.flush()
     os._exit(0)
 
@@ -119,13 +123,15 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, iam_lo
 async def _until_ready(endpoint_url: str, server: asyncio.Task[Any]) -> None:
     import httpx
 
+    until = time.monotonic() + READY_TIMEOUT_S
     async with httpx.AsyncClient() as client:
         while not server.done():
-            try:
+            with contextlib.suppress(httpx.TransportError):
                 if (await client.get(f"{endpoint_url}/_ministack/health")).is_success:
                     return
-            except httpx.TransportError:
-                await asyncio.sleep(0.02)
+            if time.monotonic() > until:
+                raise TimeoutError(f"ministack did not answer at {endpoint_url} within {READY_TIMEOUT_S:g} s")
+            await asyncio.sleep(0.02)
     await server
 
 
@@ -138,7 +144,7 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> N
 
 
 def _snapshot(stopping: asyncio.Event) -> None:
-    """Save the state every now and then: ministack itself does so only at a clean stop."""
+    """Save the state from time to time: ministack itself does so only at a clean stop."""
     from ministack import app
     from ministack.core.persistence import save_all
 

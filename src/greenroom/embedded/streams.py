@@ -1,8 +1,8 @@
-"""DynamoDB streams over a restart.
+"""Keeps DynamoDB streams over a restart.
 
-ministack keeps how far each event source has read a stream, but not the stream: after a start its positions lie behind
-the end of streams that begin anew, and as many changes as there were before would be delivered to nobody. Here what has
-not been read is kept with the positions, in the same file, so that the two agree.
+ministack saves how far each event source has read a stream, but not the stream. After a restart streams begin empty,
+the saved positions lie behind their end, and as many changes as there were before would reach nobody. This module saves
+the unread records with the positions, in the same file, so that the two agree.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def install() -> None:
 
 
 def _unread() -> tuple[Any, dict[str, Any]]:
-    """The event sources' positions, and the records of each stream from the first that one of them has not read."""
+    """Return the event sources' positions, and each stream's records from the first that one of them has not read."""
     from ministack.core.responses import AccountRegionScopedDict
     from ministack.services import dynamodb, lambda_svc
 

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from greenroom.embedded import decisions
+from greenroom.embedded import iam_log
+from tests.e2e.platform.statements import unneeded_statements
 from tests.e2e.stage import Platform
 
 ASKING = {"test_release.py", "test_production.py", "test_faults.py", "test_sweep.py", "test_tune_any.py"}
@@ -23,12 +24,12 @@ def test_every_statement_of_every_role_is_needed(platform: Platform, request: py
     ran = {item.path.name for item in request.session.items if item.path.parent == HERE}
     if not ran >= ASKING:
         pytest.skip("it judges by what the other end-to-end tests have asked for: run all of tests/e2e")
-    recorded = decisions.read(platform.aws.data_dir / "iam-decisions.jsonl")
+    recorded = iam_log.read(platform.aws.data_dir / iam_log.FILE)
     prefix = platform.deployment.prefix
     unneeded: dict[str, set[str]] = {}
     of_algorithms: list[tuple[set[str], set[str]]] = []
     for role, document in _policies(platform.service("iam"), prefix):
-        found = set(decisions.unneeded_statements(recorded, role, document))
+        found = set(unneeded_statements(recorded, role, document))
         if role.startswith(f"{prefix}-alg-"):
             of_algorithms.append(({statement["Sid"] for statement in document["Statement"]}, found))
         elif found:

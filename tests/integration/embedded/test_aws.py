@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import inspect
 import io
 import json
@@ -14,6 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Any
 
 import boto3
@@ -22,7 +25,8 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from greenroom.embedded import EmbeddedAws, StartFailed
+from greenroom import embedded
+from greenroom.embedded import EmbeddedAws, StartFailed, process
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 
@@ -107,6 +111,33 @@ def test_a_second_server_on_the_same_folder_or_port_is_refused_with_the_reason(
         EmbeddedAws.start(aws.data_dir, port=0)
     with pytest.raises(StartFailed, match="--port"):
         EmbeddedAws.start(tmp_path, port=aws.port)
+
+
+def test_a_server_that_hangs_at_its_start_is_ended_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "lock")  # the server opens it, which waits for somebody at the other end
+    monkeypatch.setattr(process, "START_TIMEOUT_S", 3.0)
+    with pytest.raises(StartFailed, match=r"did not answer within 3 s and was ended.*aws\.log"):
+        EmbeddedAws.start(tmp_path, port=0)
+    assert not servers_on(tmp_path)
+
+
+def test_a_server_that_dies_at_its_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "credentials.json").write_text('{"accessKeyId": "AKIA", "secretAccessKey": "s"}')
+    (tmp_path / "engine").touch()  # where the server wants a folder
+    with pytest.raises(StartFailed, match="NotADirectoryError"):
+        EmbeddedAws.start(tmp_path, port=0)
+    assert not servers_on(tmp_path)
+
+
+def servers_on(data_dir: Path) -> list[int]:
+    """The processes that were started as servers of a data folder."""
+    found = []
+    for command in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            words = command.read_bytes().split(b"\0")
+            if b"greenroom.embedded.server" in words and str(data_dir).encode() in words:
+                found.append(int(command.parent.name))
+    return found
 
 
 def test_it_carries_on_after_a_clean_stop(tmp_path: Path) -> None:
@@ -255,42 +286,85 @@ def test_cloudformation_may_only_do_what_the_stacks_role_may(aws: EmbeddedAws) -
     assert any("sqs:CreateQueue" in event.get("ResourceStatusReason", "") for event in events)
 
 
-def _stack_status(cloudformation: Any, name: str) -> str:
-    status: str = cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
-    return status
+REPLACED: dict[str, dict[str, tuple[str, ...] | None]] = {
+    "seam": {
+        "ministack.services.lambda_svc._execute_function_warm": ("func", "event", "request_id"),
+        "ministack.services.lambda_svc._emit_lambda_logs": ("func", "request_id", "log_text", "*"),
+        "ministack.services.lambda_svc._LAMBDA_STATE_TRANSITION_DELAY": None,
+    },
+    "streams": {
+        "ministack.services.lambda_svc.get_state": (),
+        "ministack.services.lambda_svc.load_persisted_state": ("data",),
+    },
+    "iam": {
+        "ministack.core.iam_evaluator.is_root_access_key": ("access_key_id",),
+        "ministack.core.iam_evaluator._is_root_key": ("access_key_id",),
+        "ministack.core.iam_actions._lambda_action": ("method", "path"),
+        "ministack.services.lambda_svc._create_esm": ("data",),
+        "ministack.services.lambda_svc._apply_filter_criteria": ("records", "esm"),
+        "ministack.services.lambda_svc._run_sqs_batch": ("esm", "func_rec", "*"),
+        "ministack.services.stepfunctions._execute_task": ("state_def", "raw_input", "execution", "ctx"),
+        "ministack.services.stepfunctions._call_lambda": ("func_ref", "event"),
+        "ministack.services.cloudformation.handle_request": ("method", "path", "headers", "body", "query_params"),
+        "ministack.services.cloudformation.stacks._provision_resource": ("resource_type", "logical_id", "props", "*"),
+        "ministack.services.cloudformation.stacks._update_resource": (
+            "resource_type",
+            "physical_id",
+            "old_props",
+            "new_props",
+            "*",
+        ),
+        "ministack.services.cloudformation.stacks._delete_resource": ("resource_type", "physical_id", "props", "*"),
+    },
+    "iam_log": {
+        "ministack.core.iam_evaluator.evaluate": ("ctx", "policies", "limits"),
+    },
+}
+"""Every name of ministack that a module of `embedded` replaces, with its parameters; `*` stands for any others."""
 
 
-def test_the_seam_is_where_this_version_of_ministack_has_it() -> None:
-    """Fails loudly when another version of ministack moves what `seam` and `iam` replace."""
-    from ministack.core import iam_actions, iam_evaluator
-    from ministack.services import cloudformation, dynamodb, lambda_svc, stepfunctions
-    from ministack.services.cloudformation import stacks
+def parameters(function: Any) -> list[str]:
+    return list(inspect.signature(function).parameters)
 
-    def parameters(function: Any) -> list[str]:
-        return list(inspect.signature(function).parameters)
 
-    assert parameters(lambda_svc._execute_function_warm) == ["func", "event", "request_id"]
+@pytest.mark.parametrize("module", sorted(REPLACED))
+def test_what_is_replaced_is_where_this_version_of_ministack_has_it(module: str) -> None:
+    """Fails by name when another version of ministack moves it."""
+    for name, expected in REPLACED[module].items():
+        found = resolve_name(name)
+        if expected is None:
+            assert isinstance(found, float), name
+        else:
+            known = [parameter for parameter in expected if parameter != "*"]
+            assert parameters(found)[: len(known) if "*" in expected else None] == known, name
+
+
+def test_nothing_else_of_ministack_is_replaced() -> None:
+    found: dict[str, set[str]] = {}
+    for path in Path(inspect.getfile(embedded)).parent.glob("*.py"):
+        imported: dict[str, str] = {}
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ministack"):
+                imported |= {alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            for target in node.targets if isinstance(node, ast.Assign) else ():
+                if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):
+                    found.setdefault(path.stem, set()).add(f"{target.value.id}.{target.attr}")
+        replaced = {name for name in found.pop(path.stem, set()) if name.partition(".")[0] in imported}
+        if replaced:
+            found[path.stem] = {imported[name.partition(".")[0]] + "." + name.partition(".")[2] for name in replaced}
+    assert found == {module: set(names) for module, names in REPLACED.items()}
+
+
+def test_what_is_called_is_where_this_version_of_ministack_has_it() -> None:
+    from ministack.core import iam_evaluator
+    from ministack.services import dynamodb, lambda_svc
+
     # Positions are kept over a restart, streams are not: `streams` keeps both until ministack does.
     assert '"dynamodb_stream_positions"' in inspect.getsource(lambda_svc.get_state)
     assert "_stream_records" not in inspect.getsource(dynamodb.get_state)
     dispatch = inspect.getsource(lambda_svc._execute_function_dispatch)
     assert "_execute_function_warm(func, event, request_id)" in dispatch
     assert 'result.get("log_source")' in dispatch
-    assert parameters(lambda_svc._emit_lambda_logs)[:3] == ["func", "request_id", "log_text"]
     assert parameters(lambda_svc._resolve_layer_zip) == ["attachment"]
-    assert parameters(lambda_svc._create_esm) == ["data"]
-    assert parameters(lambda_svc._run_sqs_batch)[:2] == ["esm", "func_rec"]
-    assert parameters(lambda_svc._apply_filter_criteria) == ["records", "esm"]
     assert parameters(iam_evaluator.request_caller_arn)[0] == "headers"
-    assert parameters(stepfunctions._execute_task) == ["state_def", "raw_input", "execution", "ctx"]
-    assert parameters(stepfunctions._call_lambda) == ["func_ref", "event"]
-    assert parameters(iam_evaluator.is_root_access_key) == ["access_key_id"]
-    assert parameters(iam_evaluator._is_root_key) == ["access_key_id"]
     assert parameters(iam_evaluator._gather_role_policies) == ["role_name", "account_id"]
-    assert parameters(iam_evaluator.evaluate) == ["ctx", "policies", "limits"]
-    assert parameters(iam_actions._lambda_action) == ["method", "path"]
-    assert parameters(cloudformation.handle_request) == ["method", "path", "headers", "body", "query_params"]
-    assert parameters(stacks._provision_resource)[:3] == ["resource_type", "logical_id", "props"]
-    assert parameters(stacks._update_resource)[:4] == ["resource_type", "physical_id", "old_props", "new_props"]
-    assert parameters(stacks._delete_resource)[:3] == ["resource_type", "physical_id", "props"]
-    assert isinstance(lambda_svc._LAMBDA_STATE_TRANSITION_DELAY, float)
