@@ -95,7 +95,7 @@ def registration_values(release_id: str, registration: Registration) -> dict[str
 
 
 def change_value(change: StatusChange) -> dict[str, str]:
-    """Return a step of a release's history as it lies in the item."""
+    """Return a step of a release's history as its item holds it."""
     given = {"status": change.status.value, "at": change.at, "reason": change.reason, "by": change.by}
     return {key: value for key, value in given.items() if value}
 

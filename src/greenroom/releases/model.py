@@ -37,7 +37,7 @@ class StatusChange:
 class _Uploaded:
     """What is known of every upload, registered or not.
 
-    `author` uploaded it and `changed_by` caused its present status: names as they were given, which nobody has proved.
+    `author` uploaded it and `changed_by` caused its present status: names as given, and not proved.
     """
 
     release_id: str

@@ -18,19 +18,19 @@ TRANSITIONS: dict[Status, frozenset[Status]] = {
     Status.PROVISIONED: frozenset({Status.TESTING, *_WAY_OUT}),
     Status.TESTING: frozenset({Status.LIVE, *_WAY_OUT}),
     Status.LIVE: frozenset({Status.RETIRED, Status.ROLLED_BACK}),
-    # A roll back makes a release live again whose version has been kept.
+    # A rollback makes a release live again, as long as its version is kept.
     Status.RETIRED: frozenset({Status.LIVE}),
     Status.ROLLED_BACK: frozenset({Status.LIVE}),
     Status.REJECTED: frozenset(),
     Status.FAILED: frozenset(),
     Status.SUPERSEDED: frozenset(),
 }
-"""Which statuses may follow which (DESIGN, section 4)."""
+"""Which statuses may follow which."""
 
 FINAL = frozenset({Status.REJECTED, Status.FAILED, Status.SUPERSEDED})
 """The statuses that nothing follows: not even a rollback makes such a release live again."""
 
 
 def can_change(before: Status, after: Status) -> bool:
-    """Whether a release in status `before` may go to `after`."""
+    """Return whether a release in status `before` may go to `after`."""
     return after in TRANSITIONS[before]

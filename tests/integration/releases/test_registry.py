@@ -130,8 +130,8 @@ def test_registering_twice_changes_nothing_and_an_older_upload_is_not_the_latest
     assert registry.algorithm("nsx-in").latest_release_id == max(older, newer)
     page, more = registry.releases_of("nsx-in", limit=1)
     assert [each.release_id for each in page] == [max(older, newer)]
-    rest, _ = registry.releases_of("nsx-in", before=more)
-    assert [each.release_id for each in rest] == [min(older, newer)]
+    older_page, _ = registry.releases_of("nsx-in", before=more)
+    assert [each.release_id for each in older_page] == [min(older, newer)]
 
 
 def test_going_live_retires_the_one_before_and_remembers_the_last_three(registry: Registry) -> None:

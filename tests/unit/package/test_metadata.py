@@ -1,4 +1,4 @@
-"""metadata.json: what is allowed, and that a developer is told everything that is not, at once."""
+"""metadata.json: what is allowed, and that a developer learns everything that is not at once."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_each_field_of_the_model_is_explained() -> None:
     assert set(ALLOWED) == {field.alias for field in Metadata.model_fields.values()}
 
 
-def test_all_problems_are_told_at_once_those_between_fields_too() -> None:
+def test_all_problems_are_reported_at_once_those_between_fields_too() -> None:
     found = problems(name="X", num=0, powerValues=[1, 2], handler="a.b", nmu=3)
     assert len(found) == 6
     assert (
@@ -165,7 +165,7 @@ def test_an_unknown_field_comes_with_what_is_near_or_else_with_all() -> None:
         ({"next": "nsx"}, "field 'next' names the algorithm itself; allowed: other algorithms"),
     ],
 )
-def test_what_is_missing_or_contradicts_is_told(fields: dict[str, Any], problem: str) -> None:
+def test_what_is_missing_or_contradicts_is_reported(fields: dict[str, Any], problem: str) -> None:
     assert problems(**fields) == [problem]
 
 
@@ -234,7 +234,7 @@ def test_the_published_schema_is_the_models() -> None:
     schema = metadata_json_schema()
     jsonschema.Draft202012Validator.check_schema(schema)
     assert json.loads(published.read_text()) == schema, (
-        "write it anew: python -c 'import json; from greenroom.package.metadata import metadata_json_schema; "
+        "write it again: python -c 'import json; from greenroom.package.metadata import metadata_json_schema; "
         f"print(json.dumps(metadata_json_schema(), indent=2))' > {published}"
     )
 
