@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from greenroom.platform import findings
 from greenroom.platform.findings import Spent
 from greenroom.tuning import Batch, Decision, Measurement, chart, compare, decide
+from greenroom.tuning.measurements import ERROR_KINDS
+from greenroom.tuning.planning import MAX_BATCHES_A_ROUND
 from greenroom.wire import models
 from tests.unit.tuning.builders import PRICES, measurement, series, spec
 
@@ -72,6 +77,25 @@ def test_a_summary_is_read_back_as_it_was_written() -> None:
     assert models.Summary.model_validate(found.model_dump(mode="json")) == found
 
 
+def test_a_summary_that_was_kept_before_these_models_is_read_whole() -> None:
+    kept = json.loads((Path(__file__).parent / "summary_kept_before.json").read_text())
+    found = models.Summary.model_validate(kept).model_dump(mode="json")
+
+    def read(before: Any, now: Any, where: str) -> None:
+        if isinstance(before, dict):
+            for key, value in before.items():
+                read(value, now[key], f"{where}.{key}")
+        elif isinstance(before, list):
+            assert len(before) == len(now), where
+            for number, value in enumerate(before):
+                read(value, now[number], f"{where}[{number}]")
+        else:
+            assert now == before, where
+
+    read(kept, found, "summary")
+    assert [case["failedMemoryMb"] for case in found["cases"]] == [[], []]
+
+
 def test_the_chart_has_the_sizes_that_were_measured() -> None:
     drawn = summary().chart
     assert drawn and [point.memory_mb for point in drawn.tried] == [128, 256]
@@ -111,6 +135,35 @@ def test_the_texts_of_a_measurement_are_cut() -> None:
     assert len(row.log or "") == len(row.error_message or "") == findings.MAX_TEXT_CHARS
     document = findings.measurement_document(made)
     assert len(document["log"]) == len(document["errorMessage"]) == findings.MAX_TEXT_CHARS
+
+
+TEXTS = st.none() | st.text(max_size=50)
+
+
+@given(
+    st.builds(
+        Measurement,
+        memory_mb=st.integers(128, 10_240),
+        case=st.text(min_size=1, max_size=20),
+        index=st.integers(0, 1000),
+        duration_ms=st.floats(0, 900_000),
+        billed_duration_ms=st.integers(0, 900_000),
+        init_duration_ms=st.none() | st.floats(0, 10_000),
+        max_memory_used_mb=st.none() | st.integers(0, 10_240),
+        cold_start=st.booleans(),
+        error=st.none() | st.sampled_from(ERROR_KINDS),
+        error_message=TEXTS,
+        difference=TEXTS,
+        log=TEXTS,
+        at=TEXTS,
+        request_id=TEXTS,
+        version=TEXTS,
+        disturbed_ms=st.none() | st.floats(0, 10_000),
+        differs=TEXTS,
+    )
+)
+def test_any_measurement_survives_its_json_form(made: Measurement) -> None:
+    assert findings.measurement_from(json.loads(json.dumps(findings.measurement_document(made)))) == made
 
 
 KEPT_BEFORE = """{"memoryMb": 128, "case": "small", "index": 3, "durationMs": 12.25, "billedDurationMs": 13,
@@ -155,6 +208,11 @@ def test_a_batch_is_read_back_as_it_was_written_and_what_is_wrong_is_named() -> 
         assert findings.batch_from(json.loads(json.dumps(findings.batch_document(batch)))) == batch
     with pytest.raises(ValueError, match="a batch can't be read: memoryMb: Field required"):
         findings.batch_from({"start": 0, "count": 1})
+
+
+def test_the_largest_round_is_far_below_what_a_state_may_have_as_its_output() -> None:
+    batches = [findings.batch_document(Batch(10_240, 99_999, 999, beside_live=True))] * MAX_BATCHES_A_ROUND
+    assert len(json.dumps(batches)) < 256 * 1024 / 2
 
 
 def test_progress_counts_what_says_something_of_the_algorithm() -> None:

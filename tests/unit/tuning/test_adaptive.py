@@ -173,7 +173,7 @@ def test_the_search_ends_within_its_budget_and_asks_for_nothing_excluded(
 def test_equal_input_and_seed_give_equal_output() -> None:
     one, other = (explore(adaptive(seed=7), cpu_bound, spread=0.2) for _ in range(2))
     assert one == other
-    assert one.decision.to_summary() == other.decision.to_summary()
+    assert one.decision == other.decision
 
 
 def test_a_budget_in_dollars_is_kept_once_the_price_of_an_invocation_is_known() -> None:
@@ -215,9 +215,10 @@ def test_a_tie_in_duration_goes_to_the_size_that_is_cheaper_with_its_storage() -
 
 
 def test_the_decision_says_its_expected_loss_and_the_probability_of_being_wrong() -> None:
-    summary = explore(adaptive(), waiting).decision.to_summary()
-    assert 0 <= summary["expectedLoss"] < 0.01
-    assert 0 < summary["probabilityWrong"] < 0.1
+    decision = explore(adaptive(), waiting).decision
+    assert decision.expected_loss is not None and decision.probability_wrong is not None
+    assert 0 <= decision.expected_loss < 0.01
+    assert 0 < decision.probability_wrong < 0.1
 
 
 @given(

@@ -2,57 +2,21 @@
 
 from __future__ import annotations
 
-import json
+import math
+from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from greenroom.tuning import Measurement, Report, error_of
-from greenroom.tuning.measurements import ERROR_KINDS
+from greenroom.tuning import Report, error_of
 from tests.unit.tuning.builders import measurement
 
-TEXTS = st.none() | st.text(max_size=50)
 
-
-@given(
-    st.builds(
-        Measurement,
-        memory_mb=st.integers(128, 10_240),
-        case=st.text(min_size=1, max_size=20),
-        index=st.integers(0, 1000),
-        duration_ms=st.floats(0, 900_000),
-        billed_duration_ms=st.integers(0, 900_000),
-        init_duration_ms=st.none() | st.floats(0, 10_000),
-        max_memory_used_mb=st.none() | st.integers(0, 10_240),
-        cold_start=st.booleans(),
-        error=st.none() | st.sampled_from(ERROR_KINDS),
-        error_message=TEXTS,
-        difference=TEXTS,
-        log=TEXTS,
-        at=TEXTS,
-        request_id=TEXTS,
-        version=TEXTS,
-    )
-)
-def test_a_measurement_survives_its_json_form(original: Measurement) -> None:
-    assert Measurement.from_dict(json.loads(json.dumps(original.to_dict()))) == original
-
-
-def test_what_is_wrong_with_a_document_is_named() -> None:
-    document = measurement().to_dict()
-    with pytest.raises(ValueError, match="'durationMs'"):
-        Measurement.from_dict({k: v for k, v in document.items() if k != "durationMs"})
-    with pytest.raises(ValueError, match="error is 'oops', not one of timeout"):
-        Measurement.from_dict({**document, "error": "oops"})
-    with pytest.raises(ValueError, match="wrong type"):
-        Measurement.from_dict({**document, "index": None})
-    with pytest.raises(ValueError, match="duration_ms is nan"):
-        Measurement.from_dict({**document, "durationMs": float("nan")})
-
-
-def test_a_long_log_is_cut() -> None:
-    assert len(measurement(error="exception", log="x" * 100_000).to_dict()["log"]) == 16 * 1024
+@pytest.mark.parametrize("name", ["duration_ms", "billed_duration_ms"])
+@pytest.mark.parametrize("value", [-0.1, math.nan, math.inf])
+def test_a_time_that_cannot_be_is_refused_by_name(name: str, value: float) -> None:
+    times: dict[str, Any] = {"billed_duration_ms": 1.0, name: value}
+    with pytest.raises(ValueError, match=f"^{name} is {value}: a time in milliseconds, 0 or more, is needed$"):
+        measurement(**times)
 
 
 def report(**fields: object) -> Report:

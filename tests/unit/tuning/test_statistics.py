@@ -135,9 +135,10 @@ def test_headroom_is_what_no_invocation_used() -> None:
 
 
 def test_without_a_passing_invocation_there_are_no_times() -> None:
-    found = summarize(128, [measurement(128, 3000.0, error="timeout")], PRICES).to_dict()
-    assert found["n"] == 0
-    assert found["meanMs"] is found["costUsdPerMillion"] is found["p50Ms"] is None
+    found = summarize(128, [measurement(128, 3000.0, error="timeout")], PRICES)
+    assert found.n == 0
+    assert (found.mean_ms, found.duration, found.cost_usd_per_million) == (None, None, None)
+    assert found.percentiles == {}
 
 
 def test_zero_durations_are_summarised_without_a_fault() -> None:
