@@ -14,9 +14,9 @@ import boto3
 import httpx
 
 from greenroom.client import GreenroomClient
-from greenroom.client.models import Message, Release
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
+from greenroom.wire.models import Message, Release
 from tests.e2e.packages import write
 
 T = TypeVar("T")

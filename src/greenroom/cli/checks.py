@@ -178,10 +178,10 @@ def platform(url: str | None, token: str | None) -> Check:
     if not url or not token:
         hint = 'For the platform on this machine: eval "$(greenroom env)"'
         return Check("platform", WARNING, "GREENROOM_URL and GREENROOM_TOKEN are not both set", hint)
-    from greenroom.client import GreenroomClient, GreenroomError
+    from greenroom.client import GreenroomClient, GreenroomError, Timing
 
     try:
-        with GreenroomClient(url, token, timeout_s=10, attempts=1) as client:
+        with GreenroomClient(url, token, timing=Timing(timeout_s=10, attempts=1)) as client:
             info = client.status().platform
     except GreenroomError as error:
         return Check("platform", FAILED, f"{error.message} ({error.where})", error.hint)

@@ -89,9 +89,9 @@ def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> G
             hint='On this machine: greenroom up --detach, then eval "$(greenroom env)". '
             "For your team's platform: ask the platform team for its address and a token.",
         )
-    from greenroom.client import GreenroomClient
+    from greenroom.client import GreenroomClient, Timing
 
-    return GreenroomClient(url, token, author=author(), timeout_s=timeout_s)
+    return GreenroomClient(url, token, author=author(), timing=Timing(timeout_s=timeout_s))
 
 
 def author() -> str | None:
@@ -127,11 +127,11 @@ def complete_algorithm(incomplete: str) -> list[str]:
     url, token = os.environ.get("GREENROOM_URL"), os.environ.get("GREENROOM_TOKEN")
     if not url or not token:
         return []
-    from greenroom.client import GreenroomClient, GreenroomError
+    from greenroom.client import GreenroomClient, GreenroomError, Timing
 
     try:
         # One attempt: a shell that waits after Tab is worse than no names.
-        with GreenroomClient(url, token, timeout_s=1.0, attempts=1) as client:
+        with GreenroomClient(url, token, timing=Timing(timeout_s=1.0, attempts=1)) as client:
             return [algorithm.name for algorithm in client.algorithms() if algorithm.name.startswith(incomplete)]
     except GreenroomError:
         return []

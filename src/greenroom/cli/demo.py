@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from greenroom.cli.run_file import Run
-    from greenroom.client import GreenroomClient, models
+    from greenroom.client import GreenroomClient
+    from greenroom.wire import models
 
 EXAMPLES = ("cisco_asa", "aws_sg", "nsx_in")
 """The receivers come first: nsx-in names them as next."""

@@ -21,7 +21,8 @@ from rich.text import Text
 from greenroom.cli.render.elements import STATUS_MEANINGS, status_text
 from greenroom.cli.render.release import cost_at_most, release_head
 from greenroom.cli.text import clean, megabytes, milliseconds, seconds, size
-from greenroom.client import models
+from greenroom.wire import models
+from greenroom.wire.statuses import has_ended
 
 BAR_WIDTH = 32
 
@@ -113,7 +114,7 @@ class TerminalView:
 
     def _stages(self, release: models.Release) -> RenderableType:
         grid = Table.grid(padding=(0, 2))
-        history = release.history or [models.HistoryEntry.model_validate({"status": release.status, "at": 0})]
+        history = release.history or [models.StatusChange.model_validate({"status": release.status, "at": 0})]
         for entry, after in zip(history, [*history[1:], None], strict=True):
             meaning = Text(STATUS_MEANINGS.get(entry.status, ""), style="dim")
             if after is not None:
@@ -178,7 +179,7 @@ class LineView:
         statuses = [entry.status for entry in release.history] or [release.status]
         new = statuses[self._statuses_shown :]
         self._statuses_shown = max(self._statuses_shown, len(statuses))
-        ends = [status for status in new if status in models.ENDED_STATUSES]
+        ends = [status for status in new if has_ended(status)]
         self._show([status for status in new if status not in ends])
         if release.reason and release.reason != self._reason_shown and not release.ended:
             self._reason_shown = release.reason

@@ -22,7 +22,8 @@ from greenroom.cli.common import (
 )
 
 if TYPE_CHECKING:
-    from greenroom.client import GreenroomClient, models
+    from greenroom.client import GreenroomClient
+    from greenroom.wire import models
 
 RELEASE_ID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
 """A ULID: 26 characters of Crockford's base 32, the first at most 7: https://github.com/ulid/spec"""

@@ -28,7 +28,8 @@ UploadsOption = Annotated[
 ]
 
 if TYPE_CHECKING:
-    from greenroom.client import GreenroomClient, models
+    from greenroom.client import GreenroomClient
+    from greenroom.wire import models
 
 
 def register(app: typer.Typer) -> None:

@@ -16,7 +16,8 @@ from greenroom.cli.errors import ExitCode
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from greenroom.client import GreenroomClient, models
+    from greenroom.client import GreenroomClient
+    from greenroom.wire import models
 
 
 def register(app: typer.Typer) -> None:

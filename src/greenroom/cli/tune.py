@@ -24,7 +24,8 @@ from greenroom.cli.errors import ExitCode, UsageProblem
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from greenroom.client import GreenroomClient, models
+    from greenroom.client import GreenroomClient
+    from greenroom.wire import models
 
 INPUT_LIMIT_BYTES = 256 * 1024
 """The input of an execution: https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html"""
@@ -100,7 +101,7 @@ def tune(  # noqa: PLR0913 -- a command's options
         tuning = wait_and_report(client, tuning_id, out, timeout_s=timeout)
     print_outcome(out, tuning, plot)
     if as_json:
-        print_json(tuning.output)
+        print_json(tuning.output.model_dump(mode="json", exclude_none=True) if tuning.output else None)
 
 
 def wait_and_report(client: GreenroomClient, tuning_id: str, out: Console, *, timeout_s: float) -> models.Tuning:

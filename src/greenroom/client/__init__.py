@@ -5,10 +5,12 @@
         release = client.wait_for_release(release_id, timeout_s=300)
         print(release.status, release.memory_mb)
 
-The CLI and the end-to-end tests use it; nothing in it prints or reads the environment.
+Answers are the models of `greenroom.wire`. The CLI and the end-to-end tests use it; nothing in it prints or reads the
+environment.
 """
 
 from greenroom.client.client import GreenroomClient
+from greenroom.client.connection import Timing
 from greenroom.client.errors import (
     ApiError,
     Conflict,
@@ -31,6 +33,7 @@ __all__ = [
     "NotFound",
     "PlatformFault",
     "RequestRefused",
+    "Timing",
     "Unauthorized",
     "UnexpectedAnswer",
     "Unreachable",

@@ -22,7 +22,7 @@ class Progress(Answer):
 
     memory_mb: int
     done: int = 0
-    total: int | None = Field(default=None, description="Invocations in all; null where it is not known beforehand")
+    total: int = Field(default=0, description="Invocations in all; 0 if that is not known beforehand")
     failed: int = 0
     durations_ms: list[float] = Field(default=[], description="Of the last invocations that passed, in their order")
 

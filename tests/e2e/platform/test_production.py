@@ -151,8 +151,8 @@ def test_what_rests_is_looked_at_and_redriven_once_the_algorithm_is_mended(platf
     assert (handled.redriven, handled.left) == (1, 4)
     answered = platform.client.wait_for_message("mended", sent[0].message_id, timeout_s=30)
     assert platform.answer(answered, "mended") == {"things": 1, "payload": [0]}
-    handled = platform.client.delete_failures("mended", [failure.failure_id for failure in foreign])
-    assert (handled.deleted, handled.left) == (2, 2)
+    deleted = platform.client.delete_failures("mended", [failure.failure_id for failure in foreign])
+    assert (deleted.deleted, deleted.left) == (2, 2)
     assert platform.client.redrive("mended").redriven == 2
     for number in (1, 2):
         answered = platform.client.wait_for_message("mended", sent[number].message_id, timeout_s=30)

@@ -17,9 +17,9 @@ from typing import Any
 import boto3
 import pytest
 
-from greenroom.client.models import Tuning
 from greenroom.platform import measuring
 from greenroom.platform.services import Services, Settings
+from greenroom.wire.models import Tuning
 from tests.e2e.packages import RUNTIME
 from tests.e2e.stage import Platform, assumed, eventually
 
@@ -129,22 +129,23 @@ def test_an_input_of_lambda_power_tuning_gives_an_output_of_its_shape_and_leaves
     assert tuning.status == "SUCCEEDED", tuning.reason
     output = tuning.output
     assert output is not None
-    assert set(output) == {"power", "cost", "duration", "stateMachine", "stats"}
-    assert output["power"] == 128
-    assert [each["value"] for each in output["stats"]] == [128, 256, 512]
-    (best,) = (each for each in output["stats"] if each["value"] == 128)
-    assert (output["cost"], output["duration"]) == (best["averagePrice"], best["averageDuration"])
-    machine = output["stateMachine"]
-    assert 0 < machine["lambdaCost"] < machine["executionCost"]
-    sizes, times, costs = machine["visualization"].partition("#")[2].split(";")
+    assert set(output.to_json()) == {"power", "cost", "duration", "stateMachine", "stats"}
+    assert output.power == 128
+    stats = output.stats or []
+    assert [each.value for each in stats] == [128, 256, 512]
+    (best,) = (each for each in stats if each.value == 128)
+    assert (output.cost, output.duration) == (best.average_price, best.average_duration)
+    machine = output.state_machine
+    assert 0 < machine.lambda_cost < machine.execution_cost
+    sizes, times, costs = machine.visualization.partition("#")[2].split(";")
     assert struct.unpack("<3h", base64.b64decode(sizes)) == (128, 256, 512)
     assert struct.unpack("<3f", base64.b64decode(times)) == pytest.approx(
-        [each["averageDuration"] for each in output["stats"]], rel=1e-6
+        [each.average_duration for each in stats], rel=1e-6
     )
     assert struct.unpack("<3f", base64.b64decode(costs)) == pytest.approx(
-        [each["averagePrice"] for each in output["stats"]], rel=1e-6
+        [each.average_price for each in stats], rel=1e-6
     )
-    assert machine["lambdaCost"] + machine["executionCost"] <= (tuning.cost_at_most_usd or 0)
+    assert machine.lambda_cost + machine.execution_cost <= (tuning.cost_at_most_usd or 0)
     # What the machine disturbed was measured again.
     done = {each.memory_mb: each.done for each in tuning.progress}
     assert set(done) == {128, 256, 512} and all(5 <= count <= 10 for count in done.values())
@@ -171,7 +172,7 @@ def test_without_power_values_the_whole_range_is_searched(shop: Shop) -> None:
     name = shop.function("shop-range")
     tuning = shop.tune(lambdaARN=name, payload={"seconds": 0.03}, powerValues="ALL")
     assert tuning.status == "SUCCEEDED", tuning.reason
-    assert tuning.output is not None and tuning.output["power"] == 128
+    assert tuning.output is not None and tuning.output.power == 128
     assert tuning.summary is not None and tuning.summary.search == "adaptive"
     assert sum(each.done for each in tuning.progress) < 30
     assert shop.is_untouched(name)
@@ -186,7 +187,7 @@ def test_auto_optimize_points_the_alias_at_the_version_that_was_measured(shop: S
     aliases = shop.aliases(name)
     assert set(aliases) == {"prod"}
     assert shop.versions(name) == {"1", aliases["prod"]}
-    assert shop.configuration(name, "prod")["MemorySize"] == tuning.output["power"]  # type: ignore[index]
+    assert shop.configuration(name, "prod")["MemorySize"] == tuning.output.power  # type: ignore[union-attr]
     assert shop.configuration(name)["MemorySize"] == 192
     # Tuned again, the alias moves, and what it led to is left alone.
     again = shop.tune(lambdaARN=name, powerValues=[256], num=1, autoOptimize=True, autoOptimizeAlias="prod")
@@ -220,7 +221,7 @@ def test_weighted_payloads_are_used_as_often_as_they_weigh_and_weigh_in_the_aver
     assert set(cases) == {"payload 1", "payload 2"}
     assert 2 <= cases["payload 1"] < 8 <= cases["payload 2"]  # disturbed ones are measured again
     assert tuning.output is not None
-    assert 28 <= tuning.output["duration"] <= 40
+    assert 28 <= tuning.output.duration <= 40
 
 
 def test_processors_run_before_and_after_each_invocation(shop: Shop) -> None:
@@ -236,7 +237,7 @@ def test_processors_run_before_and_after_each_invocation(shop: Shop) -> None:
         postProcessorARN=after,
     )
     assert tuning.status == "SUCCEEDED", tuning.reason
-    assert tuning.output is not None and tuning.output["duration"] < 100
+    assert tuning.output is not None and tuning.output.duration < 100
     # An empty answer leaves the payload as it is; a processor that fails ends the tuning.
     failed = shop.tune(
         lambdaARN=name, powerValues=[256], num=2, payload={"seconds": 0}, preProcessorARN=silent, postProcessorARN=after
@@ -272,7 +273,7 @@ def test_only_cold_starts_are_measured_where_that_is_asked(shop: Shop) -> None:
     }
     assert measured == {(256, 0), (512, 0)}
     assert tuning.output is not None
-    assert tuning.output["duration"] >= min(value.init_ms or 0 for value in tuning.summary.power_values)
+    assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
     assert shop.is_untouched(name)
 
 
@@ -283,7 +284,7 @@ def test_a_payload_in_s3_is_used(shop: Shop) -> None:
     address = "s3://shop-payloads/slow.json"
     tuning = shop.tune(lambdaARN=name, powerValues=[256], num=3, payloadS3=address)
     assert tuning.status == "SUCCEEDED", tuning.reason
-    assert tuning.output is not None and 50 <= tuning.output["duration"] < 80
+    assert tuning.output is not None and 50 <= tuning.output.duration < 80
     absent = shop.tune(lambdaARN=name, powerValues=[256], num=3, payloadS3=f"{address}x")
     assert (absent.status, absent.reason) == ("FAILED", f"payloadS3: there is no object {address}x")
 

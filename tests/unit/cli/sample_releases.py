@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from greenroom.client import models
+from greenroom.wire import models
 
 RELEASE_ID = "01KBTJ7Q4X9D0V3N8M5R2S6TYZ"
 
@@ -40,7 +40,7 @@ LIVE: dict[str, Any] = {
     "type": "in",
     "status": "LIVE",
     "reason": None,
-    "createdAt": "2026-11-24T11:00:00Z",
+    "createdAt": "2026-11-24T11:00:00.000Z",
     "history": history(
         ("UPLOADING", 0),
         ("REGISTERED", 0.8),

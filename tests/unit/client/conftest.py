@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from greenroom.client import GreenroomClient
+from greenroom.client import GreenroomClient, Timing
 from tests.unit.client.stand_in_api import TOKEN, StandInApi
 
 
@@ -37,5 +37,5 @@ def clock() -> Clock:
 
 @pytest.fixture
 def client(api: StandInApi, clock: Clock) -> Iterator[GreenroomClient]:
-    with GreenroomClient(api.url, TOKEN, timeout_s=5, sleep=clock.sleep, clock=clock) as it:
+    with GreenroomClient(api.url, TOKEN, timing=Timing(timeout_s=5, sleep=clock.sleep, clock=clock)) as it:
         yield it

@@ -40,6 +40,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
     drop: bool = False  # close the connection without an answer
     read_body: bool = True  # False: answer before the body is read, as S3 does to what is too large
+    keep_body: bool = True  # False: count the bytes of the body, and forget them
 
 
 Script = Answer | Callable[[Seen], Answer]
@@ -129,8 +130,12 @@ class StandInApi:
         if answers:
             script = answers.pop(0) if len(answers) > 1 else answers[0]
         read = not isinstance(script, Answer) or script.read_body
-        if read:
-            seen.body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        length = int(handler.headers.get("Content-Length", 0))
+        if isinstance(script, Answer) and not script.keep_body:
+            while length:
+                length -= len(handler.rfile.read(min(length, 65_536)))
+        elif read:
+            seen.body = handler.rfile.read(length)
         self.seen.append(seen)
         answer = script if isinstance(script, Answer) else script(seen)
         if answer.drop or not read:

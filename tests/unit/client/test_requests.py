@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 import socket
+from typing import Any
 
 import pytest
 
 from greenroom.client import (
+    ApiError,
     Conflict,
     GreenroomClient,
     GreenroomError,
     NotFound,
     PlatformFault,
     RequestRefused,
+    Timing,
     Unauthorized,
     UnexpectedAnswer,
     Unreachable,
 )
-from tests.unit.client.stand_in_api import RELEASE_ID, TOKEN, Answer, release
+from tests.unit.client.conftest import Clock
+from tests.unit.client.stand_in_api import RELEASE_ID, TOKEN, Answer, Seen, StandInApi, release
 
 
 def error(code: str, message: str, hint: str = "") -> dict[str, object]:
     return {"error": {"code": code, "message": message, "hint": hint}}
 
 
-def test_every_request_carries_the_token_and_keeps_the_path_of_the_address(api, client):
+def test_every_request_carries_the_token_and_keeps_the_path_of_the_address(
+    api: StandInApi, client: GreenroomClient
+) -> None:
     api.on("GET", "/status", Answer(body={"algorithms": 3, "deadLetters": 2}))
 
     status = client.status()
@@ -33,14 +39,16 @@ def test_every_request_carries_the_token_and_keeps_the_path_of_the_address(api, 
     assert api.seen[0].headers["authorization"] == f"Bearer {TOKEN}"
 
 
-def test_a_slash_at_the_end_of_the_address_changes_nothing(api):
+def test_a_slash_at_the_end_of_the_address_changes_nothing(api: StandInApi) -> None:
     api.on("GET", "/algorithms", Answer(body={"algorithms": [{"name": "nsx-in"}]}))
 
     with GreenroomClient(api.url + "/", TOKEN) as client:
         assert [algorithm.name for algorithm in client.algorithms()] == ["nsx-in"]
 
 
-def test_a_release_keeps_fields_it_does_not_know_and_lives_without_those_it_expects(api, client):
+def test_a_release_keeps_fields_it_does_not_know_and_lives_without_those_it_expects(
+    api: StandInApi, client: GreenroomClient
+) -> None:
     answer = {
         "releaseId": RELEASE_ID,
         "status": "LIVE",
@@ -56,22 +64,24 @@ def test_a_release_keeps_fields_it_does_not_know_and_lives_without_those_it_expe
     assert release.to_json() == answer
 
 
-def test_a_null_where_the_contract_allows_one_is_read(api, client):
+def test_a_null_where_the_contract_allows_one_is_read(api: StandInApi, client: GreenroomClient) -> None:
     nulls = dict.fromkeys(["algorithm", "reason", "metadata", "version", "memoryMb", "summary"])
     api.on("GET", f"/releases/{RELEASE_ID}", Answer(body=release("REJECTED") | nulls))
 
     assert client.release(RELEASE_ID).algorithm is None
 
 
-def test_names_are_quoted_so_that_none_reaches_another_path(api, client):
+def test_names_are_quoted_so_that_none_reaches_another_path(api: StandInApi, client: GreenroomClient) -> None:
     with pytest.raises(NotFound):
         client.algorithm("../status?x")
 
     assert api.seen[0].path == "/algorithms/..%2Fstatus%3Fx"
 
 
-def test_releases_are_read_over_all_pages_and_never_more_than_the_limit(api, client):
-    def page(seen):
+def test_releases_are_read_over_all_pages_and_never_more_than_the_limit(
+    api: StandInApi, client: GreenroomClient
+) -> None:
+    def page(seen: Seen) -> Answer:
         first = "cursor" not in seen.query
         ids = ["A", "B"] if first else ["C", "D"]
         return Answer(
@@ -89,7 +99,7 @@ def test_releases_are_read_over_all_pages_and_never_more_than_the_limit(api, cli
     assert [seen.query for seen in api.seen[2:]] == [{"limit": "3"}, {"limit": "1", "cursor": "next"}]
 
 
-def test_a_cursor_that_does_not_move_does_not_go_on_for_ever(api, client):
+def test_a_cursor_that_does_not_move_does_not_go_on_for_ever(api: StandInApi, client: GreenroomClient) -> None:
     api.on(
         "GET",
         "/algorithms/nsx-in/releases",
@@ -99,7 +109,7 @@ def test_a_cursor_that_does_not_move_does_not_go_on_for_ever(api, client):
     assert len(list(client.every_release("nsx-in"))) == 2
 
 
-def test_measurements_and_logs_are_asked_for_with_their_filters(api, client):
+def test_measurements_and_logs_are_asked_for_with_their_filters(api: StandInApi, client: GreenroomClient) -> None:
     api.on(
         "GET",
         f"/releases/{RELEASE_ID}/measurements",
@@ -112,7 +122,7 @@ def test_measurements_and_logs_are_asked_for_with_their_filters(api, client):
     assert [seen.query for seen in api.seen] == [{"memoryMb": "256"}, {"limit": "5"}]
 
 
-def test_rollback_names_a_release_only_when_one_is_given(api, client):
+def test_rollback_names_a_release_only_when_one_is_given(api: StandInApi, client: GreenroomClient) -> None:
     api.on(
         "POST",
         "/algorithms/nsx-in/rollback",
@@ -137,7 +147,9 @@ def test_rollback_names_a_release_only_when_one_is_given(api, client):
         (500, PlatformFault),
     ],
 )
-def test_an_error_says_what_the_platform_said_and_what_to_do(api, client, status, kind):
+def test_an_error_says_what_the_platform_said_and_what_to_do(
+    api: StandInApi, client: GreenroomClient, status: int, kind: type[ApiError]
+) -> None:
     api.on("POST", "/algorithms/nsx-in/rollback", Answer(status, error("Some", "it is so", "Do this instead")))
 
     with pytest.raises(kind) as caught:
@@ -150,7 +162,7 @@ def test_an_error_says_what_the_platform_said_and_what_to_do(api, client, status
 
 
 @pytest.mark.parametrize("body", [{"message": "Unauthorized"}, b"<html>", b"\xff\xfe", [1], {"error": "text"}])
-def test_a_wrong_token_is_named_whoever_refuses_it(api, client, body):
+def test_a_wrong_token_is_named_whoever_refuses_it(api: StandInApi, client: GreenroomClient, body: Any) -> None:
     api.on("GET", "/status", Answer(401, body))
 
     with pytest.raises(Unauthorized, match="token was refused") as caught:
@@ -160,7 +172,9 @@ def test_a_wrong_token_is_named_whoever_refuses_it(api, client, body):
 
 
 @pytest.mark.parametrize("body", [b"<html>hello</html>", [1, 2], {"releaseId": 5}, b"", {"status": None}])
-def test_an_answer_that_is_not_the_apis_is_an_error_of_its_own(api, client, body):
+def test_an_answer_that_is_not_the_apis_is_an_error_of_its_own(
+    api: StandInApi, client: GreenroomClient, body: Any
+) -> None:
     api.on("GET", f"/releases/{RELEASE_ID}", Answer(200, body))
 
     with pytest.raises(UnexpectedAnswer, match="not one of Greenroom") as caught:
@@ -169,7 +183,7 @@ def test_an_answer_that_is_not_the_apis_is_an_error_of_its_own(api, client, body
     assert api.url in caught.value.where
 
 
-def test_a_redirect_is_not_followed_with_the_token(api, client):
+def test_a_redirect_is_not_followed_with_the_token(api: StandInApi, client: GreenroomClient) -> None:
     api.on("GET", "/status", Answer(302, {}, {"Location": f"{api.origin}/elsewhere"}))
 
     with pytest.raises(UnexpectedAnswer):
@@ -178,7 +192,7 @@ def test_a_redirect_is_not_followed_with_the_token(api, client):
     assert not api.to("GET", "/elsewhere")
 
 
-def test_a_read_is_repeated_when_the_platform_stumbles(api, client, clock):
+def test_a_read_is_repeated_when_the_platform_stumbles(api: StandInApi, client: GreenroomClient, clock: Clock) -> None:
     api.on(
         "GET",
         "/status",
@@ -192,7 +206,7 @@ def test_a_read_is_repeated_when_the_platform_stumbles(api, client, clock):
     assert clock.slept_s == [0.2, 0.5, 2.0]
 
 
-def test_a_read_is_not_repeated_for_ever(api, client):
+def test_a_read_is_not_repeated_for_ever(api: StandInApi, client: GreenroomClient) -> None:
     api.on("GET", "/status", Answer(503, {}))
 
     with pytest.raises(PlatformFault):
@@ -201,7 +215,9 @@ def test_a_read_is_not_repeated_for_ever(api, client):
     assert len(api.seen) == 4
 
 
-def test_what_changes_something_is_not_repeated_when_it_may_have_arrived(api, client):
+def test_what_changes_something_is_not_repeated_when_it_may_have_arrived(
+    api: StandInApi, client: GreenroomClient
+) -> None:
     api.on("POST", "/algorithms/nsx-in/rollback", Answer(drop=True))
 
     with pytest.raises(Unreachable):
@@ -210,13 +226,13 @@ def test_what_changes_something_is_not_repeated_when_it_may_have_arrived(api, cl
     assert len(api.seen) == 1
 
 
-def test_a_platform_that_is_not_there_is_said_to_be_unreachable(clock):
+def test_a_platform_that_is_not_there_is_said_to_be_unreachable(clock: Clock) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and never listening: nobody else gets this port meanwhile
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with (
-            GreenroomClient(url, TOKEN, sleep=clock.sleep) as client,
-            pytest.raises(Unreachable, match="cannot be reached") as caught,
+            GreenroomClient(url, TOKEN, timing=Timing(sleep=clock.sleep)) as client,
+            pytest.raises(Unreachable, match="can't be reached") as caught,
         ):
             client.status()
 
@@ -224,17 +240,19 @@ def test_a_platform_that_is_not_there_is_said_to_be_unreachable(clock):
     assert "greenroom up" in caught.value.hint
 
 
-def test_an_answer_that_does_not_come_in_time_is_said_to_be_late(clock):
+def test_an_answer_that_does_not_come_in_time_is_said_to_be_late(clock: Clock) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         with (
-            GreenroomClient(url, TOKEN, timeout_s=0.05, sleep=clock.sleep) as client,
+            GreenroomClient(url, TOKEN, timing=Timing(timeout_s=0.05, sleep=clock.sleep)) as client,
             pytest.raises(Unreachable, match="did not answer in time"),
         ):
             client.status()
 
 
-def test_a_proxy_of_the_environment_does_not_stand_before_the_machine_itself(api, monkeypatch):
+def test_a_proxy_of_the_environment_does_not_stand_before_the_machine_itself(
+    api: StandInApi, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("NO_PROXY", "no_proxy"):
@@ -248,7 +266,7 @@ def test_a_proxy_of_the_environment_does_not_stand_before_the_machine_itself(api
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:4566", "ftp://host/", "http://", "http://host/?x=1"])
-def test_an_address_that_cannot_be_one_is_refused_before_anything_is_sent(url):
+def test_an_address_that_cannot_be_one_is_refused_before_anything_is_sent(url: str) -> None:
     with pytest.raises(GreenroomError, match="not an http or https address") as caught:
         GreenroomClient(url, TOKEN)
 
@@ -256,14 +274,14 @@ def test_an_address_that_cannot_be_one_is_refused_before_anything_is_sent(url):
 
 
 @pytest.mark.parametrize("token", ["", "a b", "a\nb", "tökén"])
-def test_a_token_that_cannot_be_one_is_refused_and_not_printed(token):
+def test_a_token_that_cannot_be_one_is_refused_and_not_printed(token: str) -> None:
     with pytest.raises(GreenroomError, match="token is empty or has characters") as caught:
         GreenroomClient("http://127.0.0.1:1", token)
 
     assert not token or token not in str(caught.value)
 
 
-def test_no_error_text_ends_without_what_where_and_what_to_do():
+def test_no_error_text_ends_without_what_where_and_what_to_do() -> None:
     error = GreenroomError("the file is empty", where="a.zip", hint="Give another")
 
     assert str(error) == "the file is empty (a.zip). Give another"

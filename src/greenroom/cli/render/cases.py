@@ -10,7 +10,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from greenroom.cli.text import clean, milliseconds, tail
-from greenroom.client import models
+from greenroom.wire import models
 
 if TYPE_CHECKING:
     from greenroom.workbench.local import CaseResult as LocalResult

@@ -10,8 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.cli.render.elements import heading, status_text, table
-from greenroom.cli.text import NOTHING, age, clean, first_line, megabytes, milliseconds, or_dash, seconds, size, usd
-from greenroom.client import models
+from greenroom.cli.text import NOTHING, age, clean, first_line, megabytes, milliseconds, or_dash, size, usd
+from greenroom.wire import models
 
 if TYPE_CHECKING:
     from greenroom.cli.checks import Check
@@ -37,7 +37,7 @@ def algorithms_table(algorithms: Sequence[models.Algorithm]) -> RenderableType:
     return made
 
 
-def releases_table(releases: Sequence[models.Release]) -> RenderableType:
+def releases_table(releases: Sequence[models.ReleaseRow]) -> RenderableType:
     if not releases:
         return Text("No release yet. Begin with: greenroom push DIR", style="dim")
     made = table("release", "status", "version", "memory", "created", "by", "reason", right=("version", "memory"))
@@ -55,7 +55,7 @@ def releases_table(releases: Sequence[models.Release]) -> RenderableType:
     return made
 
 
-def failures_table(answer: models.Failures) -> RenderableType:
+def failures_table(answer: models.FailureList) -> RenderableType:
     """Draw the messages that could not be handled."""
     if not answer.failures:
         return Text("The dead-letter queue is empty.", style="dim")
@@ -71,7 +71,7 @@ def failures_table(answer: models.Failures) -> RenderableType:
     return Group(made, Text(f"and {more} more", style="dim")) if more > 0 else made
 
 
-def status_page(status: models.Status) -> RenderableType:
+def status_page(status: models.PlatformStatus) -> RenderableType:
     """Draw the platform at a glance."""
     info = status.platform
     parts: list[RenderableType] = [
@@ -93,10 +93,9 @@ def status_page(status: models.Status) -> RenderableType:
         parts += [Text("none", style="dim"), Text()]
     parts.append(heading("Queues"))
     if status.queues:
-        queues = table("queue", "waiting", "in flight", "oldest", right=("waiting", "in flight", "oldest"))
+        queues = table("queue", "waiting", "in flight", right=("waiting", "in flight"))
         for queue in status.queues:
-            oldest = seconds(queue.oldest_age_s) if queue.oldest_age_s is not None else NOTHING
-            queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight), oldest)
+            queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight))
         parts += [queues, Text()]
     else:
         parts += [Text("none", style="dim"), Text()]

@@ -8,7 +8,7 @@ from rich.text import Text
 from greenroom.cli.charts import Plot, drawable
 from greenroom.cli.render.elements import table
 from greenroom.cli.text import NOTHING, clean, first_line, megabytes, milliseconds, or_dash, usd
-from greenroom.client import models
+from greenroom.wire import models
 
 
 def results_table(summary: models.Summary) -> RenderableType:
@@ -89,10 +89,10 @@ def statistics(summary: models.Summary) -> RenderableType | None:
             notes.append(Text(f"{value.memory_mb} MB: {kinds}", style="red"))
         if value.disturbed:
             notes.append(Text(f"{value.memory_mb} MB: {value.disturbed} disturbed by the machine", style="dim"))
-    method = summary.statistics or {}
+    method = summary.statistics or models.StatisticsUsed()
     note = (
-        f"Durations of warm invocations. Means: within each test case, trimmed by {method.get('trimShare', 0.2):.0%} "
-        f"at each end, then over the cases. Percentiles: with {method.get('confidence', 0.95):.0%} intervals from "
+        f"Durations of warm invocations. Means: within each test case, trimmed by {method.trim_share or 0:.0%} "
+        f"at each end, then over the cases. Percentiles: with {method.confidence or 0:.0%} intervals from "
         "order statistics; - means that n is too small."
     )
     return Group(percentiles, Text(), rest, *notes, Text(), Text(note, style="dim"))

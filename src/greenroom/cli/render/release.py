@@ -13,7 +13,7 @@ from greenroom.cli.render.cases import cases
 from greenroom.cli.render.elements import BAD_ENDS, STATUS_MEANINGS, STATUS_STYLES, heading, status_text
 from greenroom.cli.render.measured import charts, results_table, statistics, test_cost
 from greenroom.cli.text import NOTHING, age, clean, first_line, or_dash, seconds, size, usd
-from greenroom.client import models
+from greenroom.wire import models
 
 
 def release_head(release: models.Release | None, title: str) -> Text:
@@ -87,7 +87,7 @@ def verdict(release: models.Release) -> RenderableType:
     if summary and summary.sentence and release.status not in BAD_ENDS:
         parts.append(Text(clean(summary.sentence)))
     if summary and summary.comparison and release.status in BAD_ENDS:
-        parts.append(Text(clean(str(summary.comparison.get("sentence") or ""))))
+        parts.append(Text(clean(summary.comparison.sentence)))
     if summary and summary.test_cost_usd is not None:
         parts.append(test_cost(summary, release.cost_at_most_usd))
     return Group(head, Padding(Group(*parts), (0, 0, 0, 2)))

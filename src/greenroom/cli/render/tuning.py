@@ -8,7 +8,7 @@ from rich.text import Text
 from greenroom.cli.render.elements import heading
 from greenroom.cli.render.measured import charts, results_table, statistics, test_cost
 from greenroom.cli.text import clean, usd
-from greenroom.client import models
+from greenroom.wire import models
 
 
 def tuning_lines(tuning: models.Tuning) -> list[str]:
@@ -39,10 +39,10 @@ def tuning_outcome(tuning: models.Tuning) -> RenderableType:
     if tuning.status == "SUCCEEDED" and tuning.output is None:
         parts.append(Text("This was a dry run: every size was invoked once, and nothing was changed."))
     elif tuning.status == "SUCCEEDED":
-        parts.append(Text(clean(summary.sentence or "")))
-        machine = (tuning.output or {}).get("stateMachine")
-        if isinstance(machine, dict) and machine.get("visualization"):
-            parts.append(Text(f"Drawn: {clean(str(machine['visualization']))}", "dim", no_wrap=True, overflow="ignore"))
+        parts.append(Text(clean(summary.sentence)))
+        if tuning.output is not None:
+            link = clean(tuning.output.state_machine.visualization)
+            parts.append(Text(f"Drawn: {link}", "dim", no_wrap=True, overflow="ignore"))
     if summary.test_cost_usd is not None:
         parts.append(test_cost(summary, tuning.cost_at_most_usd))
     return Group(*parts)
