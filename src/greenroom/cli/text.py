@@ -5,6 +5,7 @@ Nothing heavy is imported here, because errors are written with it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -64,6 +65,13 @@ def seconds(value: float) -> str:
 
 def megabytes(value: float | None) -> str:
     return NOTHING if value is None else f"{value:.0f} MB"
+
+
+def sizes(values_mb: Sequence[int]) -> str:
+    """Return a list of memory sizes: "128, 256 and 512 MB"; nothing for none."""
+    *others, last = [str(value) for value in values_mb] or [""]
+    listed = f"{', '.join(others)} and {last}" if others else last
+    return f"{listed} MB" if listed else ""
 
 
 def age(at: datetime | None, now: datetime | None = None) -> str:

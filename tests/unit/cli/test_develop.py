@@ -48,7 +48,7 @@ def test_init_refuses_a_name_that_cannot_be_one(greenroom: Command, tmp_path: Pa
 def test_init_overwrites_nothing(greenroom: Command, algorithm: Path) -> None:
     ended = greenroom("init", algorithm)
 
-    assert ended.code == 1 and "not empty" in ended.err
+    assert ended.code == 1 and "not an empty folder" in ended.err
 
 
 def test_pack_says_what_is_in_the_package(greenroom: Command, algorithm: Path, tmp_path: Path) -> None:

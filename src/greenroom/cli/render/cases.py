@@ -9,7 +9,7 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from greenroom.cli.text import clean, milliseconds, tail
+from greenroom.cli.text import clean, milliseconds, sizes, tail
 from greenroom.wire import models
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ def cases(summary: models.Summary) -> RenderableType | None:
             mark, count = (("✓ ", "green"), f"{case.passed} passed") if case.passed else (("· ", "dim"), "not run")
             parts.append(Text.assemble(mark, name, (count, "dim")))
             continue
-        at = f" at {case.memory_mb} MB" if case.memory_mb else ""
+        failed_mb = case.failed_memory_mb or ([case.memory_mb] if case.memory_mb else [])
+        at = f" at {sizes(failed_mb)}" if failed_mb else ""
         counts = f"{case.failed} failed{at}, {case.passed} passed"
         parts.append(Text.assemble(("✗ ", "bold red"), (name, "bold"), (counts, "red")))
         if case.difference:

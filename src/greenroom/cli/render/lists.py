@@ -72,40 +72,40 @@ def failures_table(answer: models.FailureList) -> RenderableType:
 
 
 def status_page(status: models.PlatformStatus) -> RenderableType:
-    """Draw the platform at a glance."""
+    """Draw the platform at a glance, what needs attention first."""
     info = status.platform
-    parts: list[RenderableType] = [
+    flight = table("release", "algorithm", "status")
+    for release in status.releases_in_flight:
+        flight.add_row(clean(release.release_id), or_dash(release.algorithm), status_text(release.status))
+    queues = table("queue", "waiting", "in flight", right=("waiting", "in flight"))
+    for queue in status.queues:
+        queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight))
+    none = Text("none", style="dim")
+    return Group(
         Text.assemble(
             ("Greenroom ", "bold"),
             (or_dash(info.version), "bold"),
             (f"  stack {or_dash(info.prefix)}, account {or_dash(info.account_id)}, {or_dash(info.region)}", "dim"),
         ),
         Text(f"{status.algorithms} algorithm{'' if status.algorithms == 1 else 's'}"),
+        dead_letters(status),
         Text(),
         heading("Releases in flight"),
-    ]
-    if status.releases_in_flight:
-        flight = table("release", "algorithm", "status")
-        for release in status.releases_in_flight:
-            flight.add_row(clean(release.release_id), or_dash(release.algorithm), status_text(release.status))
-        parts += [flight, Text()]
-    else:
-        parts += [Text("none", style="dim"), Text()]
-    parts.append(heading("Queues"))
-    if status.queues:
-        queues = table("queue", "waiting", "in flight", right=("waiting", "in flight"))
-        for queue in status.queues:
-            queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight))
-        parts += [queues, Text()]
-    else:
-        parts += [Text("none", style="dim"), Text()]
-    if status.dead_letters:
-        parts.append(
-            Text(f"✗ {status.dead_letters} in dead-letter queues: greenroom failures NAME lists them", style="bold red")
-        )
-    else:
-        parts.append(Text("✓ no dead letters", style="green"))
-    return Group(*parts)
+        flight if status.releases_in_flight else none,
+        Text(),
+        heading("Queues"),
+        queues if status.queues else none,
+    )
+
+
+def dead_letters(status: models.PlatformStatus) -> Text:
+    """Draw how many messages could not be handled, and the commands that list them."""
+    if not status.dead_letters:
+        return Text("✓ no dead letters", style="green")
+    waiting = [queue for queue in status.queues if queue.visible and queue.kind in ("deadLetters", "failedUploads")]
+    commands = "".join(f"\n  greenroom failures {clean(queue.algorithm or '--uploads')}" for queue in waiting)
+    count = f"{status.dead_letters} message{'' if status.dead_letters == 1 else 's'}"
+    return Text(f"✗ {count} could not be handled. To list them:{commands}", style="bold red")
 
 
 def log_line(event: models.LogEvent) -> Text:

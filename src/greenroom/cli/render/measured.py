@@ -7,7 +7,7 @@ from rich.text import Text
 
 from greenroom.cli.charts import Plot, drawable
 from greenroom.cli.render.elements import table
-from greenroom.cli.text import NOTHING, clean, first_line, megabytes, milliseconds, or_dash, usd
+from greenroom.cli.text import NOTHING, clean, first_line, megabytes, milliseconds, or_dash, sizes, usd
 from greenroom.wire import models
 
 
@@ -34,11 +34,13 @@ def results_table(summary: models.Summary) -> RenderableType:
         )
         if chosen:
             notes.append(Text(f"◆ {value.memory_mb} MB chosen for {or_dash(summary.strategy)}", style))
-        elif not good or value.reason or value.errors:
+        elif value.status != "failed" and (not good or value.reason or value.errors):
             words = [clean(value.status)] if not good else []
             words += [f"{value.errors} errors"] if value.errors else []
             reason = f": {first_line(value.reason)}" if value.reason else ""
             notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
+    if failed_mb := sorted(value.memory_mb for value in summary.power_values if value.status == "failed"):
+        notes.append(Text(f"✗ {sizes(failed_mb)} failed", "red"))
     if any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
         notes.append(Text("- too few measurements: a larger num in metadata.json gives more", "dim"))
     return Group(made, Text(), *notes, Text())
@@ -57,15 +59,15 @@ def statistics(summary: models.Summary) -> RenderableType | None:
     numbers = ("memory", "n", "p50, ms", "p90, ms", "p95, ms", "p99, ms")
     percentiles = table(*numbers, right=numbers)
     for value in values:
-        found = (with_interval(value.percentiles.get(name)) for name in ("p50", "p90", "p95", "p99"))
+        found = (percentile(value.percentiles.get(name)) for name in ("p50", "p90", "p95", "p99"))
         percentiles.add_row(f"{value.memory_mb} MB", f"{value.n}{'' if value.warm or not value.n else ' cold'}", *found)
     figures = (
         "memory",
         "\nmean",
-        "trimmed\nmean",
+        "trimmed\nmean, ms",
         "cold\nstarts",
         "\ninit",
-        "cold\nduration",
+        "cold\ntime",
         "memory\nused",
         "\nheadroom",
     )
@@ -73,11 +75,10 @@ def statistics(summary: models.Summary) -> RenderableType | None:
     notes = []
     for value in values:
         share = f" ({value.headroom_mb / value.memory_mb:.0%})" if value.headroom_mb is not None else ""
-        error = f" ±{1.96 * value.relative_error:.1%}" if value.relative_error else ""
         rest.add_row(
             f"{value.memory_mb} MB",
             milliseconds(value.mean_ms),
-            milliseconds(value.trimmed_mean_ms) + error,
+            with_interval(value.trimmed_mean_ms, value.trimmed_mean_low_ms, value.trimmed_mean_high_ms),
             str(value.cold_starts),
             milliseconds(value.init_ms),
             milliseconds(value.cold_duration_ms),
@@ -92,20 +93,28 @@ def statistics(summary: models.Summary) -> RenderableType | None:
     method = summary.statistics or models.StatisticsUsed()
     note = (
         f"Durations of warm invocations. Means: within each test case, trimmed by {method.trim_share or 0:.0%} "
-        f"at each end, then over the cases. Percentiles: with {method.confidence or 0:.0%} intervals from "
-        "order statistics; - means that n is too small."
+        f"at each end, then over the cases. In brackets: {method.confidence or 0:.0%} intervals, "
+        "those of percentiles from order statistics; - means that n is too small."
     )
     return Group(percentiles, Text(), rest, *notes, Text(), Text(note, style="dim"))
 
 
-def with_interval(percentile: models.Percentile | None) -> str:
+def percentile(found: models.Percentile | None) -> str:
     """Return a percentile with the ends of its interval, in milliseconds."""
-    if percentile is None:
+    return with_interval(found.ms, found.low_ms, found.high_ms) if found else NOTHING
+
+
+def with_interval(ms: float | None, low_ms: float | None, high_ms: float | None) -> str:
+    """Return an estimate with the ends of its interval as far as they are known, in milliseconds."""
+    if ms is None:
         return NOTHING
-    middle, low, high = (
-        f"{ms:.3g}" if ms < 1000 else f"{ms:,.0f}" for ms in (percentile.ms, percentile.low_ms, percentile.high_ms)
-    )
-    return f"{middle} [{low}-{high}]"
+    if low_ms is None or high_ms is None:
+        return _digits(ms)
+    return f"{_digits(ms)} [{_digits(low_ms)}-{_digits(high_ms)}]"
+
+
+def _digits(ms: float) -> str:
+    return f"{ms:.3g}" if ms < 1000 else f"{ms:,.0f}"
 
 
 def charts(summary: models.Summary) -> RenderableType | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -49,48 +49,73 @@ def stages(release: models.Release) -> RenderableType:
 
 
 def outcome(release: models.Release) -> RenderableType:
-    """Draw the result of a release: the test cases, the measurements, and why it is live or what went wrong."""
+    """Draw the result of a release: what went wrong, the test cases, the measurements, and the verdict."""
+    parts = list(_tested(release.summary)) if release.summary else []
+    if not parts:
+        return verdict(release)
+    if release.problem is None:
+        return Group(*parts, verdict(release))
+    first = Text.assemble(("✗ ", "bold red"), (clean(release.problem.message), "bold"))
+    details = Padding(problem_details(release.problem), (0, 0, 0, 2))
+    return Group(first, details, Text(), *parts, verdict(release, brief=True))
+
+
+def _tested(summary: models.Summary) -> Iterator[RenderableType]:
+    """Yield the parts of a test's result."""
+    if shown_cases := cases(summary):
+        yield from (heading("Test cases"), shown_cases, Text())
+    if summary.power_values:
+        yield from (heading("Measured backstage"), results_table(summary))
+    if drawn := charts(summary):
+        yield from (drawn, Text())
+
+
+def problem_details(problem: models.Problem) -> RenderableType:
+    """Draw where a problem is, and what to do about it."""
+    return Group(*(Text(clean(text), style) for text, style in ((problem.where, "dim"), (problem.hint, "")) if text))
+
+
+def verdict(release: models.Release, *, brief: bool = False) -> RenderableType:
+    """Draw the end of a release: its status, the reason or the problem, the cost.
+
+    Args:
+        release: a release, ended or not.
+        brief: what went wrong is shown elsewhere with its details, so only its message is needed.
+    """
+    summary, problem = release.summary, release.problem
     parts: list[RenderableType] = []
-    summary = release.summary
+    if problem and not brief:
+        parts += [Text(clean(problem.message), "red"), problem_details(problem)]
+    elif release.reason and not problem:
+        detailed = summary is not None and any(case.failed for case in summary.cases)
+        reason = first_line(release.reason) if detailed else clean(release.reason)
+        parts.append(Text(reason, "red" if release.status in BAD_ENDS else ""))
     if summary:
-        shown_cases = cases(summary)
-        if shown_cases:
-            parts += [heading("Test cases"), shown_cases, Text()]
-        if summary.power_values:
-            parts += [heading("Measured backstage"), results_table(summary)]
-        drawn = charts(summary)
-        if drawn:
-            parts += [drawn, Text()]
-    parts.append(verdict(release))
-    return Group(*parts)
+        parts += _findings(release, summary)
+    return Group(_status_line(release, problem if brief else None), Padding(Group(*parts), (0, 0, 0, 2)))
 
 
-def verdict(release: models.Release) -> RenderableType:
-    """Draw the end of a release: its status, the reason, the cost."""
-    name = clean(release.algorithm or "the package")
-    summary = release.summary
-    style = STATUS_STYLES.get(release.status, "cyan")
+def _status_line(release: models.Release, problem: models.Problem | None) -> Text:
+    name, style = clean(release.algorithm or "the package"), STATUS_STYLES.get(release.status, "cyan")
     if release.status == "LIVE":
         version = f" version {release.version}" if release.version else ""
         memory = f" at {release.memory_mb} MB" if release.memory_mb else ""
-        head = Text.assemble(("● LIVE  ", style), f"{name}{version}{memory}")
-    else:
-        mark = "✗" if release.status in BAD_ENDS else "●"
-        head = Text.assemble(
-            (f"{mark} {release.status}  ", style), f"{name}: ", STATUS_MEANINGS.get(release.status, "")
-        )
+        return Text.assemble(("● LIVE  ", style), f"{name}{version}{memory}")
+    mark = "✗" if release.status in BAD_ENDS else "●"
+    meaning = clean(problem.message) if problem else STATUS_MEANINGS.get(release.status, "")
+    return Text.assemble((f"{mark} {clean(release.status)}  ", style), f"{name}: ", meaning)
+
+
+def _findings(release: models.Release, summary: models.Summary) -> list[RenderableType]:
+    """Return why the memory size was chosen, or how the release compares with the live one; and the cost."""
     parts: list[RenderableType] = []
-    if release.reason:
-        detailed = summary is not None and any(case.failed for case in summary.cases)
-        told = first_line(release.reason) if detailed else clean(release.reason)
-        parts.append(Text(told, "red" if release.status in BAD_ENDS else ""))
-    if summary and summary.sentence and release.status not in BAD_ENDS:
-        parts.append(Text(clean(summary.sentence)))
-    if summary and summary.comparison and release.status in BAD_ENDS:
+    if release.status not in BAD_ENDS:
+        parts.append(Text(clean(summary.sentence or "")))
+    elif summary.comparison:
         parts.append(Text(clean(summary.comparison.sentence)))
-    if summary and summary.test_cost_usd is not None:
+    if summary.test_cost_usd is not None:
         parts.append(test_cost(summary, release.cost_at_most_usd))
-    return Group(head, Padding(Group(*parts), (0, 0, 0, 2)))
+    return [part for part in parts if not isinstance(part, Text) or part.plain]
 
 
 def cost_at_most(cost_usd: float) -> str:
