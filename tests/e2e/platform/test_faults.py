@@ -25,7 +25,7 @@ def test_what_is_our_fault_is_retried_and_rests_with_its_reason_and_is_redriven(
             eventually(lambda: platform.client.failures(None).total == 4)
         release = platform.client.release(release_id)
         assert release.status == "UPLOADING"
-        assert release.reason and "Nothing need be uploaded again" in release.reason
+        assert release.reason and "Don't push it again" in release.reason
         handled = platform.client.delete_failures(None, [failure.failure_id])
         assert (handled.deleted, handled.left) == (1, 3)
         assert platform.client.redrive(None).redriven == 3
