@@ -1,176 +1,189 @@
-"""Neutral firewall policy in, Cisco ASA access list out; the syntax is aerleon's, a library for access lists.
+"""Neutral firewall policy in, Cisco ASA access list out.
 
-What an access list can't say is never dropped without a word: it stands as a remark in its place. An allow that can't
-be written is left out, which closes; a deny that can't be written says so in capitals, because it opens.
+One extended access list, bound globally. What it can't say is never dropped without a word: an allow that can't be
+written is left out, a deny that can't be written exactly is written wider, and a remark says so.
+
+Syntax: https://www.cisco.com/c/en/us/td/docs/security/asa/asa920/configuration/firewall/asa-920-firewall-config.html
 """
 
 from __future__ import annotations
 
-import logging
+import hashlib
 import re
+import textwrap
 from collections.abc import Iterator
-from ipaddress import ip_network
+from dataclasses import replace
+from itertools import product
 from typing import Any
 
-from aerleon.api import Generate
-from aerleon.lib.naming import Naming
+from .flows import Line, end_to_end
+from .policy import EVERY_PORT, EVERY_PROTOCOL, ICMP, ICMPV6, TCP, UDP, WITH_PORTS, WITH_TYPES, Box, Policy, read_policy
+from .ranges import FAMILIES, Network, Ranges, intersect, networks
 
 ACCESS_LIST = "greenroom"
 MAX_REMARK_CHARS = 90
-NOBODY = "255.255.255.255"
-ACTIONS = {"allow": "accept", "deny": "deny", "reject": "reject"}
+"""An ASA takes 100 characters."""
 
-ICMP_TYPES = {
-    0: "echo-reply",
-    3: "unreachable",
-    4: "source-quench",
-    5: "redirect",
-    6: "alternate-address",
-    8: "echo-request",
-    9: "router-advertisement",
-    10: "router-solicitation",
-    11: "time-exceeded",
-    12: "parameter-problem",
-    13: "timestamp-request",
-    14: "timestamp-reply",
-    15: "information-request",
-    16: "information-reply",
-    17: "mask-request",
-    18: "mask-reply",
-    31: "conversion-error",
-    32: "mobile-redirect",
-}
-"""IANA's numbers, by aerleon's names: https://www.iana.org/assignments/icmp-parameters"""
+MAX_ENTRIES = 25_000
+"""How many entries a list may expand to in memory before the list says so."""
 
-logging.getLogger("absl").setLevel(logging.ERROR)
+NAMES = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmp6"}
+
+UNWRITABLE_PROTOCOLS = (0, 255)
+"""0 is the number of IPv6 hop-by-hop options, but an ASA reads it as `ip`, which is every protocol; 255 it refuses."""
 
 
 class AsaWriter:
     """Writes access lists; holds nothing between them."""
 
     def translate(self, document: dict[str, Any]) -> str:
-        """Return the access list for a neutral policy. Raises ValueError if it is none."""
-        if not isinstance(document, dict) or document.get("format") != "firewall-policy":
-            raise ValueError("this is no neutral firewall policy: its format is not 'firewall-policy'")
-        if document.get("version") != 1:
-            raise ValueError(f"version {document.get('version')!r} of the neutral policy is not known; 1 is")
-        return _AccessList().write(document)
+        """Return the access list for a neutral policy. Raises ValueError if it is not one."""
+        return _AccessList(read_policy(document)).write()
 
 
 class _AccessList:
-    def __init__(self) -> None:
-        self._networks: dict[str, Any] = {}
-        self._services: dict[str, Any] = {}
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._groups: dict[str, tuple[str, list[Network]]] = {}
+        self._names = {addresses: name for name, addresses in policy.group_addresses.items() if addresses}
+        self._entries = 0
 
-    def write(self, document: dict[str, Any]) -> str:
-        terms = [term for rule in document["rules"] for term in self._terms(rule)]
-        if not terms:
-            return f"! access list {ACCESS_LIST}: the policy has no rule\n"
-        definitions = Naming()
-        definitions.ParseDefinitionsObject({"networks": self._networks, "services": self._services}, "policy")
-        policy = {
-            "filename": ACCESS_LIST,
-            "filters": [{"header": {"targets": {"ciscoasa": ACCESS_LIST}}, "terms": terms}],
-        }
-        (text,) = Generate([policy], definitions).values()
-        return _tidy(str(text))
-
-    def _terms(self, rule: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The terms of one rule: one for each protocol, or only remarks where nothing of it can be written."""
-        order, name = rule["order"], rule["name"]
-        remarks = [f"rule {order}: {name}"]
-        if rule.get("policy"):
-            remarks.append(f"{rule['category']} / {rule['policy']}")
-        problem = self._problem(rule)
-        remarks += [
-            f"NO ADDRESS KNOWN in {side}: {', '.join(rule[side]['unresolved'])}"
-            for side in ("sources", "destinations")
-            if rule[side].get("unresolved")
+    def write(self) -> str:
+        body = [text for line in end_to_end(self._policy) for text in self._line(line)]
+        last = f"access-list {ACCESS_LIST} extended deny ip any any"
+        if body[-1:] not in ([last], [f"{last} log"]):
+            body += ["!", _remark("nothing else")[0], last]
+        if self._entries > MAX_ENTRIES:
+            self._policy.warn(
+                f"the list expands to {self._entries} entries in the memory of an ASA",
+                effect="turn on `object-group-search access-control`, or put fewer machines behind one ASA",
+            )
+        head = [
+            f"! greenroom: access list from {_clean(self._policy.source)}; apply it in one go",
+            f"clear configure access-list {ACCESS_LIST}",
+            *(text for name, (title, members) in self._groups.items() for text in _object_group(name, title, members)),
+            *(text for warning in self._policy.warnings for text in _remark(_sentence(warning))),
         ]
-        written = 0
-        if problem is None:
-            base: dict[str, Any] = {"action": ACTIONS[rule["action"]]}
-            if rule.get("logged"):
-                base["logging"] = True
-            for side, key in (("sources", "source-address"), ("destinations", "destination-address")):
-                if not rule[side].get("any"):
-                    base[key] = self._address_book(f"R{order}-{side}".upper(), _ipv4(rule[side]))
-            for number, service in enumerate(rule["services"] or [None]):
-                fields = self._service(f"R{order}-{number}", service)
-                if fields is None:
-                    remarks.append(f"NOT WRITTEN: protocol {service['protocol']} type {service.get('icmpType')}")
-                    continue
-                written += 1
-                yield {"name": f"rule-{order}-{number}", "comment": _remark(remarks), **base, **fields}
-                remarks = []
-        if not written:
-            opens = rule["action"] != "allow"
-            remarks.append(f"{'DENY ' if opens else ''}NOT WRITTEN: {problem or 'no service could be written'}")
-        if remarks and not written:
-            # aerleon writes remarks with a term only: this one is taken out again, and its remarks stay.
-            book = self._address_book("NOBODY", [f"{NOBODY}/32"])
-            yield {
-                "name": f"rule-{order}",
-                "comment": _remark(remarks),
-                "source-address": book,
-                "destination-address": book,
-                "action": "deny",
-            }
+        return "\n".join([*head, *body, "!", f"access-group {ACCESS_LIST} global"]) + "\n"
 
-    @staticmethod
-    def _problem(rule: dict[str, Any]) -> str | None:
-        if rule["action"] not in ACTIONS:
-            return f"action {rule['action']} has no counterpart"
-        if rule.get("sourcesExcluded") or rule.get("destinationsExcluded"):
-            return "negated groups have no counterpart"
-        if rule.get("ipVersion") == "6":
-            return "it is for IPv6 only"
-        if rule["services"] == []:
-            return "it has no service"
-        for side in ("sources", "destinations"):
-            if not rule[side].get("any") and not _ipv4(rule[side]):
-                return f"no IPv4 address is known of its {side}"
-        return None
+    def _line(self, line: Line) -> Iterator[str]:
+        yield "!"
+        titles = [f"{rule.title}, {rule.category} / {rule.policy}" for rule in line.rules] or [line.about]
+        yield from (text for title in titles for text in _remark(title))
+        action = "permit" if line.allows else "deny"
+        log = " log" if line.logged else ""
+        entries = [
+            f"access-list {ACCESS_LIST} extended {action} {text}{log}"
+            for box, both_families in _joined(line.boxes)
+            for can_be_said in self._say(line, box)
+            for text in self._entries_of(can_be_said, both_families)
+        ]
+        yield from entries or _remark("  left out: see the warnings above")
 
-    def _address_book(self, name: str, networks: list[str]) -> str:
-        self._networks[name] = {"values": [{"address": network} for network in networks]}
-        return name
+    def _say(self, line: Line, box: Box) -> Iterator[Box]:
+        """The box, if an ASA can say it; of another one nothing (an allow) or a box around it (a deny)."""
+        problem, wider = None, box
+        if box.protocol in UNWRITABLE_PROTOCOLS:
+            problem = f"protocol {box.protocol} can't be written"
+            wider = replace(box, protocols=EVERY_PROTOCOL, first=EVERY_PORT, second=EVERY_PORT)
+        elif box.protocol in WITH_TYPES and box.first == EVERY_PORT and box.second != EVERY_PORT:
+            problem = "an ICMP code without a type can't be written"
+            wider = replace(box, second=EVERY_PORT)
+        if problem is None or not line.allows:
+            yield wider
+        if problem is not None:
+            self._policy.warn(problem, line.rules[0], effect="left out" if line.allows else "the deny is wider")
 
-    def _service(self, name: str, service: dict[str, Any] | None) -> dict[str, Any] | None:
-        if service is None:
-            return {}
-        protocol = service["protocol"]
-        fields: dict[str, Any] = {"protocol": protocol}
-        if protocol in ("tcp", "udp"):
-            for key, field in (("destinationPorts", "destination-port"), ("sourcePorts", "source-port")):
-                if key in service:
-                    book = f"{name}-{field}".upper()
-                    self._services[book] = [
-                        {"protocol": protocol, "port": str(low) if low == high else f"{low}-{high}"}
-                        for low, high in service[key]
-                    ]
-                    fields[field] = book
-            return fields
-        if protocol == "icmpv6" or service.get("icmpCode") not in (None, 0):
-            return None
-        if protocol == "icmp" and "icmpType" in service:
-            kind = ICMP_TYPES.get(service["icmpType"])
-            return None if kind is None else fields | {"icmp-type": kind}
-        return fields
+    def _entries_of(self, box: Box, both_families: bool) -> Iterator[str]:
+        source, source_count = ("any", 1) if both_families else self._network(box.sources)
+        destination, destination_count = ("any", 1) if both_families else self._network(box.destinations)
+        protocol = "ip" if box.protocol is None else NAMES.get(box.protocol, str(box.protocol))
+        if box.protocol in WITH_TYPES:
+            kind = "" if box.first == EVERY_PORT else f" {box.first[0][0]}"
+            code = "" if box.second == EVERY_PORT else f" {box.second[0][0]}"
+            texts = [f"{protocol} {source} {destination}{kind}{code}"]
+        elif box.protocol in WITH_PORTS:
+            texts = [
+                f"{protocol} {source}{source_port} {destination}{port}"
+                for port, source_port in product(_ports(box.first), _ports(box.second))
+            ]
+        else:
+            texts = [f"{protocol} {source} {destination}"]
+        self._entries += len(texts) * source_count * destination_count
+        yield from texts
+
+    def _network(self, addresses: Ranges) -> tuple[str, int]:
+        """Addresses of one family as an entry names them, and how many networks they are."""
+        for family, every in FAMILIES.items():
+            if addresses == every:
+                return f"any{family}", 1
+        found = networks(addresses)
+        if len(found) == 1:
+            return _inline(found[0]), 1
+        # The name holds what the group holds: an object group that is entered again only grows.
+        digest = hashlib.sha256(" ".join(map(str, found)).encode()).hexdigest()[:8]
+        title = next((name for every, name in self._names.items() if addresses in _by_family(every)), "")
+        if not title and addresses in _by_family(self._policy.known):
+            title = "machines"
+        slug = re.sub(r"[^A-Za-z0-9_]+", "-", title).strip("-")[:40] or "networks"
+        name = f"GR-{slug}-{digest}"
+        self._groups[name] = (title, found)
+        return f"object-group {name}", len(found)
 
 
-def _ipv4(members: dict[str, Any]) -> list[str]:
-    return [network for network in members.get("networks", []) if ip_network(network).version == 4]
+def _joined(boxes: tuple[Box, ...]) -> Iterator[tuple[Box, bool]]:
+    """The boxes, with two that say the same of all IPv4 and all IPv6 traffic as one."""
+    every = {family: (ranges, ranges) for family, ranges in FAMILIES.items()}
+    ends = [(box.sources, box.destinations) for box in boxes]
+    six = {box.service for box, each in zip(boxes, ends, strict=True) if each == every[6]}
+    four = {box.service for box, each in zip(boxes, ends, strict=True) if each == every[4]}
+    for box, each in zip(boxes, ends, strict=True):
+        if box.service in four & six:
+            if each == every[4]:
+                yield box, True
+            elif each != every[6]:
+                yield box, False
+        else:
+            yield box, False
 
 
-def _remark(lines: list[str]) -> str:
-    # The text comes from somebody's configuration: one line each, and nothing a terminal would act on.
-    clean = (re.sub(r"[^ -~]", "?", line) for line in lines)
-    return "\n".join(line if len(line) <= MAX_REMARK_CHARS else f"{line[: MAX_REMARK_CHARS - 3]}..." for line in clean)
+def _by_family(addresses: Ranges) -> list[Ranges]:
+    return [intersect(addresses, family) for family in FAMILIES.values()]
 
 
-def _tidy(text: str) -> str:
-    """Leave out aerleon's keywords for version control, terms that only carry remarks, and runs of empty lines."""
-    left_out = re.compile(rf"\$(Id|Date|Revision):|host {NOBODY} host {NOBODY}".replace(NOBODY, re.escape(NOBODY)))
-    lines = [line.rstrip() for line in text.splitlines() if not left_out.search(line)]
-    return re.sub(r"\n{2,}", "\n!\n", "\n".join(lines)).strip() + "\n"
+def _inline(network: Network) -> str:
+    if network.prefixlen == network.max_prefixlen:
+        return f"host {network.network_address}"
+    return f"{network.network_address} {network.netmask}" if network.version == 4 else str(network)
+
+
+def _object_group(name: str, title: str, members: list[Network]) -> Iterator[str]:
+    yield "!"
+    yield f"object-group network {name}"
+    if title:
+        yield f" description {_clean(title)[:MAX_REMARK_CHARS]}"
+    for network in members:
+        yield f" network-object {_inline(network)}"
+
+
+def _ports(ranges: Ranges) -> list[str]:
+    if ranges == EVERY_PORT:
+        return [""]
+    return [f" eq {low}" if low == high else f" range {low} {high}" for low, high in ranges]
+
+
+def _sentence(warning: dict[str, Any]) -> str:
+    rule = f" rule {warning['rule']} ({warning.get('name', '')})" if warning.get("rule") else ""
+    thing = f" {warning['object']}" if warning.get("object") and not rule else ""
+    effect = f": {warning['effect']}" if warning.get("effect") else ""
+    return f"WARNING{rule}{thing}: {warning['message']}{effect}"
+
+
+def _clean(text: str) -> str:
+    # The text comes from somebody's configuration: one line, and nothing that a terminal or an ASA would act on.
+    return re.sub(r"[^ -~]|\?", ".", text)
+
+
+def _remark(text: str) -> list[str]:
+    lines = textwrap.wrap(_clean(text), MAX_REMARK_CHARS, subsequent_indent="  ", break_on_hyphens=False) or ["-"]
+    return [f"access-list {ACCESS_LIST} remark {line}" for line in lines]

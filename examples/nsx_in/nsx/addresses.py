@@ -1,105 +1,158 @@
-"""Sets of addresses: virtual machines by id, networks, or anything; and their intersection."""
+"""Who a rule is about: virtual machines and addresses, and what is known and what is not known of them.
+
+NSX knows machines by identity; the platforms that are translated to know addresses. A machine whose address is not in
+the export stays a machine by its id ("without address"), so that nothing about it is lost on the way.
+
+What can't be evaluated exactly has two bounds: `sure` holds only what is in the set without doubt, `maybe` holds all
+that could be. An allow is translated by the first, a deny by the second.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network, summarize_address_range
 
-Network = IPv4Network | IPv6Network
+from nsx.ranges import EVERY_ADDRESS, Ranges, intersect, merge, subtract, union
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of a group: machines by id, and addresses that the group names itself."""
+
+    machines: frozenset[str] = frozenset()
+    addresses: Ranges = ()
+
+    def __or__(self, other: Members) -> Members:
+        return Members(self.machines | other.machines, union(self.addresses, other.addresses))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What is a member without doubt, and what might be."""
+
+    sure: Members
+    maybe: Members
+    unknown: bool = False
+    """Whether a part could not be evaluated at all."""
+
+    def __or__(self, other: Bounds) -> Bounds:
+        return Bounds(self.sure | other.sure, self.maybe | other.maybe, self.unknown or other.unknown)
+
+
+def exactly(members: Members) -> Bounds:
+    """Return the bounds of a set that is known exactly."""
+    return Bounds(members, members)
+
+
+NOBODY = exactly(Members())
 
 
 @dataclass(frozen=True)
 class AddressSet:
-    """Virtual machines and networks; `any` is everything there is."""
+    """Addresses, and machines whose address is not known."""
 
-    vms: frozenset[str] = frozenset()
-    networks: frozenset[Network] = frozenset()
-    any: bool = False
-
-    def __or__(self, other: AddressSet) -> AddressSet:
-        if self.any or other.any:
-            return ANY
-        return AddressSet(self.vms | other.vms, self.networks | other.networks)
+    addresses: Ranges = ()
+    without_address: frozenset[str] = frozenset()
 
     @property
     def empty(self) -> bool:
         """Whether nothing is in the set."""
-        return not (self.any or self.vms or self.networks)
+        return not (self.addresses or self.without_address)
 
 
-ANY = AddressSet(any=True)
-
-
-@dataclass(frozen=True)
+@dataclass
 class Inventory:
     """The virtual machines of an export: names and addresses by id."""
 
-    names: Mapping[str, str] = field(default_factory=dict)
-    networks: Mapping[str, frozenset[Network]] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, Ranges] = field(default_factory=dict)
+    everything: Members = field(default_factory=Members)
+    without_address: frozenset[str] = frozenset()
+    known: Ranges = ()
+    """Every address that is known to be a machine's."""
 
-    def intersect(self, one: AddressSet, other: AddressSet) -> AddressSet:
-        """Return what is in both sets. A machine whose addresses lie in a network is in it."""
-        if one.any:
-            return other
-        if other.any:
-            return one
-        vms = one.vms & other.vms
-        vms |= {vm for vm in one.vms - vms if self._inside(vm, other.networks)}
-        vms |= {vm for vm in other.vms - vms if self._inside(vm, one.networks)}
-        networks = {
-            smaller
-            for mine in one.networks
-            for theirs in other.networks
-            if (smaller := _smaller(mine, theirs)) is not None
-        }
-        return AddressSet(frozenset(vms), frozenset(networks))
+    shared: Mapping[int, frozenset[str]] = field(default_factory=dict)
+    """The addresses that several machines have, with these machines."""
 
-    def resolve(self, addresses: AddressSet) -> tuple[list[str], list[str]]:
-        """Return the networks of a set, as sorted CIDRs, and the names of the machines whose addresses nobody knows."""
-        networks = set(addresses.networks)
-        unresolved = []
-        for vm in addresses.vms:
-            known = self.networks.get(vm)
-            if known:
-                networks |= known
-            else:
-                unresolved.append(self.names.get(vm, vm))
-        return [str(network) for network in sorted(networks, key=_order)], sorted(unresolved)
+    @classmethod
+    def of(cls, names: dict[str, str], addresses: dict[str, set[int]]) -> Inventory:
+        """Return the inventory of these machines; those without an address are in `names` only."""
+        owners: dict[int, set[str]] = {}
+        for machine, own in addresses.items():
+            for address in own:
+                owners.setdefault(address, set()).add(machine)
+        return cls(
+            names,
+            {machine: merge((each, each) for each in own) for machine, own in addresses.items()},
+            Members(frozenset(names), EVERY_ADDRESS),
+            frozenset(machine for machine in names if not addresses.get(machine)),
+            merge((each, each) for each in owners),
+            {address: frozenset(found) for address, found in owners.items() if len(found) > 1},
+        )
 
-    def _inside(self, vm: str, networks: frozenset[Network]) -> bool:
-        own = self.networks.get(vm)
-        return bool(own) and all(any(_contains(network, address) for network in networks) for address in own or ())
+    @property
+    def everybody(self) -> AddressSet:
+        """The set of all addresses and all machines."""
+        return AddressSet(EVERY_ADDRESS, self.without_address)
+
+    def resolve(self, members: Members, *, sure: bool) -> AddressSet:
+        """Return the addresses of some members. An address of two machines is sure only if both are members."""
+        found = union(members.addresses, *(self.addresses.get(machine, ()) for machine in members.machines))
+        if sure:
+            doubtful = merge(
+                (address, address) for address, owners in self.shared.items() if not owners <= members.machines
+            )
+            found = subtract(found, subtract(doubtful, members.addresses))
+        return AddressSet(found, members.machines & self.without_address)
+
+    def complement(self, members: AddressSet, *, sure: bool) -> AddressSet:
+        """Return everything else. What a machine without address might have is not sure to be something else."""
+        left = subtract(EVERY_ADDRESS, members.addresses)
+        if sure and members.without_address:
+            left = intersect(left, self.known)
+        return AddressSet(left, self.without_address - members.without_address)
+
+    def intersect(self, one: AddressSet, other: AddressSet, *, sure: bool) -> AddressSet:
+        """Return what is in both. A machine without address might be in a network, if not known to be elsewhere."""
+        both = one.without_address & other.without_address
+        if not sure:
+            both |= {each for each in one.without_address if subtract(other.addresses, self.known)}
+            both |= {each for each in other.without_address if subtract(one.addresses, self.known)}
+        return AddressSet(intersect(one.addresses, other.addresses), both)
+
+    def intersect_members(self, one: Members, other: Members, *, sure: bool) -> Members:
+        """Return the members of both. A machine is in a network with all its addresses (sure), or any (maybe)."""
+        machines = one.machines & other.machines
+        for candidates, addresses in ((one.machines, other.addresses), (other.machines, one.addresses)):
+            machines |= {each for each in candidates - machines if self._inside(each, addresses, sure=sure)}
+        written = union(
+            intersect(one.addresses, self.resolve(other, sure=sure).addresses),
+            intersect(other.addresses, self.resolve(one, sure=sure).addresses),
+        )
+        return Members(machines, written)
+
+    def _inside(self, machine: str, addresses: Ranges, *, sure: bool) -> bool:
+        own = self.addresses.get(machine, ())
+        if not own:
+            return not sure and bool(subtract(addresses, self.known))
+        met = intersect(own, addresses)
+        return met == own if sure else bool(met)
+
+    def machines_at(self, addresses: Ranges) -> frozenset[str]:
+        """Return the machines that have one of these addresses, or might have."""
+        if not addresses:
+            return frozenset()
+        here = {machine for machine, own in self.addresses.items() if intersect(own, addresses)}
+        return frozenset(here) | (self.without_address if subtract(addresses, self.known) else frozenset())
+
+    def name(self, machine: str) -> str:
+        """Return the name to show for a machine."""
+        return self.names.get(machine, machine)
 
 
-def parse_networks(text: str) -> frozenset[Network]:
-    """Return the networks of an address, a CIDR or a range `a-b`. Raises ValueError."""
-    first, dash, last = text.strip().partition("-")
-    if dash:
-        low, high = ip_address(first.strip()), ip_address(last.strip())
-        if low.version != high.version:
-            raise ValueError(f"{text!r} mixes IPv4 and IPv6")
-        return frozenset(summarize_address_range(low, high))  # type: ignore[type-var]
-    return frozenset({ip_network(first, strict=False)})
-
-
-def union(sets: Iterable[AddressSet]) -> AddressSet:
+def either(sets: Iterable[Bounds]) -> Bounds:
     """Return the union of sets; of none it is the empty set."""
-    result = AddressSet()
+    result = NOBODY
     for each in sets:
         result |= each
     return result
-
-
-def _smaller(one: Network, other: Network) -> Network | None:
-    if _contains(one, other):
-        return other
-    return one if _contains(other, one) else None
-
-
-def _contains(outer: Network, inner: Network) -> bool:
-    return outer.version == inner.version and inner.subnet_of(outer)  # type: ignore[arg-type]
-
-
-def _order(network: Network) -> tuple[int, int, int]:
-    return network.version, int(network.network_address), network.prefixlen

@@ -1,40 +1,69 @@
-"""Services: the protocols and ports that the service entries of NSX-T stand for, and their intersection."""
+"""Services: the protocols and ports that the service entries of NSX-T stand for, and their intersection.
+
+As with groups there are two bounds: an entry that is not understood is left out of what an allow surely holds, and is
+every service in what a deny might hold.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-MAX_NESTING = 8
-ALL_PORTS = (0, 65_535)
+from nsx.groups import Index
+from nsx.ranges import Ranges, intersect, merge
+from nsx.vocabulary import ENTRIES, SERVICE, Warnings
 
-Ranges = tuple[tuple[int, int], ...]
-Warn = Callable[[str], None]
+MAX_NESTING = 8
+ALL_PORTS: Ranges = ((0, 65_535),)
+ALL_OCTETS: Ranges = ((0, 255),)
+
+PROTOCOLS = {1: "icmp", 2: "igmp", 6: "tcp", 17: "udp", 58: "icmpv6"}
+"""The protocols that have a name in the neutral policy; all others stand there by number.
+
+https://www.iana.org/assignments/protocol-numbers
+"""
+
+ALGS = {
+    "FTP": "tcp",
+    "MS_RPC_TCP": "tcp",
+    "ORACLE_TNS": "tcp",
+    "SUN_RPC_TCP": "tcp",
+    "TFTP": "udp",
+    "MS_RPC_UDP": "udp",
+    "SUN_RPC_UDP": "udp",
+    "NBNS_BROADCAST": "udp",
+    "NBDG_BROADCAST": "udp",
+}
+"""The protocol of the control connection of each application level gateway that NSX-T has."""
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One protocol with port ranges, where () is all ports, or with an ICMP type and code, where None is all."""
+    """One protocol; `first` is destination ports or ICMP types, `second` is source ports or ICMP codes; () is all."""
 
     protocol: str
-    destination_ports: Ranges = ()
-    source_ports: Ranges = ()
-    icmp_type: int | None = None
-    icmp_code: int | None = None
+    first: Ranges = ()
+    second: Ranges = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return the entry as the neutral model has it."""
+        """Return the entry as the neutral policy has it."""
         value: dict[str, Any] = {"protocol": self.protocol}
-        if self.destination_ports:
-            value["destinationPorts"] = [list(each) for each in self.destination_ports]
-        if self.source_ports:
-            value["sourcePorts"] = [list(each) for each in self.source_ports]
-        if self.icmp_type is not None:
-            value["icmpType"] = self.icmp_type
-        if self.icmp_code is not None:
-            value["icmpCode"] = self.icmp_code
+        icmp = self.protocol in ("icmp", "icmpv6")
+        for key, ranges in (
+            ("icmpType" if icmp else "destinationPorts", self.first),
+            ("icmpCode" if icmp else "sourcePorts", self.second),
+        ):
+            if ranges:
+                value[key] = ranges[0][0] if icmp else [list(each) for each in ranges]
         return value
+
+    def intersect(self, other: Entry) -> Entry | None:
+        """Return the traffic that is in both, or None."""
+        first, second = _both(self.first, other.first), _both(self.second, other.second)
+        if self.protocol != other.protocol or first is None or second is None:
+            return None
+        return Entry(self.protocol, first, second)
 
 
 @dataclass(frozen=True)
@@ -59,65 +88,124 @@ class ServiceSet:
             return other
         if other.entries is None:
             return self
-        pairs = (_intersect(mine, theirs) for mine in self.entries for theirs in other.entries)
+        pairs = (mine.intersect(theirs) for mine in self.entries for theirs in other.entries)
         return ServiceSet(frozenset(entry for entry in pairs if entry is not None))
+
+    def as_json(self) -> list[dict[str, Any]] | None:
+        """Return the services as the neutral policy has them, in a fixed order."""
+        return None if self.entries is None else [entry.as_json() for entry in sorted(self.entries)]
 
 
 ANY = ServiceSet(None)
 NONE = ServiceSet(frozenset())
 
 
+@dataclass(frozen=True)
+class ServiceBounds:
+    """The services that surely match, and those that might."""
+
+    sure: ServiceSet
+    maybe: ServiceSet
+
+    def __or__(self, other: ServiceBounds) -> ServiceBounds:
+        return ServiceBounds(self.sure | other.sure, self.maybe | other.maybe)
+
+
+EXACTLY_ANY = ServiceBounds(ANY, ANY)
+NOTHING = ServiceBounds(NONE, NONE)
+UNKNOWN = ServiceBounds(NONE, ANY)
+
+
 class Services:
-    """The services of an export, by path, id and name."""
+    """The services of an export."""
 
-    def __init__(self, services: Iterable[dict[str, Any]], warn: Warn) -> None:
-        self._warn = warn
-        self._by_key: dict[str, dict[str, Any]] = {}
-        for service in services:
-            for key in (service.get("path"), service.get("id"), service.get("display_name")):
-                if key:
-                    self._by_key.setdefault(str(key), service)
+    def __init__(self, services: Iterable[dict[str, Any]], warnings: Warnings) -> None:
+        self._warnings = warnings
+        self._index = Index(services)
 
-    def resolve(self, reference: str, depth: int = 0) -> ServiceSet:
+    def resolve(self, reference: str, depth: int = 0) -> ServiceBounds:
         """Return what a rule's reference to a service stands for."""
-        service = self._by_key.get(reference) or self._by_key.get(reference.rpartition("/")[2])
-        if service is None:
-            self._warn(f"service {reference!r} is used by a rule and is not in the export: it is taken as empty")
-            return NONE
-        return self.entries(service.get("service_entries") or [], depth)
+        found = self._index.find(reference)
+        if not found:
+            return self._unknown("services", f"service {reference!r} is not in the export")
+        if len(found) > 1:
+            self._warn("services", f"{len(found)} services are called {reference!r}: an allow leaves them out")
+            every = self._service(found[0], depth)
+            for service in found[1:]:
+                every |= self._service(service, depth)
+            return ServiceBounds(NONE, every.maybe)
+        return self._service(found[0], depth)
 
-    def entries(self, entries: Iterable[dict[str, Any]], depth: int = 0) -> ServiceSet:
+    def entries(self, entries: Iterable[dict[str, Any]], depth: int = 0) -> ServiceBounds:
         """Return what a list of service entries stands for."""
-        result = NONE
+        result = NOTHING
         for entry in entries:
             result |= self._entry(entry, depth)
         return result
 
-    def _entry(self, entry: dict[str, Any], depth: int) -> ServiceSet:
-        kind = entry.get("resource_type")
+    def _service(self, service: dict[str, Any], depth: int) -> ServiceBounds:
+        unknown = SERVICE.unknown(service)
+        if unknown:
+            return self._unknown(unknown[0], f"the field {unknown[0]!r} of a service is not understood")
+        entries = service.get("service_entries") or []
+        if not entries:
+            return self._unknown("service_entries", f"service {service.get('display_name')!r} has no entries")
+        return self.entries(entries, depth)
+
+    def _warn(self, field_name: str, message: str) -> None:
+        self._warnings.add(message, field_name=field_name)
+
+    def _unknown(self, field_name: str, reason: str) -> ServiceBounds:
+        self._warn(field_name, f"{reason}: an allow leaves it out, a deny holds every service")
+        return UNKNOWN
+
+    def _entry(self, entry: dict[str, Any], depth: int) -> ServiceBounds:
+        kind = str(entry.get("resource_type"))
+        if kind not in ENTRIES:
+            return self._unknown("resource_type", f"service entries of type {kind!r} are not known")
+        unknown = ENTRIES[kind].unknown(entry)
+        if unknown:
+            return self._unknown(unknown[0], f"the field {unknown[0]!r} of a {kind} is not understood")
+        if kind == "NestedServiceServiceEntry":
+            if depth >= MAX_NESTING:
+                return self._unknown(kind, f"services are nested more than {MAX_NESTING} deep")
+            return self.resolve(str(entry.get("nested_service_path")), depth + 1)
         try:
-            if kind in ("L4PortSetServiceEntry", "ALGTypeServiceEntry"):
-                protocol = str(entry.get("l4_protocol") or _ALG_PROTOCOLS.get(str(entry.get("alg")), "TCP")).lower()
-                found = Entry(protocol, _ports(entry.get("destination_ports")), _ports(entry.get("source_ports")))
-            elif kind == "ICMPTypeServiceEntry":
-                protocol = "icmpv6" if entry.get("protocol") == "ICMPv6" else "icmp"
-                found = Entry(protocol, icmp_type=entry.get("icmp_type"), icmp_code=entry.get("icmp_code"))
-            elif kind == "IGMPTypeServiceEntry":
-                found = Entry("igmp")
-            elif kind == "IPProtocolServiceEntry":
-                found = Entry(str(int(entry["protocol_number"])))
-            elif kind == "NestedServiceServiceEntry" and depth < MAX_NESTING:
-                return self.resolve(str(entry.get("nested_service_path")), depth + 1)
-            else:
-                self._warn(f"service entries of type {kind!r} can't be translated and are left out")
-                return NONE
+            found = ServiceSet(frozenset({_read(kind, entry)}))
         except (KeyError, TypeError, ValueError) as error:
-            self._warn(f"a service entry of type {kind!r} is left out: {error}")
-            return NONE
-        return ServiceSet(frozenset({found}))
+            return self._unknown(kind, f"a service entry of type {kind!r} can't be read ({error})")
+        return ServiceBounds(found, found)
 
 
-_ALG_PROTOCOLS = {"TFTP": "UDP", "NBNS_BROADCAST": "UDP", "NBDG_BROADCAST": "UDP"}
+def _read(kind: str, entry: dict[str, Any]) -> Entry:
+    """The entry of the neutral policy. Raises KeyError, TypeError or ValueError for what can't be read."""
+    match kind:
+        case "L4PortSetServiceEntry":
+            protocol = str(entry["l4_protocol"]).lower()
+            if protocol not in ("tcp", "udp"):
+                raise ValueError(f"protocol {protocol!r} has no ports")
+            return Entry(protocol, _ports(entry.get("destination_ports")), _ports(entry.get("source_ports")))
+        case "ALGTypeServiceEntry":
+            protocol = ALGS[str(entry["alg"])]
+            return Entry(protocol, _ports(entry.get("destination_ports")), _ports(entry.get("source_ports")))
+        case "ICMPTypeServiceEntry":
+            protocol = {"ICMPv4": "icmp", "ICMPv6": "icmpv6"}[str(entry["protocol"])]
+            return Entry(protocol, _octet(entry.get("icmp_type")), _octet(entry.get("icmp_code")))
+        case "IGMPTypeServiceEntry":
+            return Entry("igmp")
+        case "IPProtocolServiceEntry":
+            ((number, _),) = _octet(int(entry["protocol_number"]))
+            return Entry(PROTOCOLS.get(number, str(number)))
+        case _:
+            raise ValueError("it is not about IP")
+
+
+def _octet(value: Any) -> Ranges:
+    if value is None:
+        return ()
+    if not 0 <= int(value) <= ALL_OCTETS[0][1]:
+        raise ValueError(f"{value!r} is not between 0 and 255")
+    return ((int(value), int(value)),)
 
 
 def _ports(ports: Any) -> Ranges:
@@ -125,44 +213,14 @@ def _ports(ports: Any) -> Ranges:
     for text in ports or []:
         low, dash, high = str(text).partition("-")
         first, last = int(low), int(high) if dash else int(low)
-        if not 0 <= first <= last <= ALL_PORTS[1]:
-            raise ValueError(f"{text!r} is no range of ports")
+        if not 0 <= first <= last <= ALL_PORTS[0][1]:
+            raise ValueError(f"{text!r} is not a range of ports")
         ranges.add((first, last))
-    return merge(ranges)
+    merged = merge(ranges)
+    return () if merged == ALL_PORTS else merged
 
 
-def merge(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Return ranges in order, with those that touch made one; all ports are ()."""
-    merged: list[tuple[int, int]] = []
-    for low, high in sorted(ranges):
-        if merged and low <= merged[-1][1] + 1:
-            merged[-1] = (merged[-1][0], max(merged[-1][1], high))
-        else:
-            merged.append((low, high))
-    return () if merged == [ALL_PORTS] else tuple(merged)
-
-
-def _intersect(one: Entry, other: Entry) -> Entry | None:
-    if one.protocol != other.protocol:
-        return None
-    destination = _intersect_ranges(one.destination_ports, other.destination_ports)
-    source = _intersect_ranges(one.source_ports, other.source_ports)
-    if destination is None or source is None:
-        return None
-    for mine, theirs in ((one.icmp_type, other.icmp_type), (one.icmp_code, other.icmp_code)):
-        if mine is not None and theirs is not None and mine != theirs:
-            return None
-    return Entry(
-        one.protocol,
-        destination,
-        source,
-        one.icmp_type if one.icmp_type is not None else other.icmp_type,
-        one.icmp_code if one.icmp_code is not None else other.icmp_code,
-    )
-
-
-def _intersect_ranges(one: Ranges, other: Ranges) -> Ranges | None:
+def _both(one: Ranges, other: Ranges) -> Ranges | None:
     if not one or not other:
         return one or other
-    both = {(max(a, c), min(b, d)) for a, b in one for c, d in other if max(a, c) <= min(b, d)}
-    return merge(both) if both else None
+    return intersect(one, other) or None

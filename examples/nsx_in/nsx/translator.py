@@ -3,51 +3,43 @@
 The neutral policy is one flat list, first match wins. NSX's categories become its order, and JUMP_TO_APPLICATION, which
 no other platform has, is worked out: the rules of category Application, as far as they meet the jump's own match, stand
 in its place.
+
+A translation is never more open than its source. What is not understood, or not known, is left out of an allow and
+counts as matched by a deny, and a warning says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from ipaddress import ip_interface
 from typing import Any
 
-from nsx import addresses, services
 from nsx.addresses import AddressSet, Inventory
-from nsx.groups import Groups, machine_id, machine_networks
-from nsx.services import Services, ServiceSet
+from nsx.groups import Groups, machine_id
+from nsx.ranges import EVERY_ADDRESS, FAMILIES, networks
+from nsx.rules import WIDE, Match, Rule, RuleReader, as_deny
+from nsx.services import Services
+from nsx.vocabulary import POLICY, RULE, Place, Warnings
 
-CATEGORIES = ("Ethernet", "Emergency", "Infrastructure", "Environment", "Application")
-"""In the order in which NSX-T evaluates them."""
+CATEGORIES = ("Emergency", "Infrastructure", "Environment", "Application", "Default")
+"""In the order in which NSX-T evaluates them; Ethernet comes before all of them."""
 
-ACTIONS = {"ALLOW": "allow", "DROP": "deny", "REJECT": "reject", "JUMP_TO_APPLICATION": "jump"}
-DIRECTIONS = {"IN": "in", "OUT": "out", "IN_OUT": "in-out"}
+APPLICATION = ("Application", "Default")
+"""Where a jump goes on."""
 
+NOT_TRANSLATED = ("redirection_policies", "intrusion_service_policies", "endpoint_policies")
+"""Policies that neither allow nor deny by themselves: they hand traffic to a service that might drop it."""
 
-@dataclass(frozen=True)
-class Rule:
-    """One rule of the export, with its references resolved."""
-
-    name: str
-    rule_id: str
-    policy: str
-    category: str
-    action: str
-    direction: str
-    sources: AddressSet
-    destinations: AddressSet
-    services: ServiceSet
-    applied_to: AddressSet
-    ip_version: str
-    logged: bool
-    sources_excluded: bool
-    destinations_excluded: bool
+ETHER_TYPES = {0x0800: "IPV4", 0x86DD: "IPV6"}
+"""https://www.iana.org/assignments/ieee-802-numbers"""
 
 
 class NsxTranslator:
     """Translates exports; holds nothing between them."""
 
     def translate(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the neutral policy of an export. Raises ValueError if it is no NSX-T policy export."""
+        """Return the neutral policy of an export. Raises ValueError if it is not an NSX-T policy export."""
         if not isinstance(document, dict) or not isinstance(document.get("domains"), list):
             raise ValueError("this is no NSX-T policy export: it has no list 'domains'")
         return _Translation(document).run()
@@ -56,202 +48,269 @@ class NsxTranslator:
 class _Translation:
     def __init__(self, document: dict[str, Any]) -> None:
         self._document = document
-        self._warnings: dict[str, None] = {}
+        self._warnings = Warnings()
+        self._resources = [domain.get("resources") or {} for domain in document["domains"]]
+        groups = [group for resources in self._resources for group in resources.get("groups") or []]
+        machines = {machine_id(machine): machine for machine in document.get("virtual_machines") or []}
+        self._inventory = self._take_inventory(machines, groups)
+        self._groups = Groups(groups, machines, self._inventory, document.get("segments") or [], self._warnings)
+        services = Services(document.get("services") or [], self._warnings)
+        self._reader = RuleReader(self._inventory, self._groups, services, self._warnings)
 
     def run(self) -> dict[str, Any]:
-        machines = self._machines()
-        self._inventory = Inventory(
-            {machine_id(machine): str(machine.get("display_name") or machine_id(machine)) for machine in machines},
-            {machine_id(machine): machine_networks(machine, self._warn) for machine in machines},
-        )
-        self._services = Services(self._document.get("services") or [], self._warn)
-        rules: list[Rule] = []
-        used: dict[str, AddressSet] = {}
-        for domain in self._document["domains"]:
-            resources = domain.get("resources") or {}
-            groups = Groups(resources.get("groups") or [], machines, self._document.get("segments") or [], self._warn)
-            rules += self._rules(resources.get("security_policies") or [], groups, used)
-            for kind in ("gateway_policies", "redirection_policies"):
-                if resources.get(kind):
-                    self._warn(f"{len(resources[kind])} {kind} are left out: they are not distributed firewall rules")
-        flat = list(self._flat(rules))
+        rules = [*self._ethernet(), *self._gateways(), *self._flat(list(self._distributed()))]
+        written = [(rule, rule.match) for rule in rules if rule.match is not None]
         return {
             "format": "firewall-policy",
-            "version": 1,
+            "version": 2,
             "source": "nsx-t",
-            "groups": {name: self._members(found) for name, found in sorted(used.items())},
-            "rules": [self._neutral(number + 1, rule) for number, rule in enumerate(flat)],
-            "warnings": list(self._warnings),
+            "machines": {
+                machine: {
+                    "name": self._inventory.name(machine),
+                    "networks": _cidrs(AddressSet(self._inventory.addresses.get(machine, ()))),
+                }
+                for machine in sorted(self._inventory.names)
+            },
+            "groups": self._named_groups(),
+            "rules": [self._neutral(number + 1, rule, match) for number, (rule, match) in enumerate(written)],
+            "warnings": self._warnings.as_json(),
         }
 
-    def _warn(self, text: str) -> None:
-        self._warnings.setdefault(text)
-
-    def _machines(self) -> list[dict[str, Any]]:
-        """The virtual machines, each with the addresses of its interfaces."""
-        found: dict[str, list[str]] = {}
+    def _take_inventory(self, machines: dict[str, dict[str, Any]], groups: list[dict[str, Any]]) -> Inventory:
+        """All machines that the export names anywhere, with the addresses of their interfaces."""
+        names = {machine: str(thing.get("display_name") or machine) for machine, thing in machines.items()}
+        for identity, name in _members_of(groups):
+            names.setdefault(identity, name)
+        addresses: dict[str, set[int]] = {}
         for interface in self._document.get("virtual_network_interface") or []:
+            owner = str(interface.get("owner_vm_id"))
+            names.setdefault(owner, owner)
             for info in interface.get("ip_address_info") or []:
-                found.setdefault(str(interface.get("owner_vm_id")), []).extend(info.get("ip_addresses") or [])
-        return [
-            {**machine, "ip_addresses": found.get(machine_id(machine), [])}
-            for machine in self._document.get("virtual_machines") or []
-        ]
+                addresses.setdefault(owner, set()).update(self._read(info.get("ip_addresses") or [], names[owner]))
+        inventory = Inventory.of(names, addresses)
+        for owners in inventory.shared.values():
+            several = ", ".join(sorted(names[owner] for owner in owners))
+            self._warnings.add(
+                f"machines share an address: {several}", effect="an allow holds the address only if it holds them all"
+            )
+        return inventory
 
-    def _rules(self, policies: list[dict[str, Any]], groups: Groups, used: dict[str, AddressSet]) -> Iterator[Rule]:
-        def by_category(policy: dict[str, Any]) -> tuple[int, float]:
-            category = policy.get("category", "Application")
-            if category not in CATEGORIES:
-                self._warn(f"category {category!r} is not known: its rules come last")
-            order = CATEGORIES.index(category) if category in CATEGORIES else len(CATEGORIES)
-            return order, float(policy.get("sequence_number") or 0)
+    def _read(self, texts: list[Any], owner: str) -> Iterator[int]:
+        for text in texts:
+            try:
+                address = ip_interface(str(text)).ip
+            except ValueError as error:
+                self._warnings.add(f"an address of machine {owner!r} can't be read: {error}")
+            else:
+                yield FAMILIES[address.version][0][0] + int(address)
 
-        for policy in sorted(policies, key=by_category):
-            rules = [*(policy.get("rules") or []), *([policy["default_rule"]] if policy.get("default_rule") else [])]
-            for rule in sorted(rules, key=lambda each: float(each.get("sequence_number") or 0)):
-                if rule.get("disabled"):
-                    continue
-                found = self._rule(rule, policy, groups, used)
-                if found is not None:
-                    yield found
+    def _policies(self, kind: str) -> list[dict[str, Any]]:
+        """The policies of a kind of all domains, in the order in which their sequence numbers put them."""
+        found = [policy for resources in self._resources for policy in resources.get(kind) or []]
+        return self._in_sequence(found, f"{kind} of one category")
 
-    def _rule(
-        self, rule: dict[str, Any], policy: dict[str, Any], groups: Groups, used: dict[str, AddressSet]
-    ) -> Rule | None:
-        name = str(rule.get("display_name") or rule.get("id") or rule.get("rule_id"))
-        action = ACTIONS.get(str(rule.get("action")))
-        if policy.get("category") == "Ethernet" or action is None:
-            self._warn(f"rule {name!r} is left out: action {rule.get('action')} in category {policy.get('category')}")
-            return None
+    def _in_sequence(self, things: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+        numbered = [thing for thing in things if thing.get("sequence_number") is not None]
+        if len(numbered) == len(things):
+            return sorted(things, key=lambda thing: float(thing["sequence_number"]))
+        if numbered:
+            self._warnings.add(
+                f"only some of the {what} have a sequence number: they are taken in the order of the export",
+                field_name="sequence_number",
+            )
+        return things
 
-        def resolved(references: Any) -> AddressSet:
-            names = [str(each) for each in references or ["ANY"]]
-            if "ANY" in names:
-                return addresses.ANY
-            found = {reference: groups.resolve(reference) for reference in names}
-            used.update({groups.name(reference): members for reference, members in found.items()})
-            return addresses.union(found.values())
+    def _rules_of(self, policy: dict[str, Any]) -> Iterator[Rule]:
+        """The rules of a policy in order, its default rule last."""
+        self._warnings.place = Place(object=f"policy {policy.get('display_name') or policy.get('id')}")
+        rules = self._in_sequence(policy.get("rules") or [], "rules of the policy")
+        default = policy.get("default_rule")
+        for rule in [*rules, *([default] if default else []), *_implied(policy)]:
+            found = self._reader.read(rule, policy)
+            if found is not None:
+                yield found
 
-        scope = resolved(rule.get("scope"))
-        if scope.any:
-            scope = resolved(policy.get("scope"))
-        return Rule(
-            name=name,
-            rule_id=str(rule.get("rule_id") or rule.get("id") or ""),
-            policy=str(policy.get("display_name") or policy.get("id") or ""),
-            category=str(policy.get("category", "Application")),
-            action=action,
-            direction=DIRECTIONS.get(str(rule.get("direction", "IN_OUT")), "in-out"),
-            sources=resolved(rule.get("source_groups")),
-            destinations=resolved(rule.get("destination_groups")),
-            services=self._rule_services(rule),
-            applied_to=scope,
-            ip_version={"IPV4": "4", "IPV6": "6"}.get(str(rule.get("ip_protocol")), "any"),
-            logged=bool(rule.get("logged")),
-            sources_excluded=bool(rule.get("sources_excluded")),
-            destinations_excluded=bool(rule.get("destinations_excluded")),
-        )
+    def _distributed(self) -> Iterator[Rule]:
+        policies = self._policies("security_policies")
 
-    def _rule_services(self, rule: dict[str, Any]) -> ServiceSet:
-        named = [str(each) for each in rule.get("services") or []]
-        inline = rule.get("service_entries") or []
-        if "ANY" in named or not (named or inline):
-            return services.ANY
-        found = self._services.entries(inline)
-        for reference in named:
-            found |= self._services.resolve(reference)
-        return found
+        def category(policy: dict[str, Any]) -> str:
+            return str(policy.get("category") or "Application")
+
+        for policy in policies:
+            if category(policy) not in (*CATEGORIES, "Ethernet"):
+                # Where its rules stand among the others is not known: its denies come first, its allows nowhere.
+                self._warnings.place = Place(object=f"policy {policy.get('display_name')}")
+                self._warnings.add(f"category {category(policy)!r} is not known", field_name="category")
+                yield from (as_deny(rule, "order not known") for rule in self._rules_of(policy) if _closes(rule))
+        for each in CATEGORIES:
+            for policy in policies:
+                if category(policy) == each:
+                    yield from self._rules_of(policy)
+
+    def _ethernet(self) -> Iterator[Rule]:
+        """The denies of category Ethernet, which comes before all others and whose allows only go on to these."""
+        for policy in self._policies("security_policies"):
+            if policy.get("category") != "Ethernet":
+                continue
+            for rule in self._in_sequence(policy.get("rules") or [], "rules of the policy"):
+                if _passes_everything(rule, policy):
+                    return
+                if rule.get("action") != "ALLOW":
+                    yield from self._ethernet_deny(rule, policy)
+
+    def _ethernet_deny(self, rule: dict[str, Any], policy: dict[str, Any]) -> Iterator[Rule]:
+        entries = rule.get("service_entries") or []
+        families = {ETHER_TYPES.get(int(entry.get("ether_type") or 0), "") for entry in entries}
+        if entries and families == {""} and not rule.get("services"):
+            return  # Frames that carry no IP, such as ARP.
+        family = families.pop() if len(families) == 1 and not rule.get("services") else ""
+        plain = {**rule, "services": ["ANY"], "service_entries": None, "ip_protocol": family or None}
+        found = self._reader.read(plain, {**policy, "stateful": None}, "deny")
+        if found is not None:
+            self._warnings.add("a rule on Ethernet frames denies", effect=WIDE)
+            yield as_deny(found, "Ethernet")
+
+    def _gateways(self) -> Iterator[Rule]:
+        """The denies of gateways: which flows pass a gateway is not in the export, so they might close any flow."""
+        for policy in self._policies("gateway_policies"):
+            # The scope is gateways here, and rules of gateways see traffic in both directions.
+            plain = {**policy, "scope": None, "rules": [{**rule, "scope": None} for rule in policy.get("rules") or []]}
+            for rule in self._rules_of(plain):
+                if _closes(rule) and rule.maybe is not None:
+                    self._warnings.add(
+                        "a gateway denies, and which flows pass it is not in the export",
+                        field_name="gateway_policies",
+                        effect=f"{WIDE}; leave gateway_policies out of the export if they do not "
+                        "stand between these machines",
+                    )
+                    yield as_deny(replace(rule, maybe=replace(rule.maybe, direction="in-out")), "gateway")
+        self._warnings.place = Place()
+        for kind in NOT_TRANSLATED:
+            count = sum(len(resources.get(kind) or []) for resources in self._resources)
+            if count:
+                self._warnings.add(f"{count} {kind} are left out: what their service drops is not in the export")
 
     def _flat(self, rules: list[Rule]) -> Iterator[Rule]:
-        application = [rule for rule in rules if rule.category == "Application"]
+        application = [rule for rule in rules if rule.category in APPLICATION]
         for rule in rules:
             if rule.action != "jump":
                 yield rule
-                continue
-            if rule.sources_excluded or rule.destinations_excluded:
-                self._warn(f"rule {rule.name!r} jumps with negated groups, which can't be worked out: it is left out")
-                continue
-            for target in application:
-                met = self._meet(rule, target)
-                if met is not None:
-                    yield met
-
-    def _meet(self, jump: Rule, rule: Rule) -> Rule | None:
-        """The part of an Application rule that a jump reaches, or None."""
-        if rule.sources_excluded or rule.destinations_excluded:
-            self._warn(f"rule {rule.name!r} has negated groups: where {jump.name!r} jumps to it, it is left out")
-            return None
-        direction = {jump.direction, rule.direction} - {"in-out"}
-        versions = {jump.ip_version, rule.ip_version} - {"any"}
-        if len(direction) > 1 or len(versions) > 1:
-            return None
-        met = replace(
-            rule,
-            name=f"{jump.name} > {rule.name}",
-            category=jump.category,
-            direction=direction.pop() if direction else "in-out",
-            ip_version=versions.pop() if versions else "any",
-            sources=self._inventory.intersect(jump.sources, rule.sources),
-            destinations=self._inventory.intersect(jump.destinations, rule.destinations),
-            applied_to=self._inventory.intersect(jump.applied_to, rule.applied_to),
-            services=jump.services.intersect(rule.services),
-            logged=jump.logged or rule.logged,
-        )
-        never = met.sources.empty or met.destinations.empty or met.applied_to.empty or met.services.empty
-        return None if never else met
-
-    def _neutral(self, order: int, rule: Rule) -> dict[str, Any]:
-        sources, destinations = rule.sources, rule.destinations
-        # A rule applied to some machines only is about traffic that enters or leaves these.
-        if not rule.applied_to.any:
-            if rule.direction == "in" and not rule.destinations_excluded:
-                destinations = self._inventory.intersect(destinations, rule.applied_to)
-            elif rule.direction == "out" and not rule.sources_excluded:
-                sources = self._inventory.intersect(sources, rule.applied_to)
+            elif rule.category in APPLICATION:
+                self._warn_of_jump(rule, "it jumps to its own category")
+                yield as_deny(rule, "jump not worked out")
             else:
-                self._warn(
-                    f"rule {rule.name!r} is applied to some machines in both directions: "
-                    "it is written as if it were applied everywhere"
-                )
-        if rule.services.empty:
-            self._warn(f"rule {rule.name!r} has no service that could be translated: it matches nothing")
-        value: dict[str, Any] = {
+                yield from self._jumped(rule, application)
+
+    def _jumped(self, jump: Rule, application: list[Rule]) -> Iterator[Rule]:
+        """What stands in the place of a jump: the rules of Application that it reaches, and what it leaves closed."""
+        decided = False
+        for target in application:
+            met = replace(
+                target,
+                name=f"{jump.name} > {target.name}",
+                category=jump.category,
+                logged=jump.logged or target.logged,
+                action="deny" if target.action == "jump" else target.action,
+                sure=self._meet(jump.sure, target.sure, sure=True),
+                maybe=self._meet(jump.maybe, target.maybe, sure=False),
+            )
+            if met.match is not None:
+                yield met
+            decided = decided or met.sure == jump.maybe
+        if not decided and jump.maybe is not None:
+            # Traffic that jumps never comes back to the category that it left.
+            if not jump.exact:
+                self._warn_of_jump(jump, "what jumps is not known exactly")
+            else:
+                self._warn_of_jump(jump, "category Application ends without a rule for all that jumps")
+            yield as_deny(jump, "jumped")
+
+    def _warn_of_jump(self, jump: Rule, reason: str) -> None:
+        self._warnings.place = Place(jump.rule_id, jump.name, f"policy {jump.policy}")
+        self._warnings.add(f"{reason}: all that might jump and is not allowed there is denied", field_name="action")
+
+    def _meet(self, one: Match | None, other: Match | None, *, sure: bool) -> Match | None:
+        if one is None or other is None:
+            return None
+        return one.intersect(other, self._inventory, sure=sure)
+
+    def _named_groups(self) -> dict[str, Any]:
+        """The groups that rules use, by name; a name that several groups have is given with the path."""
+        used = self._groups.used
+        names = [name for name, _ in used.values()]
+        found = {}
+        for key, (name, bounds) in sorted(used.items(), key=lambda item: (item[1][0], item[0])):
+            members = self._members(self._inventory.resolve(bounds.sure, sure=True))
+            machines = sorted(bounds.sure.machines)
+            found[name if names.count(name) == 1 else f"{name} ({key})"] = {**members, "machines": machines}
+        return found
+
+    def _neutral(self, order: int, rule: Rule, match: Match) -> dict[str, Any]:
+        applied = {"any": True} if match.applied_to is None else {"machines": sorted(match.applied_to)}
+        return {
             "order": order,
             "name": rule.name,
             "id": rule.rule_id,
             "policy": rule.policy,
             "category": rule.category,
             "action": rule.action,
-            "direction": rule.direction,
-            "ipVersion": rule.ip_version,
+            "direction": match.direction,
+            "ipVersion": match.ip_version,
+            "appliedTo": applied,
             "logged": rule.logged,
-            "sources": self._members(sources),
-            "destinations": self._members(destinations),
-            "services": None
-            if rule.services.entries is None
-            else [entry.as_json() for entry in sorted(rule.services.entries, key=_entry_order)],
+            "sources": self._members(match.sources),
+            "destinations": self._members(match.destinations),
+            "services": match.services.as_json(),
         }
-        if rule.sources_excluded:
-            value["sourcesExcluded"] = True
-        if rule.destinations_excluded:
-            value["destinationsExcluded"] = True
-        return value
 
     def _members(self, found: AddressSet) -> dict[str, Any]:
-        """Addresses as the neutral model has them: any, or networks and machines without a known address."""
-        if found.any:
+        """Addresses as the neutral policy has them: any, or networks and the ids of machines without an address."""
+        if found == self._inventory.everybody:
             return {"any": True}
-        networks, unresolved = self._inventory.resolve(found)
-        if unresolved:
-            self._warn(f"no address is known of: {', '.join(unresolved)}")
-        return {"networks": networks} | ({"unresolved": unresolved} if unresolved else {})
+        unresolved = sorted(found.without_address)
+        return {"networks": _cidrs(found)} | ({"unresolved": unresolved} if unresolved else {})
 
 
-def _entry_order(entry: services.Entry) -> tuple[str, services.Ranges, services.Ranges, int, int]:
+def _members_of(groups: list[dict[str, Any]]) -> Iterator[tuple[str, str]]:
+    """The ids and names of the machines that groups name."""
+    for group in groups:
+        for member in group.get("vm_members") or []:
+            identity = member.get("external_id") or member.get("id")
+            if identity:
+                yield str(identity), str(member.get("display_name") or identity)
+        for part in group.get("expression") or []:
+            for identity in part.get("external_ids") or []:
+                yield str(identity), str(identity)
+
+
+def _cidrs(found: AddressSet) -> list[str]:
+    if found.addresses == EVERY_ADDRESS:
+        return ["0.0.0.0/0", "::/0"]
+    return [str(network) for network in networks(found.addresses)]
+
+
+def _closes(rule: Rule) -> bool:
+    return rule.action != "allow"
+
+
+def _passes_everything(rule: dict[str, Any], policy: dict[str, Any]) -> bool:
+    """Whether a rule of category Ethernet lets all frames go on, so that none after it matters."""
+    lists = [rule.get(key) for key in ("source_groups", "destination_groups", "services", "scope")]
+    lists.append(policy.get("scope"))
     return (
-        entry.protocol,
-        entry.destination_ports,
-        entry.source_ports,
-        -1 if entry.icmp_type is None else entry.icmp_type,
-        -1 if entry.icmp_code is None else entry.icmp_code,
+        rule.get("action") == "ALLOW"
+        and not (rule.get("disabled") or rule.get("service_entries"))
+        and str(rule.get("direction") or "IN_OUT") == "IN_OUT"
+        and not (RULE.unknown(rule) or POLICY.unknown(policy) or policy.get("scheduler_path"))
+        and all(not each or str(each[0]).upper() == "ANY" for each in lists)
     )
+
+
+def _implied(policy: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """The rule that a policy's connectivity preference puts at its end: only one that denies is taken."""
+    strategies = [policy.get("connectivity_preference"), policy.get("connectivity_strategy")]
+    strategies += [
+        each.get("application_connectivity_strategy") for each in policy.get("application_connectivity_strategy") or []
+    ]
+    if any(str(each).upper().startswith(("ALLOWLIST", "WHITELIST")) for each in strategies if each):
+        yield {"display_name": "connectivity preference", "id": policy.get("default_rule_id"), "action": "DROP"}
