@@ -166,6 +166,11 @@ class Asa:
         if command == "access-list":
             self._access_list(words)
             return None
+        if command == "clear":
+            if self.names or self.lists or words.take() != "configure":
+                raise words.wrong("clear configure, before anything is configured")
+            words.rest()
+            return None
         if command == "access-group":
             name, where = words.take(), " ".join(words.rest())
             if not re.fullmatch(r"global|(in|out) interface \S+", where):
