@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from cfnlint.decode import cfn_yaml
 from pydantic import ValidationError
 
@@ -30,6 +32,7 @@ from greenroom.releases import (
     new_id,
 )
 from greenroom.releases.registry import TREND_KEPT
+from greenroom.releases.table import ConditionFailed
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -42,16 +45,22 @@ def dynamodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DynamoDBClien
         yield session.client("dynamodb", endpoint_url=aws.endpoint_url)
 
 
-@pytest.fixture
-def registry(dynamodb: DynamoDBClient) -> Registry:
-    """A registry in a table of its own, as the template makes it."""
+@pytest.fixture(scope="module")
+def table() -> dict[str, Any]:
+    """The registry's table as the template makes it."""
     template = cfn_yaml.load(str(resources.files("greenroom.platform").joinpath("template.yaml")))
-    properties = json.loads(json.dumps(template["Resources"]["Registry"]["Properties"]))
-    properties["TableName"] = f"registry-{uuid4()}"
+    properties: dict[str, Any] = json.loads(json.dumps(template["Resources"]["Registry"]["Properties"]))
     for name in ("PointInTimeRecoverySpecification", "StreamSpecification"):
         del properties[name]
-    dynamodb.create_table(**properties)
-    return Registry(dynamodb, properties["TableName"])
+    return properties
+
+
+@pytest.fixture
+def registry(dynamodb: DynamoDBClient, table: dict[str, Any]) -> Registry:
+    """A registry in a table of its own."""
+    name = f"registry-{uuid4()}"
+    dynamodb.create_table(**{**table, "TableName": name})
+    return Registry(dynamodb, name)
 
 
 def registration(name: str = "nsx-in") -> Registration:
@@ -387,3 +396,81 @@ def test_a_release_is_read_as_the_first_version_wrote_it(registry: Registry, dyn
     assert (release.author, release.changed_by) == (None, None)
     (row,), _ = registry.releases_of("nsx-in")
     assert (row.release_id, row.package_size_bytes, row.memory_mb) == ("01JD", 1_234, None)
+
+
+def test_versions_are_recorded_at_each_power_value(registry: Registry) -> None:
+    release_id = registered(registry)
+    registry.record_version(release_id, 128, "1")
+    registry.record_version(release_id, 256, "2")
+    registry.record_version(release_id, 128, "3")
+    assert registry.release(release_id).versions == {128: "3", 256: "2"}
+    with pytest.raises(ConditionFailed):
+        registry.record_version(new_id(), 128, "1")
+
+
+def test_why_an_upload_waits_is_known_until_its_status_changes(registry: Registry) -> None:
+    release_id = new_id()
+    registry.create_upload(release_id, "nsx.zip")
+    registry.note(release_id, "It waits.")
+    upload = registry.find(release_id)
+    assert (upload.status, upload.reason, len(upload.history)) == (Status.UPLOADING, "It waits.", 1)
+    assert registry.register(release_id, registration())
+    assert registry.find(release_id).reason is None
+    with pytest.raises(Conflict, match=f"release {release_id} is no longer UPLOADING"):
+        registry.note(release_id, "It waits.")
+
+
+def test_counts_have_the_names_that_older_platforms_gave_them(registry: Registry) -> None:
+    release_id = registered(registry)
+    registry.count_repeat(release_id)
+    registry.count_restart(release_id)
+    item = registry._table.get({"pk": f"RELEASE#{release_id}", "sk": "META"})
+    assert item and (item["repeats"], item["restarts"]) == (1, 1)
+    with pytest.raises(ConditionFailed):
+        registry.count_repeat(new_id())
+
+
+def test_a_list_ends_and_is_as_long_as_asked_for(registry: Registry) -> None:
+    ids = sorted(registered(registry) for _ in range(3))
+    page, more = registry.releases_of("nsx-in")
+    assert ([row.release_id for row in page], more) == (ids[::-1], None)
+    assert len(registry.in_flight()) == 3
+    assert len(registry.in_flight(limit=1)) == 1
+    assert registry.releases_of("nobody") == ([], None)
+    registered(registry, "alpha")
+    assert [algorithm.name for algorithm in registry.algorithms()] == ["alpha", "nsx-in"]
+    assert [algorithm.name for algorithm in registry.algorithms(limit=1)] == ["alpha"]
+
+
+def test_the_newest_release_counts_where_another_one_is_live(registry: Registry) -> None:
+    registry.go_live(registry.release(ready_to_go_live(registry, "1")))
+    newer = registered(registry)
+    registry.change_status(newer, Status.FAILED, before=Status.REGISTERED, reason="it failed")
+    assert registry.newest_statuses(registry.algorithms()) == {
+        "nsx-in": (Status.FAILED, registry.find(newer).updated_at)
+    }
+
+
+def test_a_release_without_findings_has_none(registry: Registry) -> None:
+    assert registry.findings(registered(registry)) == (None, [])
+
+
+def test_a_lock_says_who_holds_it_and_until_when(registry: Registry) -> None:
+    registry.acquire_lock("nsx-in", "one", seconds=3_600)
+    owner = registry.lock_owner("nsx-in")
+    assert owner
+    left_s = (datetime.fromisoformat(owner[1]) - datetime.now(UTC)).total_seconds()
+    assert 3_500 < left_s <= 3_600
+    with pytest.raises(LockHeld, match=f"the lock is held by one until {owner[1]}") as held:
+        registry.acquire_lock("nsx-in", "two", seconds=60)
+    assert (held.value.owner, held.value.expires_at) == owner
+
+
+def test_only_a_condition_that_does_not_hold_is_a_conflict(dynamodb: DynamoDBClient) -> None:
+    absent = Registry(dynamodb, "no-such-table")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        absent.create_upload(new_id(), "nsx.zip")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        absent.note(new_id(), "It waits.")
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        absent.release_lock("nsx-in", "one")
