@@ -24,7 +24,7 @@ from pathlib import Path
 
 from greenroom.package.python_sdk import SDK_MODULES
 
-ROOMS = ("package", "platform", "releases", "tuning", "web", "wire")
+ROOMS = ("messages", "package", "platform", "releases", "tuning", "web", "wire")
 """The rooms of Greenroom that run inside AWS."""
 
 DEPENDENCIES = ("aws-lambda-powertools", "pydantic", "python-ulid")

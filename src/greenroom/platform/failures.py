@@ -10,14 +10,15 @@ two calls: a message is named by its SQS id, which stays the same until it leave
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from greenroom.messages import envelope
+from greenroom.messages.envelope import Legible
 from greenroom.platform import ingest, names, storage
-from greenroom.platform.production import ANSWER_EXPIRES_S, CONTENT_TYPES
+from greenroom.platform.production import ANSWER_EXPIRES_S
 from greenroom.platform.services import Services
 from greenroom.wire import models
 
@@ -36,8 +37,6 @@ MAX_SHOWN_CHARS = 8_000
 
 RECEIVE_COUNT = 10
 """https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html"""
-
-MESSAGE_ID = re.compile(r"[A-Za-z0-9]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -94,9 +93,9 @@ def redrive(services: Services, letters: DeadLetters, failure_ids: Collection[st
     source = _url(services, letters.source_name)
 
     def send_back(message: MessageTypeDef) -> None:
-        message_id = _message_id(_envelope(message["Body"]))
+        message_id = envelope.look(message["Body"]).message_id
         if letters.algorithm and message_id:
-            key = f"failures/{message_id}/{letters.algorithm}.json"
+            key = envelope.failure_key(message_id, letters.algorithm)
             services.s3.delete_object(Bucket=services.algorithm_bucket(letters.algorithm), Key=key)
         services.sqs.send_message(QueueUrl=source, MessageBody=message["Body"])
         services.sqs.delete_message(QueueUrl=letters.url, ReceiptHandle=message["ReceiptHandle"])
@@ -200,48 +199,33 @@ def _failure(
     services: Services, letters: DeadLetters, message: MessageTypeDef, max_chars: int | None
 ) -> models.Failure:
     body = message["Body"]
-    envelope = _envelope(body) if letters.algorithm else {}
-    content_type, route = envelope.get("contentType"), envelope.get("route")
+    legible = envelope.look(body) if letters.algorithm else Legible()
     attributes: dict[str, Any] = dict(message.get("MessageAttributes", {}))
     return models.Failure(
         failure_id=message["MessageId"],
-        message_id=_message_id(envelope),
+        message_id=legible.message_id,
         release_id=None if letters.algorithm else _release_id(body),
         reason=attributes["reason"].get("StringValue") if "reason" in attributes else None,
         since=datetime.fromtimestamp(int(message["Attributes"]["SentTimestamp"]) / 1_000, UTC),
-        content_type=content_type if content_type in CONTENT_TYPES else "text/plain",
-        to=[str(each) for each in route] if isinstance(route, list) else None,
+        content_type=legible.content_type or envelope.TEXT,
+        to=legible.route,
         **_document(services, letters, body, max_chars),
     )
 
 
 def _document(services: Services, letters: DeadLetters, body: str, max_chars: int | None) -> dict[str, Any]:
     """Return the fields of a failure that are about its document: the text or its beginning, or where to get it."""
-    envelope = _envelope(body) if letters.algorithm else {}
-    bucket = services.algorithm_bucket(letters.algorithm) if letters.algorithm else None
-    claim: Any = envelope.get("claim")
-    if bucket and _is_claim(claim, bucket):
-        parameters = {"Bucket": bucket, "Key": claim["key"]}
+    legible = envelope.look(body) if letters.algorithm else Legible()
+    claim, bucket = legible.claim, services.algorithm_bucket(letters.algorithm) if letters.algorithm else None
+    # A body could name any object: only a document of this algorithm is shown.
+    if claim is not None and claim.bucket == bucket and claim.key.startswith(envelope.INBOX):
+        parameters = {"Bucket": claim.bucket, "Key": claim.key}
         url = services.s3.generate_presigned_url("get_object", Params=parameters, ExpiresIn=ANSWER_EXPIRES_S)
-        return {"size_bytes": claim["sizeBytes"], "url": url}
-    value = envelope.get("document", body)
+        return {"size_bytes": claim.size_bytes, "url": url}
+    value = legible.document if legible.has_document else body
     document = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
     shown = document[:max_chars]
     return {"size_bytes": len(body.encode()), "document": shown, "cut": shown != document}
-
-
-def _envelope(body: str) -> dict[str, Any]:
-    """Return what a body says of its message; nothing if it is not an envelope. Anybody may have put it there."""
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) and value.get("greenroom") == 1 else {}
-
-
-def _message_id(envelope: dict[str, Any]) -> str | None:
-    message_id = envelope.get("messageId")
-    return message_id if isinstance(message_id, str) and MESSAGE_ID.fullmatch(message_id) else None
 
 
 def _release_id(body: str) -> str | None:
@@ -250,14 +234,3 @@ def _release_id(body: str) -> str | None:
         return storage.release_of_upload(ingest.upload_keys(body)[0])
     except (ValueError, IndexError, RecursionError):
         return None
-
-
-def _is_claim(claim: Any, bucket: str) -> bool:
-    """Return whether a claim is for a document of this algorithm: a body could name any object."""
-    return (
-        isinstance(claim, dict)
-        and claim.get("bucket") == bucket
-        and isinstance(claim.get("key"), str)
-        and claim["key"].startswith("inbox/")
-        and isinstance(claim.get("sizeBytes"), int)
-    )

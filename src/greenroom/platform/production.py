@@ -13,6 +13,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from greenroom.messages import envelope
+from greenroom.messages.envelope import Claim, Message
 from greenroom.platform import aws_errors, names, storage
 from greenroom.platform.services import Services
 from greenroom.releases import Algorithm, Conflict, NotFound, Status, new_id
@@ -21,7 +23,6 @@ from greenroom.wire.requests import MAX_DOCUMENT_BYTES
 
 DOCUMENT_EXPIRES_S = 900
 ANSWER_EXPIRES_S = 900
-CONTENT_TYPES = {"application/json": "json", "text/plain": "txt"}
 MAX_FAILURE_BYTES = 64 * 1024
 
 
@@ -55,7 +56,7 @@ def allow_document(services: Services, name: str, content_type: str, to: Sequenc
     message_id = new_id()
     form = services.s3.generate_presigned_post(
         Bucket=services.algorithm_bucket(name),
-        Key=document_key(message_id, content_type),
+        Key=envelope.document_key(message_id, content_type),
         Fields={"Content-Type": content_type},
         Conditions=[{"Content-Type": content_type}, ["content-length-range", 1, MAX_DOCUMENT_BYTES]],
         ExpiresIn=DOCUMENT_EXPIRES_S,
@@ -63,31 +64,21 @@ def allow_document(services: Services, name: str, content_type: str, to: Sequenc
     return AllowedDocument(message_id, form["url"], form["fields"])
 
 
-def document_key(message_id: str, content_type: str) -> str:
-    """Where a sent document lies in the bucket of the algorithm it is sent to."""
-    return f"inbox/{message_id}/document.{CONTENT_TYPES[content_type]}"
-
-
 def submit(services: Services, name: str, message_id: str, content_type: str, to: Sequence[str] | None) -> list[str]:
     """Put an uploaded document into the algorithm's queue; return who will answer. Raises NotFound or NotPossible."""
     answering = route(services, name, to)
-    bucket, key = services.algorithm_bucket(name), document_key(message_id, content_type)
+    bucket, key = services.algorithm_bucket(name), envelope.document_key(message_id, content_type)
     try:
         size_bytes = services.s3.head_object(Bucket=bucket, Key=key)["ContentLength"]
     except ClientError as error:
         if not aws_errors.is_absent_object(error):
             raise
         raise NotPossible(f"no document of message {message_id} has arrived", "Upload it first.") from error
-    envelope = {
-        "greenroom": 1,
-        "messageId": message_id,
-        "route": None if answering == [name] else answering,
-        "contentType": content_type,
-        "claim": {"bucket": bucket, "key": key, "sizeBytes": size_bytes, "sha256": None},
-    }
+    claim = Claim(bucket, key, size_bytes, sha256=None)
+    message = Message(message_id, None if answering == [name] else answering, content_type, claim=claim)
     queue = names.input_queue(services.settings.prefix, name)
     url = services.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
-    services.sqs.send_message(QueueUrl=url, MessageBody=json.dumps(envelope))
+    services.sqs.send_message(QueueUrl=url, MessageBody=envelope.write(message))
     return answering
 
 
@@ -133,7 +124,7 @@ def answers(services: Services, message_id: str, name: str, to: Sequence[str] | 
 def _answer(services: Services, message_id: str, name: str) -> models.MessageResult:
     bucket = services.algorithm_bucket(name)
     try:
-        for key in storage.keys(services.s3, bucket, f"results/{message_id}/{name}."):
+        for key in storage.keys(services.s3, bucket, envelope.result_prefix(message_id, name)):
             head = services.s3.head_object(Bucket=bucket, Key=key)
             meta = head.get("Metadata", {})
             return models.MessageResult(
@@ -159,7 +150,7 @@ def _answer(services: Services, message_id: str, name: str) -> models.MessageRes
 
 def _failure(services: Services, message_id: str, name: str) -> str | None:
     """Return why the algorithm gave the message up, if it did."""
-    key = f"failures/{message_id}/{name}.json"
+    key = envelope.failure_key(message_id, name)
     try:
         body = storage.read(services.s3, services.algorithm_bucket(name), key, max_bytes=MAX_FAILURE_BYTES)
     except KeyError:

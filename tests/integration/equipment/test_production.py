@@ -165,8 +165,8 @@ def test_a_redelivery_to_another_version_leaves_the_document_of_an_earlier_claim
     ("change", "reason"),
     [
         ({"sha256": "0" * 64}, "its SHA-256 differs"),
-        ({"sizeBytes": 4}, "has not the 4 bytes"),
-        ({"sizeBytes": 6}, "has not the 6 bytes"),
+        ({"sizeBytes": 4}, "does not have the 4 bytes"),
+        ({"sizeBytes": 6}, "does not have the 6 bytes"),
         ({"bucket": "somebody-elses"}, "which is not this algorithm's"),
         ({"key": "inbox/gone.json"}, "NoSuchKey"),
     ],

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from aws_equipment import documents
-from aws_equipment.documents import Claim
+from aws_equipment.envelope import Claim
 from aws_equipment.errors import EquipmentError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,7 +76,7 @@ def test_an_envelope_is_read() -> None:
         ({"route": []}, "route"),
         ({"contentType": "image/png"}, "contentType"),
         ({"contentType": ["application/json"]}, "contentType"),
-        ({"contentType": "text/plain", "document": {}}, "is no text"),
+        ({"contentType": "text/plain", "document": {}}, "is not text"),
         ({"document": ...}, "either a document or a claim"),
         ({"claim": CLAIM}, "either a document or a claim"),
         ({"document": ..., "claim": None}, "no bucket and key"),
@@ -106,7 +106,7 @@ def test_a_claim_is_redeemed_only_by_the_very_document() -> None:
 @given(JSON_VALUES.filter(lambda value: isinstance(value, dict | list)))
 def test_what_one_algorithm_answers_the_next_is_given(value: Any) -> None:
     answer = documents.encode(value)
-    sent = documents.envelope(documents.parse_message(envelope(), SQS_ID), answer)
+    sent = documents.inline_body(documents.parse_message(envelope(), SQS_ID), answer)
     assert sent is not None and sent.isascii()
     assert documents.parse_message(sent, SQS_ID).document == value
     assert documents.decode(answer.body, answer.content_type) == value
@@ -115,7 +115,7 @@ def test_what_one_algorithm_answers_the_next_is_given(value: Any) -> None:
 @given(st.text(alphabet=st.characters(codec="utf-8")))
 def test_text_is_carried_unchanged(text: str) -> None:
     answer = documents.encode(text)
-    sent = documents.envelope(documents.parse_message(envelope(), SQS_ID), answer)
+    sent = documents.inline_body(documents.parse_message(envelope(), SQS_ID), answer)
     assert sent is not None
     received = documents.parse_message(sent, SQS_ID)
     assert (received.document, received.content_type) == (text, "text/plain")
@@ -126,21 +126,19 @@ def test_text_is_carried_unchanged(text: str) -> None:
 def test_the_limit_is_one_of_the_message_as_it_is_sent(text: str) -> None:
     """Letters that take more bytes once escaped must not carry a message over the limit."""
     message = documents.parse_message(envelope(), SQS_ID)
-    one = documents.envelope(message, documents.encode([text]))
-    two = documents.envelope(message, documents.encode([text * 2]))
+    one = documents.inline_body(message, documents.encode([text]))
+    two = documents.inline_body(message, documents.encode([text * 2]))
     assert one and two
     fits = (documents.INLINE_LIMIT_BYTES - len(one)) // (len(two) - len(one)) + 1
-    sent = documents.envelope(message, documents.encode([text * fits]))
+    sent = documents.inline_body(message, documents.encode([text * fits]))
     assert sent is not None
     assert documents.INLINE_LIMIT_BYTES - 12 < len(sent.encode()) <= documents.INLINE_LIMIT_BYTES
-    assert documents.envelope(message, documents.encode([text * (fits + 1)])) is None
+    assert documents.inline_body(message, documents.encode([text * (fits + 1)])) is None
 
 
-def test_keys_follow_from_message_and_content_alone() -> None:
+def test_the_key_of_a_waiting_document_follows_from_message_and_content() -> None:
     message = documents.parse_message(envelope(), SQS_ID)
     first, same, other = (documents.encode(value) for value in ({"a": 1}, {"a": 1}, {"a": 2}))
-    assert documents.result_key(message, first, "asa") == documents.result_key(message, other, "asa")
-    assert documents.result_key(message, first, "asa") == "results/01JM/asa.json"
     assert documents.inbox_key(message, first, "nsx") == documents.inbox_key(message, same, "nsx")
     assert documents.inbox_key(message, first, "nsx") != documents.inbox_key(message, other, "nsx")
     assert documents.inbox_key(message, documents.encode("text"), "nsx").endswith(".txt")

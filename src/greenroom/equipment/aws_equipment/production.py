@@ -12,8 +12,9 @@ import traceback
 from functools import cache
 from typing import Any
 
-from aws_equipment import documents
-from aws_equipment.documents import Answer, Message
+from aws_equipment import documents, envelope
+from aws_equipment.documents import Answer
+from aws_equipment.envelope import Message
 from aws_equipment.errors import EquipmentError
 
 MAX_RECEIVE_COUNT = 3
@@ -90,11 +91,11 @@ def _fetch(message: Message) -> Any:
 
 
 def _forward(message: Message, answer: Answer, target: dict[str, str]) -> None:
-    body = documents.envelope(message, answer)
+    body = documents.inline_body(message, answer)
     if body is None:
         key = documents.inbox_key(message, answer, os.environ["GREENROOM_ALGORITHM"])
         _write_once(target["bucket"], key, answer, {})
-        body = documents.claim_envelope(message, answer, target["bucket"], key)
+        body = documents.claim_body(message, answer, target["bucket"], key)
     _client("sqs").send_message(QueueUrl=target["queueUrl"], MessageBody=body)
 
 
@@ -104,7 +105,7 @@ def _write_result(message: Message, answer: Answer) -> None:
         "greenroom-version": os.environ["AWS_LAMBDA_FUNCTION_VERSION"],
         "greenroom-message": message.message_id,
     }
-    key = documents.result_key(message, answer, os.environ["GREENROOM_ALGORITHM"])
+    key = envelope.result_key(message.message_id, os.environ["GREENROOM_ALGORITHM"], answer.content_type)
     _write_once(os.environ["GREENROOM_BUCKET"], key, answer, metadata)
 
 
@@ -157,9 +158,9 @@ def _rest_with_reason(record: dict[str, Any], error: BaseException) -> bool:
     try:
         _client("s3").put_object(
             Bucket=os.environ["GREENROOM_BUCKET"],
-            Key=f"failures/{message_id}/{os.environ['GREENROOM_ALGORITHM']}.json",
+            Key=envelope.failure_key(message_id, os.environ["GREENROOM_ALGORITHM"]),
             Body=json.dumps(failure).encode(),
-            ContentType=documents.JSON,
+            ContentType=envelope.JSON,
         )
         if final:
             _client("sqs").send_message(

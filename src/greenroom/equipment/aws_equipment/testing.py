@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from aws_equipment import comparison, documents
-from aws_equipment.documents import Answer, Message
+from aws_equipment.documents import Answer
+from aws_equipment.envelope import JSON, TEXT, Message
 from aws_equipment.errors import EquipmentError
 
 EVENT_KEY = "greenroomTest"
@@ -54,7 +55,7 @@ def _destination(answer: Answer, kind: str) -> dict[str, Any]:
     """Where the answer would have gone, and how."""
     next_ = sorted(json.loads(os.environ["GREENROOM_NEXT"]))
     if kind == "in" and next_:
-        inline = documents.envelope(Message("0" * 26, None, documents.JSON), answer) is not None
+        inline = documents.inline_body(Message("0" * 26, None, JSON), answer) is not None
         way = "message" if inline else "claim check"
         return {"to": "queues", "algorithms": next_, "contentType": answer.content_type, "as": way}
     return {"to": "bucket", "contentType": answer.content_type}
@@ -70,7 +71,7 @@ def _one(folder: Path, stem: str) -> Path | None:
 def _read(path: Path) -> Any:
     if path.stat().st_size > MAX_TEST_FILE_BYTES:
         raise EquipmentError(f"tests/{path.parent.name}/{path.name} is larger than {MAX_TEST_FILE_BYTES:,} bytes")
-    return documents.decode(path.read_bytes(), documents.JSON if path.suffix == ".json" else documents.TEXT)
+    return documents.decode(path.read_bytes(), JSON if path.suffix == ".json" else TEXT)
 
 
 def _difference(answer: Answer, expected: Path) -> str | None:
