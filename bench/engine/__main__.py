@@ -1,14 +1,14 @@
-"""The Lambda engine: does a memory size mean what it says, and what does an invocation cost beside the handler?
+"""The Lambda engine: does a memory size mean what it says, and what does an invocation cost in addition to the handler?
 
     python -m bench.engine [--runs N] [--soak SECONDS] [--json]
-    python -m bench.engine --quick         what an invocation costs, and nothing else: seconds
+    python -m bench.engine --quick         only what an invocation costs: seconds
 
-* CPU-bound handlers: wall time over CPU time at each size, beside 1769 / MemorySize; with control groups, where this
+* CPU-bound handlers: wall time over CPU time at each size, against 1769 / MemorySize; with control groups, where this
   process may make them, and with the watcher, as an ordinary user. Two threads at 3538 MB.
-* 1,000,000 chained SHA-256 hashes at each size, as a ratio to 1769 MB, beside the ratios published for AWS.
+* 1,000,000 chained SHA-256 hashes at each size, as a ratio to 1769 MB, against the ratios published for AWS.
 * Warm invocations of an empty handler and cold starts, p50 and p99.
-* Warm invocations through boto3, beside plain ministack of the same version in the same run.
-* 64 concurrent invocations of 8 functions for a while: what was lost or mixed up, and what is left of it.
+* Warm invocations through boto3, and through plain ministack of the same version in the same run.
+* 64 concurrent invocations of 8 functions: which answers were lost or mixed up, and what memory and processes are left.
 """
 
 from __future__ import annotations
@@ -78,6 +78,11 @@ def handler(event, context):
 
 ECHO = "import time\ndef handler(event, context):\n    time.sleep(0.02)\n    return [FUNCTION, event]"
 SOAK_THREADS, SOAK_FUNCTIONS = 64, 8
+IDLE_WAIT_S = 60
+"""How long unused environments may take to end: the reaper looks for them every 5 s."""
+
+START_WAIT_S, STOP_WAIT_S = 30, 10
+"""How long plain ministack may take to start, and to stop."""
 
 EMPTY = "def handler(event, context): return None"
 WITH_SDK = "import boto3\ndef handler(event, context): return None"
@@ -113,7 +118,7 @@ def invoke(engine: Engine, source: str, memory_mb: int, event: Any = None, mark:
 
 
 def timed_ms(call: Callable[[int], Any], runs: int) -> dict[str, float]:
-    """p50 and p99 of a call, in milliseconds."""
+    """Return p50 and p99 of a call, in milliseconds."""
     found = []
     for number in range(runs):
         begin = time.perf_counter()
@@ -124,7 +129,7 @@ def timed_ms(call: Callable[[int], Any], runs: int) -> dict[str, float]:
 
 
 def cpu_share(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
-    """Wall time over CPU time at each size, and what it should be."""
+    """Measure wall time over CPU time at each size, and compare it with what it should be."""
     found = {}
     for memory_mb in SIZES_MB:
         ratios = [json.loads(invoke(engine, SPIN, memory_mb).payload) for _ in range(runs)]
@@ -135,7 +140,7 @@ def cpu_share(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
 
 
 def watcher_share(runs: int) -> dict[str, Any]:
-    """CPU shares where no control groups are used."""
+    """Measure CPU shares without control groups."""
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Path(folder), control_groups=False)
         try:
@@ -145,7 +150,7 @@ def watcher_share(runs: int) -> dict[str, Any]:
 
 
 def as_ordinary_user(runs: int) -> dict[str, Any]:
-    """The same by somebody who is not root."""
+    """Do the same as an ordinary user."""
     command = [sys.executable, "-m", "bench.engine", "--watcher", "--json", "--runs", str(runs)]
     user = [sys.executable, "-m", "bench.ordinary_user", *command]
     found: dict[str, Any] = json.loads(subprocess.run(user, check=True, stdout=subprocess.PIPE).stdout)
@@ -153,7 +158,7 @@ def as_ordinary_user(runs: int) -> dict[str, Any]:
 
 
 def hash_curve(engine: Engine, runs: int) -> dict[int, dict[str, float]]:
-    """Duration of the hash loop at each size over that at 1769 MB, and the same of the published figures."""
+    """Measure the hash loop at each size as a ratio to 1769 MB, and compare it with the published ratios."""
     times = {}
     for memory_mb in PUBLISHED_MS:
         durations = [invoke(engine, HASHES, memory_mb, 1_000_000).duration_ms for _ in range(runs + 1)]
@@ -181,7 +186,7 @@ def cost_of_an_invocation(engine: Engine) -> dict[str, dict[str, float]]:
 
 
 def quick() -> dict[str, Any]:
-    """Time invocations alone."""
+    """Time invocations, and nothing else."""
     with tempfile.TemporaryDirectory() as folder:
         engine = Engine(Path(folder))
         try:
@@ -191,7 +196,7 @@ def quick() -> dict[str, Any]:
 
 
 def processes_below(pid: int) -> list[int]:
-    """A process and all that it has started, directly or not."""
+    """Return a process and all that it has started, directly or not."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -204,13 +209,13 @@ def processes_below(pid: int) -> list[int]:
 
 
 def memory_mb(pids: list[int]) -> float:
-    """The memory that processes use, what they share counted once."""
+    """Return the memory that processes use; what they share counts once."""
     lines = [line for pid in pids for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def soak(folder: Path, seconds: float) -> dict[str, float]:
-    """Many concurrent invocations of several functions: counts, and memory and processes before and after."""
+    """Invoke several functions concurrently; return counts, and memory and processes before and after."""
     engine = Engine(folder, limits=Limits(idle_s=1.0))
     try:
         invoke(engine, EMPTY, 256)
@@ -251,13 +256,16 @@ def soak(folder: Path, seconds: float) -> dict[str, float]:
 
 def wait_for_idle(engine: Engine) -> None:
     """Wait until every environment has been ended, and its process is gone."""
+    until = time.monotonic() + IDLE_WAIT_S
     while engine.environments:
+        if time.monotonic() > until:
+            raise SystemExit(f"{engine.environments} environments have not ended within {IDLE_WAIT_S} s")
         time.sleep(0.1)
     time.sleep(1)
 
 
 def through_boto3(endpoint_url: str, key: str, secret: str, runs: int) -> dict[str, float]:
-    """Warm invocations of an empty handler through boto3."""
+    """Time warm invocations of an empty handler through boto3."""
     session = boto3.Session(key, secret, region_name="us-east-1")
     config = Config(retries={"total_max_attempts": 1})
     client = session.client("lambda", endpoint_url=endpoint_url, config=config)
@@ -280,7 +288,7 @@ def through_boto3(endpoint_url: str, key: str, secret: str, runs: int) -> dict[s
 
 
 def plain_ministack(runs: int) -> dict[str, float]:
-    """The same through ministack with its own executor."""
+    """Do the same through ministack with its own executor."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -294,25 +302,35 @@ def plain_ministack(runs: int) -> dict[str, float]:
     }
     process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + 30
-        while time.monotonic() < until:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.1)
+        await_port(port, process)
         return through_boto3(f"http://127.0.0.1:{port}", "test", "test", runs)
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(STOP_WAIT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def await_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until something listens on a port of this machine."""
+    until = time.monotonic() + START_WAIT_S
+    while time.monotonic() < until and process.poll() is None:
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.1)
+    raise SystemExit(f"ministack did not listen on port {port} within {START_WAIT_S} s")
 
 
 def main() -> int:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=30, help="runs of each CPU-bound handler (default 30)")
-    parser.add_argument("--soak", type=float, default=60, help="seconds of many at once (default 60)")
-    parser.add_argument("--watcher", action="store_true", help="nothing but the CPU shares that the watcher gives")
-    parser.add_argument("--quick", action="store_true", help="nothing but warm invocations and cold starts: seconds")
+    parser.add_argument("--soak", type=float, default=60, help="seconds of concurrent invocations (default 60)")
+    parser.add_argument("--watcher", action="store_true", help="only the CPU shares that the watcher gives")
+    parser.add_argument("--quick", action="store_true", help="only warm invocations and cold starts: seconds")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     if options.watcher:

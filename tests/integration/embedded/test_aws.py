@@ -208,9 +208,10 @@ def test_reserved_concurrency_is_a_functions_most_and_all_of_its_throttle(aws: E
         return int(answer["StatusCode"])
 
     lambda_.put_function_concurrency(FunctionName="reserved", ReservedConcurrentExecutions=1)
+    assert invoke(0) == 200  # warm from now on
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(invoke, 3)
-        time.sleep(1)
+        first = pool.submit(invoke, 1.5)
+        time.sleep(0.5)
         with pytest.raises(lambda_.exceptions.TooManyRequestsException) as refused:
             lambda_.invoke(FunctionName="reserved", Payload="0")
         assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 429

@@ -28,7 +28,7 @@ RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 ARN = "arn:aws:lambda:eu-central-1:123456789012:function:f"
 
 grouped = pytest.mark.skipif(isolation().limits == "watcher", reason="this process may not make control groups")
-jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no name spaces here")
+jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no namespaces here")
 
 
 def zipped(**files: str) -> bytes:
@@ -98,6 +98,22 @@ def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     lab.engine.close()
 
 
+def wait_for_work(lab: Lab) -> None:
+    """Wait until an environment is at work."""
+    until = time.monotonic() + 10
+    while not lab.engine._busy:
+        assert time.monotonic() < until
+        time.sleep(0.01)
+
+
+def wait_for_end(pid: int) -> None:
+    """Wait until a process is gone."""
+    until = time.monotonic() + 5
+    while Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
 def answer(result: InvokeResult) -> Any:
     assert result.function_error is None, result.payload
     return json.loads(result.payload)
@@ -158,13 +174,13 @@ def test_concurrent_invocations_take_environments_of_their_own(lab: Lab) -> None
 def test_over_the_limit_of_concurrency_an_invocation_is_throttled(tmp_path: Path) -> None:
     lab = Lab(tmp_path, limits=Limits(concurrency=1))
     try:
-        slow = "import time\ndef handler(event, context): time.sleep(1)"
-        thread = threading.Thread(target=lambda: lab.run(slow))
+        slow = "import time\ndef handler(event, context): time.sleep(event)"
+        thread = threading.Thread(target=lambda: lab.run(slow, 0.5))
         thread.start()
-        time.sleep(0.5)
-        assert lab.run(slow).throttled
+        wait_for_work(lab)
+        assert lab.run(slow, 0).throttled
         thread.join()
-        assert not lab.run(slow).throttled
+        assert not lab.run(slow, 0).throttled
     finally:
         lab.engine.close()
 
@@ -182,8 +198,8 @@ def test_background_threads_stand_still_between_invocations(lab: Lab) -> None:
         return max(b - a for a, b in zip(ticks, ticks[1:]))
     """
     lab.run(source)
-    time.sleep(1.0)
-    assert answer(lab.run(source)) > 0.9
+    time.sleep(0.5)
+    assert answer(lab.run(source)) > 0.45
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/python-exceptions.html
@@ -220,7 +236,7 @@ def test_a_function_that_can_not_be_loaded_says_why(lab: Lab, source: str, kind:
     assert 0 < result.duration_ms < result.billed_duration_ms
 
 
-def test_an_init_that_takes_too_long_is_begun_anew_in_the_functions_own_time(tmp_path: Path) -> None:
+def test_an_init_that_takes_too_long_is_begun_again_in_the_functions_own_time(tmp_path: Path) -> None:
     lab = Lab(tmp_path, limits=Limits(init_s=0.4))
     try:
         source = "import time\ntime.sleep(0.5)\ndef handler(event, context): return 1"
@@ -327,9 +343,12 @@ def test_the_cpu_is_shared_out_in_proportion_to_memory(lab: Lab, memory_mb: int)
             pass
         return (time.perf_counter() - begin) / 0.2
     """
-    # The best of three: what else runs on this machine can only slow it down.
-    slowdown = min(answer(lab.run(source, memory_mb=memory_mb)) for _ in range(3))
-    assert slowdown == pytest.approx(1_769 / memory_mb, rel=0.15)
+    expected = 1_769 / memory_mb
+    for _ in range(5):
+        slowdown = answer(lab.run(source, memory_mb=memory_mb))
+        if slowdown < 1.15 * expected:  # what else runs on this machine can only slow it down
+            break
+    assert slowdown == pytest.approx(expected, rel=0.15)
 
 
 @pytest.mark.skipif(not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists(), reason="needs /proc")
@@ -596,12 +615,10 @@ def test_measured_invocations_do_not_share_cores(tmp_path: Path) -> None:
 def test_a_measured_invocation_that_finds_no_core_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("greenroom.engine.pool.CORES_WAIT_S", 0.1)
     lab = Lab(tmp_path)
-    longer = threading.Thread(target=lambda: lab.run(SPIN, 2.0, memory_mb=10_240, measured=True))
+    longer = threading.Thread(target=lambda: lab.run(SPIN, 1.0, memory_mb=10_240, measured=True))
     try:
         longer.start()
-        until = time.monotonic() + 10
-        while not lab.engine._busy and time.monotonic() < until:
-            time.sleep(0.01)
+        wait_for_work(lab)
         assert lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
         longer.join()
         assert not lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
@@ -654,7 +671,7 @@ def test_an_event_that_the_function_does_not_read_ends_in_a_timeout(lab: Lab) ->
         return len(event)
     """
     assert answer(lab.run(source, "first", timeout_s=1)) == 5
-    time.sleep(0.5)
+    time.sleep(0.3)
     begin = time.monotonic()
     late = lab.run(source, "x" * 5_000_000, timeout_s=1)
     assert error(late)["errorType"] == "Sandbox.Timedout"
@@ -674,7 +691,7 @@ def test_what_a_function_logs_while_it_reads_an_event_does_not_stop_it(lab: Lab)
         return len(event)
     """
     assert answer(lab.run(source, "first")) == 5
-    time.sleep(0.5)
+    time.sleep(0.3)
     assert answer(lab.run(source, "x" * 5_000_000)) == 5_000_000
 
 
@@ -707,10 +724,7 @@ time.sleep(60)
     assert Path(f"/proc/{pid}").exists()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    until = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    wait_for_end(pid)
     process.stdout.close()
 
 
@@ -735,10 +749,7 @@ def test_environments_end_when_the_process_they_were_forked_from_is_killed(tmp_p
         os.kill(zygote._process.pid, signal.SIGKILL)
         zygote._process.wait()
         assert lab.run(source, 0).cold_start
-        until = time.monotonic() + 5
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{pid}").exists()
+        wait_for_end(pid)
     finally:
         lab.engine.close()
 
@@ -748,10 +759,7 @@ def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
     try:
         lab.run("def handler(event, context): ...")
         (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]
-        until = time.monotonic() + 5
-        while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not Path(f"/proc/{pid}").exists()
+        wait_for_end(pid)
     finally:
         lab.engine.close()
 

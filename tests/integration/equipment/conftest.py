@@ -20,7 +20,7 @@ from typing import Any, Literal
 import boto3
 import pytest
 
-START_TIMEOUT_S = 60
+START_TIMEOUT_S, STOP_TIMEOUT_S = 60, 10
 REGION: Literal["eu-central-1"] = "eu-central-1"
 
 
@@ -42,7 +42,11 @@ def endpoint_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait()
+        try:
+            process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -13,9 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.engine import FunctionSpec, LayerCode
-from greenroom.engine.cgroup import MIN_QUOTA_US, PERIOD_US, quota_us
+from greenroom.engine.cgroup import MB_PER_VCPU, MIN_QUOTA_US, PERIOD_US, quota_us
 from greenroom.engine.code import BadCode, CodeStore, brings_own_sdk, imports_sdk
 from greenroom.engine.report import PlatformLog, Report, billed_ms
+from greenroom.tuning.limits import FULL_VCPU_MB
 
 SPEC = FunctionSpec(
     arn="arn:aws:lambda:eu-central-1:123456789012:function:f",
@@ -43,6 +44,11 @@ def test_1769_mb_are_one_cpu_and_the_share_is_proportional() -> None:
     assert quota_us(1769, 2) == PERIOD_US
     assert quota_us(3538, 2) == 2 * PERIOD_US
     assert quota_us(128, 2) == round(PERIOD_US * 128 / 1769)
+
+
+def test_the_engine_and_the_tuning_count_with_the_same_vcpu() -> None:
+    """Neither may import the other."""
+    assert MB_PER_VCPU == FULL_VCPU_MB
 
 
 @given(st.integers(1, 10_240))

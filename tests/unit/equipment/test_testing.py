@@ -233,7 +233,7 @@ def test_inside_lambda_the_clients_are_made_at_the_start_and_a_test_still_runs(
 
 
 @pytest.mark.parametrize(
-    ("entry", "said"), [("algorithm:Nothing", "is no class in module algorithm"), ("nothing:X", "No module named")]
+    ("entry", "said"), [("algorithm:Nothing", "is not a class in module algorithm"), ("nothing:X", "No module named")]
 )
 def test_an_entry_that_is_not_there_fails_at_the_start(task_root: Path, layer: str, entry: str, said: str) -> None:
     (task_root / "algorithm.py").write_text("Nothing = 5\n")
