@@ -1,7 +1,7 @@
-"""Runs a command of this project as an ordinary user although root asks for it.
+"""Runs a command of this project as an ordinary user, for root.
 
-What the command needs to read (this Python, its packages, this checkout) may lie where only root gets to: it is then
-shown, in mounts of the command's own, below empty folders that everybody may enter.
+This Python, its packages and this checkout may lie where only root may read. They then appear, in mounts of the
+command's own, below empty folders that everybody may enter.
 
     python -m bench.ordinary_user COMMAND...
 """
@@ -31,12 +31,12 @@ def mount(source: Path | None, target: Path, kind: str | None, flags: int, optio
 
 
 def closed(path: Path) -> Path | None:
-    """The first folder on the way to a path that others than its owner may not enter."""
+    """Return the first folder on the way to a path that only its owner may enter."""
     return next((each for each in reversed(path.parents) if not each.stat().st_mode & 0o001), None)
 
 
 def show(paths: tuple[Path, ...], stash: Path) -> None:
-    """Make folders reachable for everybody, in this process and those it starts."""
+    """Make folders readable for everybody, in this process and those it starts."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "unshare")
     mount(None, Path("/"), None, MS_REC | MS_PRIVATE)

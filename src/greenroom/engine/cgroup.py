@@ -1,8 +1,8 @@
-"""CPU share, memory ceiling and standing still, through the kernel's control groups, version 1 or 2.
+"""CPU share, memory ceiling and freezing, through the kernel's control groups, version 1 or 2.
 
 A function gets `MemorySize / 1769` of one vCPU: "At 1,769 MB, a function has the equivalent of one vCPU"
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). The share is enforced over 20 ms, the period
-measured on Lambda itself (Zhang et al., "Demystifying CPU throttling on AWS Lambda", and DESIGN, section 7).
+measured on Lambda itself (Zhang et al., "Demystifying CPU throttling on AWS Lambda").
 """
 
 from __future__ import annotations
@@ -21,11 +21,14 @@ from typing import Literal, Protocol
 from uuid import uuid4
 
 MB_PER_VCPU = 1_769
+"""`tuning` has the same figure, and may not import this; a test ties the two."""
+
 PERIOD_US = 20_000
 MIN_QUOTA_US = 1_000
 """The least that the kernel accepts: https://docs.kernel.org/scheduler/sched-bwc.html"""
 
 TRY_TIMEOUT_S = 10
+"""How long the attempt to make namespaces may take."""
 
 V1_ROOT = Path("/sys/fs/cgroup")
 V1_CONTROLLERS = ("cpu", "memory", "freezer")
@@ -35,32 +38,32 @@ V2_CONTROLLERS = "+cpu +memory"
 HOME = "greenroom"
 """The group whose children are the execution environments' groups."""
 ENGINE = "greenroom-engine"
-"""Version 2: the group beside it that the engine moves to, with all that was in the group above."""
+"""Version 2: the group next to it that the engine moves to, with all that was in the group above."""
 MOVES = 20
-"""How often processes are moved before it is given up: each time there may be new ones, which the last ones started."""
+"""How often processes are moved before the engine gives up: each time the last ones may have started new ones."""
 
 
 def vcpus(memory_mb: int) -> float:
-    """The share of CPU that a memory size deserves: 5.79 at the largest, 10,240 MB."""
+    """Return the share of CPU that a memory size gets: 5.79 at the largest, 10,240 MB."""
     return memory_mb / MB_PER_VCPU
 
 
 def quota_us(memory_mb: int, cpus: float) -> int:
-    """CPU time in microseconds that a memory size has in each period of 20 ms, on a machine with so many CPUs."""
+    """Return the CPU time in microseconds per period of 20 ms that a memory size has on a machine with `cpus` CPUs."""
     return max(MIN_QUOTA_US, round(PERIOD_US * min(vcpus(memory_mb), cpus)))
 
 
 @dataclass(frozen=True)
 class Isolation:
-    """What this machine allows the engine: how CPU and memory are limited, and whether files are kept apart."""
+    """What this machine allows the engine: how it limits CPU and memory, and whether it keeps files apart."""
 
     limits: Literal["cgroup v1", "cgroup v2", "watcher"]
     namespaces: bool
     cpus: float
 
     def describe(self) -> str:
-        """One sentence for people."""
-        files = "files in name spaces" if self.namespaces else "files not kept apart"
+        """Return one sentence for people."""
+        files = "files in namespaces" if self.namespaces else "files not kept apart"
         if self.limits == "watcher":
             return (
                 "CPU by stopping processes on a 20 ms grid, right to about 3 % on average; memory by looking as often; "
@@ -78,22 +81,22 @@ class Group(Protocol):
         """Put a process, and all that it will start, into the group."""
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Set the ceiling; a process that goes over it is killed."""
+        """Set the ceiling; the kernel kills a process that goes over it."""
 
     def limit_cpu(self, share_us: int | None) -> None:
         """Set CPU time per period, or take the limit away."""
 
     def freeze(self, frozen: bool) -> None:
-        """Make all processes stand still, or go on."""
+        """Freeze all processes, or thaw them."""
 
     def throttled(self) -> int:
-        """How often the group has used up its share before the period was over."""
+        """Return how often the group has used up its share before the period was over."""
 
     def out_of_memory(self) -> bool:
-        """Whether the kernel has killed a process of the group for its memory."""
+        """Return whether the kernel has killed a process of the group for its memory."""
 
     def peak_bytes(self) -> int:
-        """The most memory that the group has used."""
+        """Return the most memory that the group has used."""
 
     def remove(self) -> None:
         """Kill what is left in the group and remove it."""
@@ -198,12 +201,12 @@ def new_group() -> Group:
 
 
 def _new_name() -> str:
-    """A name that says whose group it is, which `remove_leftovers` of another engine wants to know."""
+    """Return a name with this process's id, by which another engine's `remove_leftovers` knows whose group it is."""
     return f"{os.getpid()}-{uuid4().hex}"
 
 
 def freezer_folder() -> str | None:
-    """Where the groups of version 1 are frozen and thawed, by their names; None with version 2 or without groups."""
+    """Return the folder of version 1's freezer groups; None with version 2 or without groups."""
     return str(_v1_homes()["freezer"]) if isolation().limits == "cgroup v1" else None
 
 
@@ -213,8 +216,8 @@ def remove_leftovers() -> None:
     homes = [*_v1_homes().values()] if limits == "cgroup v1" else [_v2_home()] if limits == "cgroup v2" else []
     for folder in (each for home in homes for each in home.iterdir() if each.is_dir()):
         if Path("/proc", folder.name.partition("-")[0]).exists():
-            continue  # empty only until that engine's next environment is in it
-        with contextlib.suppress(OSError):  # a group with processes is somebody's
+            continue  # it will be in use with that engine's next environment
+        with contextlib.suppress(OSError):  # a group that has processes is in use
             folder.rmdir()
 
 
@@ -222,7 +225,7 @@ def remove_leftovers() -> None:
 def isolation() -> Isolation:
     """Find out, by trying, what this machine allows."""
     limits = _limits()
-    return Isolation(limits, _may_have_name_spaces(), usable_cpus(limits))
+    return Isolation(limits, _may_have_namespaces(), usable_cpus(limits))
 
 
 def _limits() -> Literal["cgroup v1", "cgroup v2", "watcher"]:
@@ -243,8 +246,8 @@ def _limits() -> Literal["cgroup v1", "cgroup v2", "watcher"]:
     return "watcher"
 
 
-def _may_have_name_spaces() -> bool:
-    """Whether functions can have roots and process trees of their own."""
+def _may_have_namespaces() -> bool:
+    """Return whether functions can have roots and process trees of their own."""
     if not Path("/proc/self/ns/mnt").exists():
         return False
     zygote = Path(__file__).parent / "runtime" / "zygote.py"
@@ -253,7 +256,7 @@ def _may_have_name_spaces() -> bool:
 
 
 def usable_cpus(limits: str) -> float:
-    """How many CPUs functions may use: less than the machine has where somebody limits what this process starts."""
+    """Return how many CPUs functions may use: fewer than the machine has where a group above limits this process."""
     cpus = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
     # In a container these are its own limits; on the machine itself there are none.
     with contextlib.suppress(OSError, ValueError):
@@ -279,11 +282,11 @@ def _throttled(folder: Path) -> int:
 
 @cache
 def _v1_homes() -> dict[str, Path]:
-    """The folder for our groups in the hierarchy of each controller. Raises OSError where there are none."""
+    """Return the folder for our groups in each controller's hierarchy. Raises OSError where there are none."""
     homes = {controller: V1_ROOT / controller / HOME for controller in V1_CONTROLLERS}
     for home in homes.values():
-        if not (home.parent / "tasks").exists():  # which a folder of version 2 has not
-            raise FileNotFoundError(f"{home.parent} is no control group hierarchy of version 1")
+        if not (home.parent / "tasks").exists():  # a folder of version 2 has no such file
+            raise FileNotFoundError(f"{home.parent} is not a control group hierarchy of version 1")
     for home in homes.values():
         home.mkdir(exist_ok=True)
     return homes
@@ -291,10 +294,11 @@ def _v1_homes() -> dict[str, Path]:
 
 @cache
 def _v2_home() -> Path:
-    """A folder of version 2's hierarchy whose children may use the controllers: below the root, or below our own group.
+    """Return a folder of version 2's hierarchy whose children may use the controllers.
 
-    The second is for a group delegated to this user (https://systemd.io/CGROUP_DELEGATION/) and for containers, whose
-    root is not the machine's. Raises OSError where there is neither.
+    It lies below the root, or below our own group. The second is for a group delegated to this user
+    (https://systemd.io/CGROUP_DELEGATION/) and for containers, whose root is not the machine's. Raises OSError where
+    neither is possible.
     """
     own = _v2_own()
     for group in (V2_ROOT, own.parent if own.name == ENGINE else own):
@@ -308,7 +312,7 @@ def _v2_home() -> Path:
 
 
 def _v2_own() -> Path:
-    """The group of this process. Raises OSError where version 2 is not what this machine uses."""
+    """Return the group of this process. Raises OSError where this machine does not use version 2."""
     if not (V2_ROOT / "cgroup.controllers").exists():
         raise FileNotFoundError("there is no control group hierarchy of version 2")
     return V2_ROOT / Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
@@ -323,7 +327,7 @@ def _pass_controllers_on(group: Path) -> None:
     for _ in range(MOVES):
         try:
             (group / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
-        except OSError as error:  # if it has not got the controllers itself, this is another error, and nobody moves
+        except OSError as error:  # another error if it does not have the controllers itself: then nothing moves
             if error.errno != errno.EBUSY:
                 raise
         else:

@@ -1,4 +1,4 @@
-"""Function code and layers on disk: unpacked once by their SHA-256, read-only, never half written."""
+"""Function code and layers on disk: unpacked once, named by their SHA-256, read-only, never half written."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from greenroom.engine.spec import LayerCode
+from greenroom.engine.zygote import SDK_PACKAGES
 
 MAX_UNPACKED_BYTES = 262_144_000
 """Function and layers together, unpacked.
@@ -25,11 +26,7 @@ MAX_ENTRIES = 100_000
 UNFINISHED = "unfinished-"
 
 KEPT_S = 7 * 24 * 3_600
-"""How long code that no environment has been started from stays unpacked: it can be unpacked again."""
-
-# Packages whose presence in a function's own code says: this one brings its own SDK.
-SDK_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six.py")
-
+"""How long code stays unpacked that no environment has been started from: it can be unpacked again."""
 
 EXTENSION = re.compile(r"\.cpython-(?P<version>\d+)[^.]*\.so$")
 """How a compiled module names the Python that it is for: https://peps.python.org/pep-3149/"""
@@ -40,7 +37,7 @@ class BadCode(ValueError):
 
 
 class CodeStore:
-    """Unpacked ZIPs below one folder; what has not been used for long goes at the next start."""
+    """Unpacked ZIPs below one folder. A start removes those that have not been used for `KEPT_S`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -55,7 +52,7 @@ class CodeStore:
         return self._store(hashlib.sha256(zip_bytes).hexdigest(), [zip_bytes])
 
     def layers(self, layers: Sequence[LayerCode]) -> Path | None:
-        """Return the folder to be seen as /opt: the layers' files one over the other, in their order."""
+        """Return the folder that becomes /opt: the layers' files, later layers over earlier ones."""
         if not layers:
             return None
         digest = hashlib.sha256()
@@ -89,7 +86,7 @@ def _extract(zip_bytes: bytes, folder: Path) -> None:
                 raise BadCode("the code is larger than Lambda allows")
             for entry in entries:
                 path = Path(archive.extract(entry, folder))
-                # Lambda needs what it runs to be readable by all; an executable stays one.
+                # All users have to be able to read it, as in Lambda; an executable stays one.
                 mode = entry.external_attr >> 16
                 path.chmod(0o755 if path.is_dir() or mode & 0o111 else 0o644)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
@@ -97,19 +94,22 @@ def _extract(zip_bytes: bytes, folder: Path) -> None:
 
 
 def brings_own_sdk(*folders: Path | None) -> bool:
-    """Whether the code holds packages that the prepared process would have imported already, in another version."""
+    """Return whether the code holds a package that the prepared process would have imported in another version."""
     return any(
-        (folder / prefix / name).exists()
+        (folder / prefix / found).exists()
         for folder in folders
         if folder is not None
         for prefix in ("", "python")
         for name in SDK_PACKAGES
+        for found in (name, f"{name}.py")
     )
 
 
 def built_for_other_python(version: tuple[int, int], *folders: Path | None) -> list[str]:
-    """The compiled modules in the code or its layers that this version of Python does not find when they are imported,
-    by their paths. Those for the stable ABI, and those that don't say, are for any."""
+    """Return the paths of compiled modules in the code or its layers that this version of Python would not import.
+
+    Modules for the stable ABI are for every version, and so are those whose name has none.
+    """
     right = f"{version[0]}{version[1]}"
     return sorted(
         str(file.relative_to(folder))
@@ -121,7 +121,7 @@ def built_for_other_python(version: tuple[int, int], *folders: Path | None) -> l
 
 
 def imports_sdk(*folders: Path | None) -> bool:
-    """Whether any Python file in the code or its layers names boto3."""
+    """Return whether any Python file in the code or its layers names boto3."""
     for folder in folders:
         if folder is None:
             continue

@@ -135,7 +135,7 @@ class Environment:
         }
 
     def wait_until_ready(self, timeout_s: float) -> Outcome:
-        """Wait for the end of the init phase, which has all of the CPU. "result" means that it went well."""
+        """Wait for the end of the init phase, in which CPU is not limited. "result" means that it went well."""
         outcome = self._wait(self._begin, timeout_s)
         if outcome.ending == "result":
             self._group.limit_cpu(quota_us(self.spec.memory_mb, isolation().cpus))
@@ -174,11 +174,11 @@ class Environment:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it, or the process it was forked from, died while it was frozen."""
+        """Return whether it, or the process it was forked from, died while it was frozen."""
         return self._zygote.has_ended(self.pid)
 
     def take_log(self) -> list[LogEvent]:
-        """Return the log events that the function has written since the last time."""
+        """Return the log events that the function has written since the last call."""
         with contextlib.suppress(BlockingIOError):
             while len(self._log_bytes) < MAX_LOG_BYTES and (piece := os.read(self._log, 1 << 16)):
                 self._log_bytes += piece

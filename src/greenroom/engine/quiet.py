@@ -1,8 +1,7 @@
-"""Quiet measurement: an invocation whose times somebody reads has its cores to itself, and it is known what was taken
-from it.
+"""Quiet measurement: a measured invocation has its cores to itself, and its report says what was taken from it.
 
-`Cores` lets such invocations begin only while there are cores for them. `taken_ms` says afterwards for how long an
-invocation was kept from running although its share of CPU allowed it: by other processes, or by the hypervisor.
+`Cores` lets such invocations begin only while there are cores for them. `taken_ms` computes afterwards how long other
+processes or the hypervisor kept an invocation from running although its share of CPU allowed it.
 """
 
 from __future__ import annotations
@@ -16,22 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PERIOD_MS = 20.0
-"""In which a share of CPU is given (cgroup.PERIOD_US): how far the time spent waiting for it may be off."""
+"""The period in which a share of CPU is given (cgroup.PERIOD_US): the error of the time spent waiting for it."""
 
 WAKING_MS = 0.3
-"""What starting to run costs on a machine with nothing else to do, with room to spare."""
+"""An upper bound for what starting to run costs on an idle machine."""
 
 DISTURBED_SHARE = 0.05
-"""An invocation that was kept from running for more than this share of its time is a disturbed one."""
+"""An invocation that was kept from running for more than this share of its time is disturbed."""
 
 STEAL_FIELD = 8
 """The column of /proc/stat: https://docs.kernel.org/filesystems/proc.html#miscellaneous-kernel-statistics-in-proc-stat"""
 
 
 class Cores:
-    """The cores that measured invocations share out among themselves, first come, first served.
+    """The cores for measured invocations, first come, first served.
 
-    One core is left to everybody else (the platform, live traffic), where there is more than one.
+    Where there is more than one, one is left for everything else: the platform, live traffic.
     """
 
     def __init__(self, cpus: float) -> None:
@@ -41,11 +40,11 @@ class Cores:
         self._waiting: deque[object] = deque()
 
     def needed(self, vcpus: float) -> int:
-        """How many cores a share of CPU takes: whole ones, since two on one core would disturb each other."""
+        """Return how many cores a share of CPU takes: whole ones, since two on one core would disturb each other."""
         return min(self._all, math.ceil(vcpus))
 
     def take(self, count: int, timeout_s: float) -> bool:
-        """Wait for cores; whether there were any in time. They are to be given back."""
+        """Wait for cores; return whether there were any in time. The caller gives them back."""
         ticket = object()
         with self._turn:
             self._waiting.append(ticket)
@@ -57,7 +56,7 @@ class Cores:
             return free
 
     def give_back(self, count: int) -> None:
-        """Let others have the cores."""
+        """Make cores available again."""
         with self._turn:
             self._free += count
             self._turn.notify_all()
@@ -65,8 +64,11 @@ class Cores:
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process's threads have had and have waited for so far, in milliseconds: {thread: (CPU, waiting)}; how
-    often its share was used up; and what the hypervisor took from the machine."""
+    """What the kernel has counted so far.
+
+    `threads` has the milliseconds on a CPU and waiting for one of each thread of a process, `throttled` how often its
+    share was used up, `stolen_ms` what the hypervisor took from the machine.
+    """
 
     threads: Mapping[str, tuple[float, float]]
     throttled: int
@@ -74,7 +76,7 @@ class Usage:
 
 
 def usage(pid: int, throttled: int) -> Usage | None:
-    """Read it from the kernel; None where the kernel doesn't tell (macOS).
+    """Read a process's usage from the kernel; None where the kernel has none (macOS).
 
     https://docs.kernel.org/scheduler/sched-stats.html#proc-pid-schedstat
     """
@@ -91,16 +93,16 @@ def usage(pid: int, throttled: int) -> Usage | None:
 
 
 def taken_ms(before: Usage, after: Usage, duration_ms: float, vcpus: float, cpus: float) -> float | None:
-    """For how long an invocation was kept from running, in milliseconds; None if that is not worth a word.
+    """Return how long an invocation was kept from running, in milliseconds; None below the noise threshold.
 
-    Waiting for the next period once the share is used up is the function's own; so is waiting for its other threads.
-    Of the time stolen from the machine it bears as much as it used of the machine.
+    Waiting for the next period once the share is used up is the function's own doing; so is waiting for its other
+    threads. Stolen time is attributed in proportion to the CPU that it used.
 
     Args:
-        before, after: what the kernel said at the beginning and at the end.
+        before, after: what the kernel had counted at the beginning and at the end.
         duration_ms: how long it took.
-        vcpus: the CPU share that it has.
-        cpus: what the machine has.
+        vcpus: its share of CPU.
+        cpus: how many CPUs the machine has.
     """
     spent = [
         (on_cpu - had, waiting - waited)
@@ -113,7 +115,7 @@ def taken_ms(before: Usage, after: Usage, duration_ms: float, vcpus: float, cpus
     if after.throttled != before.throttled:
         own_ms, unsure_ms = max(own_ms, on_cpu_ms * max(0.0, 1 / vcpus - 1)), PERIOD_MS
     stolen_ms = (after.stolen_ms - before.stolen_ms) * min(1.0, on_cpu_ms / max(duration_ms, WAKING_MS) / cpus)
-    # What it waited for while it was thawed is no part of its time.
+    # Waiting while it was thawed is not part of its time.
     idle_ms = max(0.0, duration_ms - max((on_cpu for on_cpu, _ in spent), default=0.0))
     taken = min(max(0.0, waited_ms - own_ms) + stolen_ms, idle_ms)
     return taken if taken > max(unsure_ms, DISTURBED_SHARE * duration_ms) else None

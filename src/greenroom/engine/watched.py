@@ -1,6 +1,6 @@
-"""The engine's end of the watcher: a control group's stand-in where this process may not make any.
+"""The engine's end of the watcher, which stands in for control groups where this process may not make any.
 
-What it does is told in `runtime/watcher.py`; it works in the prepared process, which has nothing else to do.
+`runtime/watcher.py` is the other end. It works in the prepared process, which has nothing else to do.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from greenroom.engine.zygote import Zygote
 
 
 class WatchedGroup:
-    """One environment, watched by the prepared process that it was forked from."""
+    """One environment, limited by the prepared process that it was forked from."""
 
     name = ""
 
@@ -22,7 +22,7 @@ class WatchedGroup:
         self._pid = pid
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Begin to watch, with a ceiling on the process's own resident memory."""
+        """Begin to watch, with a ceiling for the process's own resident memory."""
         self._zygote.tell({"watch": self._pid, "limit_bytes": limit_bytes + self._zygote.baseline_bytes})
 
     def limit_cpu(self, share_us: int | None) -> None:
@@ -30,21 +30,21 @@ class WatchedGroup:
         self._zygote.tell({"limit": self._pid, "share_us": share_us})
 
     def freeze(self, frozen: bool) -> None:
-        """Make the environment stand still, or go on."""
+        """Freeze the environment, or thaw it."""
         self._zygote.tell({"freeze": self._pid, "frozen": frozen})
 
     def throttled(self) -> int:
-        """Nobody counts: a process that is stopped does not wait for CPU."""
+        """Return 0: the kernel does not throttle a stopped process."""
         return 0
 
     def out_of_memory(self) -> bool:
-        """Whether the watcher has killed it for its memory."""
+        """Return whether the watcher has killed it for its memory."""
         return self._pid in self._zygote.out_of_memory
 
     def peak_bytes(self) -> int:
-        """Nobody counts for a process that has ended."""
+        """Return 0: without a control group the kernel keeps no peak of a process that has ended."""
         return 0
 
     def remove(self) -> None:
-        """The environment's end is all that there is to remove."""
+        """Forget the environment."""
         self._zygote.out_of_memory.discard(self._pid)

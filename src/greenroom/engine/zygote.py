@@ -111,7 +111,7 @@ class Zygote:
 
     @property
     def alive(self) -> bool:
-        """Whether environments can still be forked from it."""
+        """Return whether environments can still be forked from it."""
         return not self._dead
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -138,7 +138,7 @@ class Zygote:
             return self._replies.pop(0)
 
     def has_ended(self, pid: int) -> bool:
-        """Whether an environment can no longer be used."""
+        """Return whether an environment can no longer be used."""
         with self._exited:
             return pid in self._exits or self._dead or self._process.poll() is not None
 

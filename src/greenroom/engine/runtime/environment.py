@@ -1,7 +1,7 @@
-"""Inside an execution environment: AWS's runtime client, talking to the engine over a socket instead of HTTP.
+"""Inside an execution environment: AWS's runtime client, which talks to the engine over a socket instead of HTTP.
 
-Loading the handler, the event loop, context, marshalling and error payloads are `awslambdaric`'s own; only its client
-is replaced. A frame on the socket is two lengths, a JSON header and a payload.
+Loading the handler, the event loop, context, marshalling and error payloads are `awslambdaric`'s own; this module
+replaces only its client. A frame on the socket is two lengths, a JSON header and a payload.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ LENGTHS = struct.Struct("!II")
 
 
 class EngineClient(BaseLambdaRuntimeClient):
-    """What `awslambdaric` asks for the next invocation and gives results to."""
+    """The client that `awslambdaric` asks for invocations and gives results to."""
 
     def __init__(self, channel: socket.socket) -> None:
         super().__init__("")
@@ -39,7 +39,7 @@ class EngineClient(BaseLambdaRuntimeClient):
         return bytes(data)
 
     def wait_next_invocation(self) -> InvocationRequest:
-        """Say that this environment is ready, and wait."""
+        """Tell the engine that this environment is ready, and wait for an invocation."""
         self._send({"kind": "next"})
         head, size = LENGTHS.unpack(self._receive(LENGTHS.size))
         header = json.loads(self._receive(head))
@@ -79,7 +79,7 @@ class EngineClient(BaseLambdaRuntimeClient):
 
 
 def run(request: dict[str, Any], control: int) -> None:
-    """Be the environment: never returns."""
+    """Run the function in this process. Never returns."""
     task_root, opt = request["task_root"], request["opt_root"]
     os.environ.clear()
     os.environ.update(request["environment"])

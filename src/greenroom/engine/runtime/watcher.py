@@ -1,9 +1,10 @@
 """CPU share and memory ceiling where control groups are out of reach: by stopping processes, and by looking.
 
-Time is cut into periods of 20 ms. A process that has used its share of CPU in one is stopped until the next; what it
-used too much is taken from its later shares, so that the average is right. Where the CPU time of another process can't
-be read (macOS), running is taken for using. Memory is looked at once a period: a process over its ceiling is killed,
-a little later than the kernel would. Processes that a function starts count as its own, as far as the kernel tells.
+Time is cut into periods of 20 ms. A process that has used its share of CPU in one is stopped until the next; use beyond
+the share is taken from later shares, so that the average is right. Where the CPU time of another process can't be read
+(macOS), the time that it runs counts as use. Once a period the watcher looks at memory and kills a process over its
+ceiling, a little later than the kernel would. Processes that a function starts count as its own where the kernel has
+them listed.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Watcher:
             self._begin(pid, watched, time.monotonic())
 
     def freeze(self, pid: int, frozen: bool) -> None:
-        """Make an environment stand still, or let it go on."""
+        """Freeze an environment, or thaw it."""
         if watched := self._watched.get(pid):
             watched.frozen = frozen
             if frozen:
@@ -65,12 +66,12 @@ class Watcher:
                 self._begin(pid, watched, time.monotonic())
 
     def forget(self, pid: int) -> bool:
-        """Stop watching an environment that has ended; whether it was for its memory."""
+        """Stop watching an environment that has ended; return whether the watcher killed it for its memory."""
         watched = self._watched.pop(pid, None)
         return watched is not None and watched.out_of_memory
 
     def tick(self) -> float | None:
-        """Do what is due; return the seconds until the next time, or None if there is nothing to watch."""
+        """Do what is due; return the seconds until something is due again, or None if there is nothing to watch."""
         now = time.monotonic()
         due: float | None = None
         for pid, watched in self._watched.items():
@@ -92,22 +93,22 @@ class Watcher:
         return None if due is None else max(0.0, due - time.monotonic())
 
     def _begin(self, pid: int, watched: Watched, now: float) -> None:
-        """Begin a period: the share is credited, what was used too much stays owed."""
+        """Begin a period: credit the share, less what was used beyond earlier ones."""
         watched.members = self._members(pid)
         cpu_s = self._cpu_s(watched.members, now)
         watched.period_end = now + PERIOD_S
         if watched.share_s is None:
             watched.look_at = watched.period_end
         else:
-            # What a process used that has ended is not seen any more; what one is seen again with is no new use.
+            # The use of a process that has ended is no longer seen; a drop, and the rise after it, are not new use.
             most = (now - watched.begun) * CPUS
             spent = min(most, max(0.0, cpu_s - watched.used_s)) if watched.used_s else 0.0
-            # Unused time is not saved up, as with the kernel's bandwidth control.
+            # Unused time is lost, as with the kernel's bandwidth control.
             watched.credit_s = min(0.0, watched.credit_s - spent) + watched.share_s
             watched.look_at = now + max(0.0, watched.credit_s)
         watched.used_s, watched.begun = cpu_s, now
         if watched.share_s is None or watched.credit_s > LATE_S:
-            # Also where it runs as far as is known here: a process of it that stands still would wait for ever.
+            # Also if it should be running already: a process of its own that is stopped would wait for ever.
             watched.stopped = False
             self._signal(pid, signal.SIGCONT)
 
@@ -119,7 +120,7 @@ class Watcher:
 
     @staticmethod
     def _members(pid: int) -> tuple[int, ...]:
-        """A process and those that it has started, directly or not; itself alone where the kernel doesn't tell."""
+        """Return a process and those that it has started, directly or not; itself alone where the kernel lists none."""
         found = [pid]
         for each in found:
             with contextlib.suppress(OSError), open(f"/proc/{each}/task/{each}/children") as file:
@@ -128,7 +129,7 @@ class Watcher:
 
     @staticmethod
     def _memory_bytes(pids: tuple[int, ...]) -> int:
-        """Memory that processes use; of several, what they share counts once. 0 where it can't be read."""
+        """Return the bytes that processes use; what several share counts once. 0 where it can't be read."""
         used = 0
         for pid in pids:
             with contextlib.suppress(OSError, ValueError, IndexError):
@@ -142,11 +143,11 @@ class Watcher:
 
     @staticmethod
     def _cpu_s(pids: tuple[int, ...], now: float) -> float:
-        """CPU time that processes have used, with all their threads; where it can't be read, the time that passes."""
+        """Return the CPU time that processes have used, with all their threads; `now` where it can't be read."""
         used = 0.0
         for pid in pids:
             try:
-                # The clock of another process: clock_getcpuclockid(3), which Linux computes just so.
+                # The clock of another process: what clock_getcpuclockid(3) computes on Linux.
                 used += time.clock_gettime((~pid << 3) | 2)
             except OSError:
                 if pid == pids[0]:
@@ -155,5 +156,5 @@ class Watcher:
 
     @staticmethod
     def _signal(pid: int, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended; its exit is on its way
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # it has ended, and will be reported
             os.killpg(pid, number)

@@ -50,7 +50,7 @@ def call(name: str, *arguments: Any) -> None:
 
 
 def bind(source: str, target: str, *, read_only: bool = True) -> None:
-    """Make `source` appear at `target`."""
+    """Make `source` appear at `target` too."""
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     elif not os.path.exists(target):
@@ -64,7 +64,7 @@ def bind(source: str, target: str, *, read_only: bool = True) -> None:
 
 
 def is_ordinary_user() -> bool:
-    """Whether this process has root's rights in a user namespace only; there too it keeps its own user id."""
+    """Return whether this process has root's rights in a user namespace only, where it keeps its own user id."""
     return os.geteuid() != 0
 
 
@@ -83,7 +83,7 @@ def enter_namespaces() -> None:
 
 
 def try_namespaces() -> None:
-    """Do what a machine may refuse to an ordinary user. Raises OSError."""
+    """Try everything that a machine may refuse an ordinary user. Raises OSError."""
     enter_namespaces()
     call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID, None)
     call("unshare", CLONE_NEWPID)
@@ -146,7 +146,7 @@ def pivot_into(root: str) -> None:
 
 
 def enter_environment(request: dict[str, Any]) -> None:
-    """Give a forked environment its own /var/task, /opt, /tmp, /proc and shared memory, and take away its rights."""
+    """Give a forked environment a /var/task, /opt, /tmp, /proc and shared memory of its own, and drop its rights."""
     call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
     call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
     bind(CODE + "/" + request["task"], "/var/task")
@@ -171,7 +171,7 @@ def fork_into_own_tree() -> int:
 
 
 def fork_and_come_back() -> int:
-    """As root: this process's next child is the first of a new tree, those after it are again of the tree it is in."""
+    """As root: let the next child be the first of a new tree, and those after it be of this process's tree again."""
     own = os.open("/proc/self/ns/pid", os.O_RDONLY)
     call("unshare", CLONE_NEWPID)
     pid = os.fork()
@@ -218,7 +218,7 @@ def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bo
         for descriptor in unwanted:
             os.close(descriptor)
         os.setsid()
-        os.read(control, 1)  # the engine has put us into our control group
+        os.read(control, 1)  # until the engine has put us into our control group
         os.dup2(log, 1)
         os.dup2(log, 2)
         os.close(log)
@@ -241,7 +241,7 @@ def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bo
 
 
 def thaw(freezer: int, group: str) -> None:
-    """Let the processes of a control group go on, if the group is still there."""
+    """Thaw the processes of a control group, if the group is still there."""
     try:
         state = os.open(f"{group}/freezer.state", os.O_WRONLY, dir_fd=freezer)
     except FileNotFoundError:

@@ -5,8 +5,8 @@
     def lambda_handler(event, context):
         return AlgorithmWorker(NsxTranslator, event, context).runIn()
 
-In production `runIn` takes documents from the algorithm's queue and forwards what `translate` makes of them to the next
-algorithms; `runOut` writes it to the algorithm's bucket. Invoked through an alias `test-<MB>` both run one of the
+In production `runIn` takes documents from the algorithm's queue and forwards the answers of `translate` to the next
+algorithms; `runOut` writes them to the algorithm's bucket. Invoked through an alias `test-<MB>`, both run one of the
 package's own test cases instead, and touch no service. Standard library and boto3 only.
 """
 

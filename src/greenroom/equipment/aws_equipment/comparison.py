@@ -1,5 +1,6 @@
-"""Where an answer and the expected one part. Time and output are bounded: at 128 MB Lambda gives a fourteenth of a CPU,
-and a wrong answer must not end as a time-out.
+"""Finds where an answer and the expected one differ.
+
+Time and output are bounded: at 128 MB Lambda gives a fourteenth of a CPU, and a wrong answer must not end as a timeout.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CONTEXT_LINES = 3
 def text_difference(expected: str, actual: str) -> str | None:
     """Return how two texts differ, or None if they don't.
 
-    Ends of lines are not looked at, nor is a newline at the end of all: editors and checkouts disagree about them.
+    Line ends do not count, nor does a newline at the very end: editors and checkouts disagree about them.
     """
     before, after = _lines(expected), _lines(actual)
     return None if before == after else _bounded(_unified(before, after))
@@ -41,7 +42,7 @@ def json_difference(expected: Any, actual: Any) -> str | None:
 
 
 class _Absent:
-    """Stands for what one of the two does not have."""
+    """Stands for a value that one of the two does not have."""
 
 
 ABSENT = _Absent()
@@ -50,8 +51,8 @@ ABSENT = _Absent()
 def _first_difference(expected: Any, actual: Any) -> tuple[str, Any, Any] | None:
     """Return path and both sides of the first difference.
 
-    Not recursive, since documents may be nested deeply; and nothing is built for what is the same, since a function of
-    128 MB has little room beside a large document.
+    It does not recurse, since documents may be nested deeply, and builds nothing for equal parts, since a function of
+    128 MB has little room besides a large document.
     """
     levels: list[Iterator[tuple[str | int, Any, Any]]] = [iter([("$", expected, actual)])]
     path: list[str | int] = []
@@ -87,7 +88,7 @@ def _items(before: list[Any], after: list[Any]) -> Iterator[tuple[int, Any, Any]
 
 
 def _path(steps: list[str | int]) -> str:
-    """Write a path, the first step of which is the whole document."""
+    """Return a path as text; its first step is the whole document."""
     parts = (
         f"[{step}]" if isinstance(step, int) else f".{step}" if step.isidentifier() else f"[{_short(step)}]"
         for step in steps[1:]
@@ -104,9 +105,9 @@ def _same_scalar(before: Any, after: Any) -> bool:
 
 
 def _unified(before: list[str], after: list[str]) -> list[str]:
-    """A unified diff of where two texts part: what is the same before and after is left out first, the rest is cut.
+    """Return a unified diff of a window from the first difference on, without the equal ends of the texts.
 
-    Comparing all of two large texts takes time that grows with its square.
+    Comparing two large texts in full takes time that grows with the square of their size.
     """
     start = _common(before, after)
     rest_before, rest_after = before[start:], after[start:]
@@ -120,7 +121,7 @@ def _unified(before: list[str], after: list[str]) -> list[str]:
 
 
 def _common(before: list[str], after: list[str]) -> int:
-    """How many lines are the same from the first on."""
+    """Return how many lines are equal, from the first on."""
     for index, (one, other) in enumerate(zip(before, after, strict=False)):
         if one != other:
             return index
@@ -128,7 +129,7 @@ def _common(before: list[str], after: list[str]) -> int:
 
 
 def _header(line: str, skipped: int) -> str:
-    """Count a hunk's lines from where the whole text begins."""
+    """Return a hunk's header with line numbers of the whole text."""
     parts = []
     for part in line.split()[1:3]:
         number, comma, count = part[1:].partition(",")
@@ -160,7 +161,7 @@ def _cut(text: str) -> str:
 
 
 def _bounded(lines: list[str]) -> str:
-    """Join lines, with an end to say so where there would be too many bytes."""
+    """Join lines; cut them where there would be too many bytes, and say so."""
     text = "\n".join(lines).encode("utf-8", "replace")
     if len(text) <= MAX_DIFFERENCE_BYTES:
         return text.decode()

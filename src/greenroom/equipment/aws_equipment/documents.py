@@ -21,7 +21,7 @@ https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quota
 
 @dataclass(frozen=True)
 class Answer:
-    """What `translate` gave, and how it is written."""
+    """What `translate` returned, and how it is written."""
 
     value: Any
     body: bytes
@@ -48,7 +48,7 @@ def parse_message(body: str, sqs_message_id: str) -> Message:
 
 
 def redeem(claim: Claim, body: bytes) -> bytes:
-    """Return the body that was fetched for a claim. Raises EquipmentError if it is not what was claimed."""
+    """Return the body fetched for a claim. Raises EquipmentError if it is not the document that was claimed."""
     if len(body) != claim.size_bytes:
         raise EquipmentError(f"the document does not have the {claim.size_bytes:,} bytes that the claim was made for")
     if claim.sha256 is not None and hashlib.sha256(body).hexdigest() != claim.sha256:
@@ -79,7 +79,7 @@ def inbox_key(message: Message, answer: Answer, sender: str) -> str:
 
 
 def encode(value: Any) -> Answer:
-    """Return what `translate` gave with its bytes: text as it is, a dict or a list as JSON. Raises EquipmentError."""
+    """Return what `translate` returned, with its bytes: text as is, a dict or a list as JSON. Raises EquipmentError."""
     try:
         if isinstance(value, str):
             answer = Answer(value, value.encode(), TEXT)
@@ -97,7 +97,7 @@ def encode(value: Any) -> Answer:
 
 
 def decode(body: bytes, content_type: str) -> Any:
-    """Return a document as `translate` gets it: parsed JSON, or text. Raises EquipmentError."""
+    """Return a document as `translate` receives it: parsed JSON, or text. Raises EquipmentError."""
     try:
         text = body.decode("utf-8-sig")
         return json.loads(text) if content_type == JSON else text

@@ -1,4 +1,4 @@
-"""The handler of every algorithm whose metadata names an `entry`: the class is found once, at a cold start."""
+"""The handler of every algorithm whose metadata names an `entry`. It finds the class once, at a cold start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def _load() -> type[Any]:
     module, _, name = os.environ["GREENROOM_ENTRY"].partition(":")
     found = getattr(importlib.import_module(module), name, None)
     if not isinstance(found, type):
-        raise EquipmentError(f"entry {module}:{name} of metadata.json is no class in module {module}")
+        raise EquipmentError(f"entry {module}:{name} of metadata.json is not a class in module {module}")
     return found
 
 

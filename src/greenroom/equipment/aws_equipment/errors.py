@@ -1,4 +1,4 @@
-"""What the equipment raises when it is used in another way than it is meant."""
+"""What the equipment raises when it is used wrongly."""
 
 
 class EquipmentError(RuntimeError):

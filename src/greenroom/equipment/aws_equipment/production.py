@@ -1,6 +1,6 @@
-"""Documents from the algorithm's queue, and their answers to the next algorithms' queues or to the algorithm's bucket.
+"""Takes documents from the algorithm's queue, and sends answers to the next algorithms or writes them to its bucket.
 
-Delivery is at least once: what is written has a key that follows from the message, and the first answer stands.
+Delivery is at least once: answers are written under keys that follow from the message, and the first one stands.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from aws_equipment.envelope import Message
 from aws_equipment.errors import EquipmentError
 
 MAX_RECEIVE_COUNT = 3
-"""As the redrive policy in algorithm.yaml says."""
+"""How often SQS delivers a message: the same as in algorithm.yaml's redrive policy."""
 
 MAX_REASON_CHARS = 1_000
 MAX_TRACE_CHARS = 8_000
@@ -30,10 +30,10 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-writes.html"""
 
 
 def run(algorithm: Any, event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle the messages of one event, each for itself; answer which of them have to be delivered again.
+    """Handle the messages of one event one by one; return which of them SQS has to deliver again.
 
-    Messages for which the time is not enough, going by the slowest one so far, are given back untouched: a time-out
-    would bring back those, too, that are done.
+    If too little time is left for another message as slow as the slowest so far, the rest are returned unprocessed: a
+    timeout would redeliver the finished ones as well.
 
     Raises:
         EquipmentError: the event is not one of SQS.
@@ -54,7 +54,7 @@ def run(algorithm: Any, event: dict[str, Any], context: Any) -> dict[str, Any]:
             _handle(algorithm, record)
         # sys.exit in an algorithm must not take the other messages with it.
         except (Exception, SystemExit) as error:
-            if not _rest_with_reason(record, error):
+            if not _record_failure(record, error):
                 failures.append(record["messageId"])
         slowest_ms = max(slowest_ms, (time.monotonic() - begin) * 1_000)
     return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in failures]}
@@ -110,7 +110,7 @@ def _write_result(message: Message, answer: Answer) -> None:
 
 
 def _write_once(bucket: str, key: str, answer: Answer, metadata: dict[str, str]) -> None:
-    """Write an object unless it is there already, which is as good: an earlier delivery has written it."""
+    """Write an object unless it is there already: then an earlier delivery has written it."""
     from botocore.exceptions import ClientError
 
     for attempt in range(1, MAX_WRITES + 1):
@@ -133,10 +133,10 @@ def _write_once(bucket: str, key: str, answer: Answer, metadata: dict[str, str])
             return
 
 
-def _rest_with_reason(record: dict[str, Any], error: BaseException) -> bool:
-    """Say why a message could not be handled; after the last try lay it into the dead-letter queue with that reason.
+def _record_failure(record: dict[str, Any], error: BaseException) -> bool:
+    """Record why a message could not be handled; after the last try put it into the dead-letter queue with the reason.
 
-    Returns whether it rests there. If not, SQS delivers it again, or moves it without a reason.
+    Return whether it is there. If not, SQS delivers it again, or moves it without a reason.
     """
     attempt = int(record.get("attributes", {}).get("ApproximateReceiveCount", 1))
     reason = _printable(f"{type(error).__name__}: {error}")[:MAX_REASON_CHARS]
@@ -175,7 +175,7 @@ def _rest_with_reason(record: dict[str, Any], error: BaseException) -> bool:
 
 
 def _printable(text: str) -> str:
-    """Replace what SQS does not take in an attribute, and a log line should not hold."""
+    """Replace characters that SQS refuses in an attribute and that do not belong in a log line."""
     return "".join(char if char.isprintable() or char == "\n" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
@@ -185,8 +185,11 @@ def _log(level: str, entry: dict[str, Any]) -> None:
 
 
 def prepare() -> None:
-    """Make the clients in the init phase, which has all of the CPU: the first document of a small function would wait
-    for seconds. Nothing is called; a test finds them and leaves them alone."""
+    """Make the clients in the init phase, in which Lambda does not limit CPU.
+
+    Otherwise the first document of a small function would wait for seconds. This calls no service, and a test does not
+    use the clients.
+    """
     for name in ("s3", "sqs"):
         _client(name)
 

@@ -1,6 +1,6 @@
-"""A test case instead of the services: the package's own input goes in, the answer is compared with the expected.
+"""Runs a test case of the package in place of a message: its input goes in, the answer is compared with the expected.
 
-No service is touched: nothing here knows a client.
+It touches no service: no client is known here.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ MAX_TEST_FILE_BYTES = 16 * 1024 * 1024
 
 
 def run(algorithm: Any, event: dict[str, Any], kind: str) -> dict[str, Any]:
-    """Run the case that the event names. What the algorithm raises goes through: Lambda reports it.
+    """Run the case that the event names. An exception of the algorithm passes through: Lambda reports it.
 
     Raises:
-        EquipmentError: the event asks for no test, or the package has no such case, or one that can't be read.
+        EquipmentError: the event names no case, or the package has no such case, or the case can't be read.
     """
     test = event.get(EVENT_KEY) if isinstance(event, dict) else None
     if not isinstance(test, dict):
@@ -52,7 +52,7 @@ def run(algorithm: Any, event: dict[str, Any], kind: str) -> dict[str, Any]:
 
 
 def _destination(answer: Answer, kind: str) -> dict[str, Any]:
-    """Where the answer would have gone, and how."""
+    """Return where the answer would have gone, and how."""
     next_ = sorted(json.loads(os.environ["GREENROOM_NEXT"]))
     if kind == "in" and next_:
         inline = documents.inline_body(Message("0" * 26, None, JSON), answer) is not None
@@ -79,18 +79,18 @@ def _difference(answer: Answer, expected: Path) -> str | None:
         return comparison.text_difference(_read(expected), answer.body.decode())
     if _digest(answer.value) == _expected_digest(expected):
         return None
-    # As the receiver reads it: numbers as keys have become text, and tuples lists.
+    # As the receiver reads it: numeric keys have become text, and tuples lists.
     return comparison.json_difference(_read(expected), documents.decode(answer.body, answer.content_type))
 
 
 @cache
 def _expected_digest(path: Path) -> bytes | None:
-    # Once an environment: what a test does beside translate counts into the durations that are measured.
+    # Once per environment: all that a test does is part of the durations that are measured.
     return _digest(_read(path))
 
 
 def _digest(value: Any) -> bytes | None:
-    """Return the SHA-256 of a value's sorted JSON. The same means equal; different ones may still be, as 1 and 1.0."""
+    """Return the SHA-256 of a value's sorted JSON. Equal digests mean equal values; 1 and 1.0 are equal without."""
     try:
         return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).digest()
     except TypeError:  # keys of several types can't be sorted

@@ -17,28 +17,28 @@ if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
 
 
 class AlgorithmWorker:
-    """Runs an algorithm on what its function was invoked with.
+    """Runs an algorithm on the event of its function.
 
     Args:
-        cls: the algorithm's class; made once an environment, with no arguments, and asked `translate(document)`.
-        event: what the handler was given: messages of the algorithm's queue, or a test.
-        context: what the handler was given; the alias in its `invoked_function_arn` decides between the two.
+        cls: the algorithm's class; it is instantiated once per environment, and its `translate(document)` is called.
+        event: the handler's event: messages of the algorithm's queue, or a test.
+        context: the handler's context; the alias in its `invoked_function_arn` decides between the two.
     """
 
     def __init__(self, cls: type[Any], event: dict[str, Any], context: Any) -> None:
         self._cls, self._event, self._context = cls, event, context
 
     def runIn(self) -> dict[str, Any]:
-        """Run an `in` algorithm: forward what it makes of each document to the next algorithms."""
+        """Run an `in` algorithm: forward the answer to each document to the next algorithms."""
         return self._run("in")
 
     def runOut(self) -> dict[str, Any]:
-        """Run an `out` algorithm: write what it makes of each document to its bucket."""
+        """Run an `out` algorithm: write the answer to each document to its bucket."""
         return self._run("out")
 
     def _run(self, kind: str) -> dict[str, Any]:
         _require_type(kind)
-        # Only the invoked ARN can switch the test on: an event alone never does.
+        # Only the invoked ARN turns an invocation into a test, never the event alone.
         if is_test(self._context):
             return testing.run(_instance(self._cls), self._event, kind)
         if isinstance(self._event, dict) and testing.EVENT_KEY in self._event:
@@ -47,7 +47,7 @@ class AlgorithmWorker:
 
 
 class algUnitTest(AlgorithmWorker):
-    """Runs one of the package's own test cases and nothing else, with the same calls."""
+    """Runs one of the package's own test cases, and nothing else, with the same methods."""
 
     def _run(self, kind: str) -> dict[str, Any]:
         if not is_test(self._context):
@@ -56,7 +56,7 @@ class algUnitTest(AlgorithmWorker):
 
 
 def is_test(context: Any) -> bool:
-    """Whether the function was invoked through an alias `test-<MB>`."""
+    """Return whether the function was invoked through an alias `test-<MB>`."""
     parts = str(getattr(context, "invoked_function_arn", "")).split(":")
     return len(parts) == 8 and parts[7].startswith(TEST_ALIAS_PREFIX)
 
