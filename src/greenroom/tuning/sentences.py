@@ -44,8 +44,10 @@ def not_measured(measured: Sequence[Measurement]) -> str:
     """Return why a power value is excluded at which no invocation said anything about the algorithm."""
     if not measured:
         return "was not measured"
-    lost = measured[0]
-    return f"was not measured ({len(measured)} invocations {lost.error}: {(lost.error_message or '')[:200]})"
+    lost, count = measured[0], len(measured)
+    how = "throttled" if lost.error == "throttled" else "lost by the platform"
+    message = f": {lost.error_message[:200]}" if lost.error_message else ""
+    return f"was not measured ({count} invocation{'s' if count > 1 else ''} {how}{message})"
 
 
 def cases_missing(missing: Sequence[str], cases: int) -> str:
