@@ -90,7 +90,7 @@ def _curve(spec: TestSpec, tried_mb: Sequence[int], measurements: Sequence[Measu
     if len(tried_mb) < _LEAST_FOR_A_CURVE:
         return []
     sizes = {*tried_mb, *(size for size in LADDER_MB if tried_mb[0] <= size <= tried_mb[-1])}
-    drawn = replace(spec, power_values=tuple(sorted(sizes)), constraints=UNBOUND, seed=0)
+    drawn = replace(spec, power_values=tuple(sorted(sizes)), constraints=UNBOUND)
     # Lambda bills whole milliseconds, so the cost has a curve of its own: under `cost` it is what is billed.
     strategies: tuple[Strategy, Strategy] = ("duration", "cost")
     duration_of, billed_of = (weigh(replace(drawn, strategy=strategy), measurements) for strategy in strategies)

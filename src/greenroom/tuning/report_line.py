@@ -111,7 +111,7 @@ def _from_json(line: str) -> Report | None:
         document = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(document, dict) or document.get("type") != "platform.report":
+    if document.get("type") != "platform.report":
         return None
     record = document.get("record")
     if not isinstance(record, dict) or not isinstance(record.get("metrics"), dict):

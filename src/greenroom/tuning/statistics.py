@@ -175,10 +175,10 @@ def quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
 
 
-def quantile_ranks(n: int, share: float, confidence: float = CONFIDENCE) -> tuple[int, int] | None:
+def quantile_ranks(n: int, share: float) -> tuple[int, int] | None:
     """Return the ranks (from 1) of the order statistics that enclose a quantile, or None if n is too small."""
-    tail = (1 - confidence) / 2
-    if n < 1 or (1 - share) ** n > tail or share**n > tail:
+    tail = (1 - CONFIDENCE) / 2
+    if (1 - share) ** n > tail or share**n > tail:
         return None
     low = high = 0
     cumulative = 0.0

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from greenroom.tuning import LADDER_MB, Decision, Measurement, Plan, Prices, TestSpec, case_of, decide, plan, prices_for
 from greenroom.tuning.adaptive import MAX_ROUNDS, Evidence, losses
 from greenroom.tuning.choice import choose_by_model
-from greenroom.tuning.model import Posterior, posterior
-from greenroom.tuning.statistics import Mean, Means, comparable_means
+from greenroom.tuning.model import Posterior
+from greenroom.tuning.statistics import Means, comparable_means
 from tests.unit.tuning.builders import PRICES, measurement, spec
 
 GRID = (128, 256, 512, 1024, 1536, 2048, 3008, 4096, 6144, 10_240)
@@ -219,33 +219,6 @@ def test_the_decision_says_its_expected_loss_and_the_probability_of_being_wrong(
     assert decision.expected_loss is not None and decision.probability_wrong is not None
     assert 0 <= decision.expected_loss < 0.01
     assert 0 < decision.probability_wrong < 0.1
-
-
-@given(
-    st.dictionaries(st.sampled_from(GRID), st.floats(1.0, 1e5), min_size=1, max_size=6),
-    st.floats(0.01, 0.3),
-    st.floats(0.001, 1000),
-)
-@settings(max_examples=30, deadline=None)
-def test_the_model_scales_with_the_unit_of_time(observed: dict[int, float], error: float, factor: float) -> None:
-    one = posterior(GRID, {size: Mean(ms, error) for size, ms in observed.items()}, draws=32)
-    other = posterior(GRID, {size: Mean(ms * factor, error) for size, ms in observed.items()}, draws=32)
-    for row, scaled in zip(one.draws_ms, other.draws_ms, strict=True):
-        assert scaled == pytest.approx([ms * factor for ms in row], rel=1e-5)
-
-
-def test_the_model_is_sure_where_it_was_measured_and_less_sure_far_away() -> None:
-    bands = posterior(GRID, {128: Mean(1000, 0.02), 512: Mean(250, 0.02)}).band()
-    width = {size: math.log(high / low) for size, (low, _, high) in zip(GRID, bands, strict=True)}
-    assert width[128] < width[1024] < width[10_240]
-    assert bands[0][0] <= 1000 <= bands[0][2]
-
-
-def test_the_model_wants_observations_at_listed_sizes() -> None:
-    with pytest.raises(ValueError, match="observations"):
-        posterior(GRID, {})
-    with pytest.raises(ValueError, match="observations"):
-        posterior(GRID, {777: Mean(1.0, 0.1)})
 
 
 def test_one_slow_invocation_does_not_make_a_size_slow() -> None:

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.tuning import Constraints, Measurement
+from greenroom.tuning import Averaging, Constraints, Measurement
 from greenroom.tuning.choice import Candidate, choose, probability_wrong
+from tests.unit.tuning.builders import PRICES, measurement, series
 from tests.unit.tuning.builders import decision as decide
-from tests.unit.tuning.builders import measurement, series
 
 
 def around(memory_mb: int, duration_ms: float, n: int = 10, spread: float = 0.01, **fields: Any) -> list[Measurement]:
@@ -129,7 +129,7 @@ def test_a_power_value_that_has_not_seen_every_case_cannot_go_live() -> None:
 
 def test_a_power_value_that_was_never_measured_cannot_go_live() -> None:
     decision = decide(around(256, 80), [128, 256])
-    assert decision.power_values[0].reason == "was not measured"
+    assert [(r.status, r.reason) for r in decision.power_values] == [("excluded", "was not measured"), ("ok", None)]
 
 
 @pytest.mark.parametrize(
@@ -227,3 +227,81 @@ def test_the_sentence_says_what_was_not_as_on_lambda() -> None:
     decision = decide(rows, [1024, 4096])
     assert "Not as on Lambda at 4096 MB: 2 of 2.32 vCPU" in decision.sentence
     assert [value.differs is None for value in decision.power_values] == [True, False]
+
+
+def test_measurements_at_sizes_that_were_not_asked_for_are_left_out() -> None:
+    decision = decide([*around(128, 100), *around(256, 10), measurement(512, error="exception")], [128])
+    assert decision.passed
+    assert [r.memory_mb for r in decision.power_values] == [128]
+    assert decision.test_cost_usd == pytest.approx(10 * PRICES.cost_usd(128, 100), rel=0.01)
+
+
+def test_after_an_adaptive_search_only_what_was_measured_has_a_result() -> None:
+    measured = around(256, 80)
+    searched = decide(measured, [128, 256, 512], search="adaptive")
+    assert [r.memory_mb for r in searched.power_values] == [256]
+    fixed = decide(measured, [128, 256, 512])
+    assert [r.status for r in fixed.power_values] == ["excluded", "ok", "excluded"]
+
+
+def test_what_was_throttled_is_not_paid_for_and_is_no_failure_of_its_case() -> None:
+    lost = series(128, [500.0] * 3, error="throttled")
+    decision = decide([*lost, measurement(128, 1000.0)], [128])
+    assert decision.test_cost_usd == PRICES.cost_usd(128, 1000.0)
+    assert [(case.passed, case.failed) for case in decision.cases] == [(1, 0)]
+
+
+def test_a_case_that_was_never_run_is_listed_with_nothing() -> None:
+    decision = decide(around(128, 100), [128], cases=("small", "large"))
+    assert [(case.case, case.passed, case.failed) for case in decision.cases] == [("large", 0, 0), ("small", 10, 0)]
+    assert not decision.passed
+
+
+def test_the_gravest_failure_of_a_case_is_the_one_that_is_shown() -> None:
+    rows = [
+        measurement(128, index=5, error="timeout"),
+        measurement(512, index=1, error="exception", error_message="late"),
+        measurement(256, index=3, error="exception", error_message="second", log="LOG"),
+        measurement(256, index=2, error="exception", error_message="first"),
+    ]
+    (case,) = decide(rows, [128, 256, 512]).cases
+    assert (case.memory_mb, case.error, case.error_message, case.log) == (256, "exception", "first", None)
+    # The reason is that of the fault that came first.
+    assert decide(rows, [128, 256, 512]).reason == "case 'small' at 512 MB raised late"
+
+
+def test_a_case_that_is_listed_twice_has_to_pass_once() -> None:
+    decision = decide(around(128, 100), [128], cases=("small", "small"))
+    assert decision.passed
+    short = decide(around(128, 100), [128], cases=("small", "small", "large"))
+    assert short.power_values[0].reason == "was not measured with 1 of 2 cases, the first being 'large'"
+
+
+def test_a_failed_decision_chooses_nothing() -> None:
+    decision = decide([measurement(128, error="exception")], [128], {128: "4"})
+    assert (decision.chosen, decision.chosen_version, decision.probability_wrong) == (None, None, None)
+    assert decision.sentence == "Not promoted: case 'small' at 128 MB raised an exception"
+
+
+def test_the_first_difference_from_lambda_at_a_size_is_kept() -> None:
+    rows = [*series(128, [1.0] * 3), *series(128, [1.0] * 3, differs="no limit"), *series(128, [1.0], differs="other")]
+    assert decide(rows, [128]).power_values[0].differs == "no limit"
+
+
+def test_tolerance_and_averaging_are_those_of_the_spec() -> None:
+    near = around(128, 1000) + around(256, 515)
+    assert decide(near, [128, 256]).tied_mb == ()
+    wide = decide(near, [128, 256], tolerance=0.05)
+    assert "by more than 5 %" in wide.sentence
+    assert (wide.chosen_memory_mb, wide.tied_mb) == (256, (128,))
+    weighed = [
+        *around(128, 100, case="a"),
+        *around(128, 1000, case="b"),
+        *around(256, 90, case="a"),
+        *around(256, 400, case="b"),
+    ]
+    chosen = [
+        decide(weighed, [128, 256], averaging=Averaging(weights=weights)).chosen_memory_mb
+        for weights in ({"a": 100.0}, {"b": 100.0})
+    ]
+    assert chosen == [128, 256]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from greenroom.tuning import Report, error_of
+from greenroom.tuning.measurements import timed
 from tests.unit.tuning.builders import measurement
 
 
@@ -54,3 +55,56 @@ def test_an_exceptions_message_names_its_type() -> None:
         "exception",
         "ValueError: no such rule",
     )
+
+
+@pytest.mark.parametrize(
+    ("payload", "found", "said"),
+    [
+        ('{"errorType":"Sandbox.Timedout","errorMessage":"after 3 s"}', None, ("timeout", "after 3 s")),
+        ("{}", report(status="timeout"), ("timeout", "the invocation ran into the function's timeout")),
+        ('{"errorType":"Runtime.OutOfMemory","errorMessage":"killed"}', None, ("out_of_memory", "killed")),
+        ('{"errorType":"MemoryError"}', None, ("out_of_memory", "the invocation used all its memory")),
+        ("not json", None, ("exception", "not json")),
+        ("[1]", None, ("exception", "[1]")),
+        ("{}", None, ("exception", "")),
+        ('{"errorType":null,"errorMessage":"no"}', None, ("exception", "no")),
+        ('{"errorType":"Runtime.ExitError","errorMessage":"no"}', report(), ("exception", "Runtime.ExitError: no")),
+    ],
+)
+def test_the_message_of_an_error_is_the_functions_own_or_says_what_happened(
+    payload: str, found: Report | None, said: tuple[str, str]
+) -> None:
+    assert error_of(payload, found, memory_mb=128) == said
+
+
+@pytest.mark.parametrize(("used_mb", "kind"), [(127, "exception"), (128, "out_of_memory"), (129, "out_of_memory")])
+def test_a_runtime_that_ended_at_the_limit_of_its_memory_ran_out_of_it(used_mb: int, kind: str) -> None:
+    assert error_of(EXITED % "exit status 1", report(max_memory_used_mb=used_mb), memory_mb=128)[0] == kind
+    # An exception of the algorithm's own is one, whatever it used.
+    raised = '{"errorType":"ValueError","errorMessage":"no"}'
+    assert error_of(raised, report(max_memory_used_mb=used_mb), memory_mb=128)[0] == "exception"
+
+
+def test_of_an_answer_that_is_too_long_only_its_beginning_is_read() -> None:
+    kind, message = error_of(b"\xff" + b"x" * 100_000, None, memory_mb=128)
+    assert (kind, len(message)) == ("exception", 16 * 1024)
+
+
+def test_what_was_not_measured_may_be_repeated_and_what_was_disturbed_if_it_passed() -> None:
+    rows = [measurement(error=error) for error in (None, "timeout", "exception", "throttled", "platform")]
+    assert [row.counts for row in rows] == [True, True, True, False, False]
+    assert [row.repeatable for row in rows] == [False, False, False, True, True]
+    disturbed = [measurement(error=error, disturbed_ms=1.0) for error in (None, "timeout", "throttled")]
+    assert [row.repeatable for row in disturbed] == [True, False, True]
+
+
+def test_times_count_if_warm_and_undisturbed_where_there_are_such() -> None:
+    cold = measurement(128, 1.0, cold_start=True)
+    warm = measurement(128, 2.0, index=1)
+    disturbed = measurement(128, 3.0, index=2, disturbed_ms=9.0)
+    other_case = measurement(128, 4.0, index=3, case="large", disturbed_ms=9.0)
+    elsewhere = measurement(256, 5.0, cold_start=True)
+    failed = measurement(256, 6.0, error="exception")
+    assert timed([cold, warm, disturbed, other_case, elsewhere, failed]) == [warm, other_case, elsewhere]
+    assert timed([cold, disturbed]) == [disturbed]
+    assert timed([failed]) == []

@@ -12,12 +12,16 @@ from hypothesis import strategies as st
 from greenroom.tuning import (
     Batch,
     Measurement,
+    Plan,
     case_of,
     ends_batch,
     longest_wait_s,
     plan,
+    plan_beside_live,
+    rounds_at_most,
     upper_bound_usd,
 )
+from greenroom.tuning.adaptive import MAX_ROUNDS
 from greenroom.tuning.planning import MAX_BATCHES_A_ROUND, plan_fixed, worst_case_s
 from tests.unit.tuning.builders import measurement, spec
 
@@ -152,3 +156,61 @@ def test_the_upper_bound_is_every_invocation_cold_and_timing_out() -> None:
     assert upper_bound_usd(fixed) == pytest.approx(10 * (60 + 120) * 0.0000166667 + 20 * 0.2e-6)
     assert upper_bound_usd(fixed, 100) == pytest.approx(upper_bound_usd(fixed) + 0.0025)
     assert upper_bound_usd(replace(fixed, search="adaptive")) == pytest.approx(20 * 120 * 0.0000166667 + 20 * 0.2e-6)
+
+
+def test_a_plan_that_goes_on_gives_no_reason_and_one_that_is_done_does() -> None:
+    one = spec([128], num=2)
+    assert plan(one, (), 0).reason == ""
+    assert plan(one, measure((Batch(128, 0, 2),), one.cases), 1).reason == "every invocation was measured"
+    lost = measure((Batch(128, 0, 2),), one.cases, "throttled")
+    assert plan(one, lost, 3).batches == (Batch(128, 0, 2),)
+    assert plan(one, lost, 4) == Plan((), "gave up on what could not be measured in 4 rounds")
+    assert plan(one, [measurement(128, case="a", error="exception")], 1).reason == "case 'a' failed at 128 MB"
+
+
+@pytest.mark.parametrize(
+    ("power_values", "num", "rounds"), [((128,), 1000, 4), ((128,), 1001, 5), ((128, 256), 501, 5)]
+)
+def test_a_fixed_test_has_a_round_for_every_thousand_batches_and_three_more(
+    power_values: tuple[int, ...], num: int, rounds: int
+) -> None:
+    assert rounds_at_most(spec(power_values, num=num, timeout_s=900)) == rounds
+
+
+def test_an_adaptive_search_is_planned_once_more_than_it_has_rounds() -> None:
+    search = spec([128, 256], search="adaptive")
+    assert rounds_at_most(search) == MAX_ROUNDS + 1
+    lost = [measurement(128, error="throttled")]
+    assert plan(search, lost, MAX_ROUNDS).batches
+    assert plan(search, lost, MAX_ROUNDS + 1) == Plan((), f"gave up after {MAX_ROUNDS} rounds")
+
+
+def test_an_adaptive_search_goes_on_where_it_left_off_at_every_size() -> None:
+    search = spec([128, 512], search="adaptive", cases=("a", "b"))
+    first = plan(search, (), 0)
+    assert first.batches == (Batch(128, 0, 3), Batch(512, 0, 3))
+    made = [replace(row, error="platform") for row in measure(first.batches, search.cases)]
+    assert plan(search, made[:4], 1).batches == (Batch(128, 3, 3), Batch(512, 1, 3))
+
+
+def test_an_adaptive_search_names_the_size_that_lambda_does_not_have() -> None:
+    with pytest.raises(ValueError, match="powerValues has 64: Lambda allows 128 to 10240 MB"):
+        plan(spec([128, 64], search="adaptive"), (), 0)
+    with pytest.raises(ValueError, match="no test case"):
+        plan(spec([], search="adaptive", cases=()), (), 0)
+    assert plan(spec([128, 10_240], search="adaptive", timeout_s=900, num=1), (), 0).batches
+
+
+@pytest.mark.parametrize(("timeout_s", "counts"), [(57, [10]), (58, [5, 5]), (225, [2, 3, 2, 3]), (706, [1] * 10)])
+def test_a_batch_takes_at_most_twelve_minutes_at_its_worst(timeout_s: int, counts: list[int]) -> None:
+    """An invocation may take its timeout, 10 s of init and 5 s of ours."""
+    assert [batch.count for batch in plan_fixed(spec([128], timeout_s=timeout_s))] == counts
+    assert [batch.count for batch in plan_fixed(spec([128], timeout_s=timeout_s, executor_s=1))] == [1] * 10
+
+
+def test_the_comparison_with_the_live_release_has_a_pair_more_than_it_counts() -> None:
+    assert plan_beside_live(2, 512, 5, 60) == [
+        Batch(512, 0, 6, beside_live=True),
+        Batch(512, 6, 6, beside_live=True),
+    ]
+    assert sum(batch.count for batch in plan_beside_live(9, 512, 5, 60)) == 20

@@ -155,3 +155,69 @@ def test_what_the_engine_adds_to_a_report_is_read_in_both_forms() -> None:
         found = parse_report(line, "r")
         assert found is not None
         assert (found.disturbed_ms, found.differs) == (12.5, "2 of 2.32 vCPU")
+
+
+METRICS = {"durationMs": 1.5, "billedDurationMs": 2, "memorySizeMB": 128}
+
+
+def report_with(**fields: object) -> Report | None:
+    return parse_report(json_line({"requestId": ID, "metrics": METRICS} | fields))
+
+
+def test_a_json_line_of_another_type_that_mentions_a_report_does_not_count() -> None:
+    other = json.dumps({"type": "function", "message": "platform.report", "record": {"requestId": ID}})
+    assert parse_report(other.replace(': "platform', ':"platform')) is None
+    alike = json_line({"requestId": ID, "metrics": METRICS}).replace('"platform.report"', '"platform.reports"')
+    assert parse_report(alike + ' "platform.report"') is None
+    shaped = json.dumps({"type": "custom", "also": "platform.report", "record": {"requestId": ID, "metrics": METRICS}})
+    assert parse_report(shaped) is None
+
+
+@pytest.mark.parametrize(("length", "is_one"), [(0, False), (1, True), (64, True), (65, False)])
+def test_an_id_has_up_to_64_characters_in_both_forms(length: int, is_one: bool) -> None:
+    report = report_with(requestId="a" * length)
+    assert (report is not None) == is_one
+    assert (parse_report(TEXT.replace(ID, "a" * length)) is not None) == is_one
+
+
+def test_texts_of_a_report_are_cut() -> None:
+    report = report_with(status="s" * 65, errorType="e" * 129, differsFromLambda="d" * 129)
+    assert report is not None
+    assert (report.status, report.error_type, report.differs) == ("s" * 64, "e" * 128, "d" * 128)
+    other = report_with(status=1, errorType=["e"], differsFromLambda=None)
+    assert other is not None
+    assert (other.status, other.error_type, other.differs) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "read"), [(0, 0.0), (1e8, 1e8), (-0.5, None), (1.1e8, None), (True, None), ("1", None)]
+)
+def test_a_number_is_read_within_lambdas_bounds(value: object, read: float | None) -> None:
+    report = report_with(metrics=METRICS | {"initDurationMs": value})
+    assert report is not None
+    assert report.init_duration_ms == read
+    assert (report_with(metrics=METRICS | {"durationMs": value}) is not None) == (read is not None)
+
+
+def test_the_last_of_several_reports_counts_and_an_earlier_one_only_by_its_id() -> None:
+    other = TEXT.replace(ID, "other").replace("12.34", "99.5")
+    found = [parse_report(TEXT + other, request_id) for request_id in (None, "other", ID, "third")]
+    assert [report and report.duration_ms for report in found] == [99.5, 99.5, 12.34, None]
+    assert parse_report(TEXT + TEXT.replace("12.34", "13.5"), ID) == Report(ID, 13.5, 114, 128, 41, 101.23)
+
+
+def test_of_a_long_log_only_the_end_and_of_its_lines_only_short_ones_are_read() -> None:
+    end = "x\n" * (128 * 1024)
+    assert parse_report(TEXT + end) is None
+    assert parse_report(TEXT + end[len(TEXT) :]) is not None
+    padding = "\tA: " + "b" * 100
+    line = TEXT.splitlines()[3]
+    long = line + padding * ((8 * 1024 - len(line)) // len(padding))
+    assert parse_report(long) is not None
+    assert parse_report(long + padding) is None
+
+
+def test_the_first_of_two_fields_with_a_name_counts() -> None:
+    report = parse_report(TEXT.rstrip() + "\tDuration: 1.00 ms\tError Type: first\tError Type: second")
+    assert report is not None
+    assert (report.duration_ms, report.error_type) == (12.34, "first")

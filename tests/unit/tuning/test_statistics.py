@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import random
 import statistics as reference
+from collections.abc import Callable
 from fractions import Fraction
 from itertools import accumulate
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given, settings
@@ -14,6 +16,9 @@ from hypothesis import strategies as st
 
 from greenroom.tuning import prices_for
 from greenroom.tuning.statistics import (
+    Averaging,
+    Mean,
+    comparable_means,
     mean_over_cases,
     percentile_with_interval,
     quantile,
@@ -153,3 +158,115 @@ def test_disturbed_times_count_only_where_a_case_has_no_others() -> None:
     assert (found.n, found.max_ms, found.disturbed) == (2, 101, 2)
     alone = series(128, [700], case="large", disturbed_ms=300.0)
     assert summarize(128, [*quiet, *disturbed, *alone], PRICES).max_ms == 700
+
+
+def test_a_summary_has_the_extremes_and_the_costs_of_its_own_invocations() -> None:
+    measured = [
+        *series(256, [30.0, 10.0, 20.0], case="a"),
+        *series(256, [300.0], case="b", billed_duration_ms=400.0),
+        *series(512, [1.0, 999.0]),
+    ]
+    found = summarize(256, measured, PRICES)
+    assert (found.n, found.min_ms, found.max_ms) == (4, 10.0, 300.0)
+    assert found.duration is not None and found.billed is not None
+    assert found.duration.value == pytest.approx((20 + 300) / 2)
+    assert found.billed.value == pytest.approx((20 + 400) / 2)
+    assert found.mean_ms == pytest.approx((20 + 300) / 2)
+    assert found.cost_usd_per_million == pytest.approx(PRICES.cost_usd_per_million(256, 210))
+
+
+def test_the_mean_is_of_everything_and_the_trimmed_mean_of_what_is_left() -> None:
+    found = summarize(256, series(256, [1.0, 10.0, 10.0, 10.0, 69.0]), PRICES)
+    assert found.duration is not None
+    assert (found.mean_ms, found.duration.value) == (20.0, 10.0)
+    all_of_it = summarize(256, series(256, [1.0, 10.0, 10.0, 10.0, 69.0]), PRICES, Averaging(trim_share=0.0))
+    assert all_of_it.duration is not None
+    assert all_of_it.duration.value == 20.0
+
+
+def test_memory_that_an_unmeasured_invocation_is_said_to_have_used_does_not_count() -> None:
+    lost = measurement(128, 1.0, error="platform", max_memory_used_mb=120)
+    unknown = measurement(128, 1.0, max_memory_used_mb=None)
+    failed = measurement(128, 1.0, error="exception", max_memory_used_mb=80)
+    found = summarize(128, [lost, unknown, failed, measurement(128, 1.0, max_memory_used_mb=50)], PRICES)
+    assert (found.max_memory_used_mb, found.headroom_mb) == (80, 48)
+    assert summarize(128, [lost, unknown], PRICES).max_memory_used_mb is None
+    assert summarize(128, [lost, unknown], PRICES).headroom_mb is None
+
+
+def test_init_and_cold_durations_are_means_over_the_cold_starts() -> None:
+    cold = [
+        measurement(128, 100.0 * n, cold_start=True, init_duration_ms=10.0 * n, error="timeout" if n == 3 else None)
+        for n in (1, 2, 3)
+    ]
+    found = summarize(128, cold, PRICES)
+    assert (found.cold_starts, found.init_ms, found.cold_duration_ms) == (3, 20.0, 150.0)
+
+
+def test_percentiles_are_given_as_far_as_the_number_of_invocations_supports_them() -> None:
+    found = summarize(128, series(128, [float(ms) for ms in range(40)]), PRICES)
+    assert sorted(found.percentiles) == [0.5, 0.9]
+    assert [found.percentiles[share].ms for share in (0.5, 0.9)] == pytest.approx([19.5, 35.1])
+    assert found.percentiles[0.5].low_ms < 19.5 < found.percentiles[0.5].high_ms
+
+
+def test_the_ends_of_a_means_interval_are_its_95_percent() -> None:
+    low, high = Mean(100.0, 0.05).interval
+    wide = math.exp(NormalDist().inv_cdf(0.975) * 0.05)
+    assert (low, high) == pytest.approx((100 / wide, 100 * wide), rel=1e-4)
+
+
+@pytest.mark.parametrize("values", [quantile, trimmed_mean])
+def test_a_figure_of_no_values_is_refused(values: Callable[..., float]) -> None:
+    with pytest.raises(ValueError, match="needs at least one value"):
+        values([], 0.2)
+
+
+def test_the_error_of_comparable_means_is_that_seen_over_many_repetitions() -> None:
+    """Durations scatter more at small sizes, and the spread is pooled over all of them."""
+    draw = random.Random(4)  # noqa: S311
+    scatter = {128: (1769 / 128) ** 0.25, 1769: 1.0}
+
+    def once() -> dict[int, Mean]:
+        cells = {
+            size: {
+                case: [ms * draw.lognormvariate(0, 0.06 * wide) for _ in range(12)]
+                for case, ms in (("a", 100.0), ("b", 400.0))
+            }
+            for size, wide in scatter.items()
+        }
+        return dict(comparable_means(cells).of_size)
+
+    repeated = [once() for _ in range(400)]
+    for size in scatter:
+        values = [found[size].value for found in repeated]
+        seen = reference.stdev(values) / reference.fmean(values)
+        said = reference.fmean(found[size].relative_error for found in repeated)
+        assert said == pytest.approx(seen, rel=0.2)
+
+
+def test_the_error_of_more_invocations_is_larger_at_small_sizes_and_falls_with_their_root() -> None:
+    found = comparable_means({size: {"a": [100.0 + i for i in range(9)]} for size in (128, 1769, 4096)})
+    assert found.relative_error(4096, 1) == found.relative_error(1769, 1)
+    assert found.relative_error(128, 1) == pytest.approx(found.relative_error(1769, 1) * (1769 / 128) ** 0.25)
+    assert found.relative_error(1769, 9) == pytest.approx(found.relative_error(1769, 1) / 3)
+    assert found.relative_error(1769, 0) == found.relative_error(1769, 1)
+
+
+def test_a_value_far_below_the_middle_does_not_count_either() -> None:
+    assert comparable_means({1769: {"a": [1.0, 100.0, 101.0]}}).of_size[1769].value == pytest.approx(100.5)
+    # The lower of two middles is the middle.
+    assert comparable_means({1769: {"a": [1.0, 100.0]}}).of_size[1769].value == pytest.approx(1.0)
+
+
+def test_a_case_that_is_missing_at_a_size_is_filled_in_from_means_of_logarithms() -> None:
+    found = comparable_means({1769: {"a": [100.0, 104.0], "b": [1000.0, 1000.0]}, 3008: {"a": [50.0, 50.0]}})
+    ratio = 50 / math.sqrt(100.0 * 104.0)
+    assert found.of_size[3008].value == pytest.approx((50 + 1000 * ratio) / 2, rel=1e-3)
+    assert found.of_size[1769].value == pytest.approx((102 + 1000) / 2)
+    assert found.of_size[3008].relative_error > found.of_size[1769].relative_error
+
+
+def test_nothing_differs_below_a_tenth_of_a_millisecond() -> None:
+    found = comparable_means({1769: {"a": [0.0, 0.0]}, 3008: {"a": [0.05]}})
+    assert [mean.value for mean in found.of_size.values()] == pytest.approx([0.1, 0.1])
