@@ -122,7 +122,7 @@ def demo(
 
     examples = examples_folder()
     for document in own_documents or []:
-        check_json(document)
+        check_json(document, hint="Name a policy export of NSX-T, which is JSON.")
     picture = Console(
         record=True, width=PICTURE_WIDTH, file=io.StringIO(), force_terminal=True, highlight=False, markup=False
     )

@@ -100,7 +100,7 @@ def send(  # noqa: PLR0913 -- a command's options
     algorithm has given its result.
     """
     if file.suffix.lower() == ".json":
-        check_json(file)
+        check_json(file, hint="Correct it. To send it as text, give the file a name that does not end in .json.")
     with connect(url, token) as client:
         message = client.send(name, file, to=to)
         if not (wait or output):
@@ -128,7 +128,7 @@ def send(  # noqa: PLR0913 -- a command's options
         raise typer.Exit(ExitCode.FAILED)
 
 
-def check_json(file: Path) -> None:
+def check_json(file: Path, *, hint: str) -> None:
     """Check that a file is JSON, because in production it would fail three times. Raises UsageProblem."""
     import json
 
@@ -138,8 +138,8 @@ def check_json(file: Path) -> None:
     except (ValueError, RecursionError) as error:
         raise UsageProblem(
             f"the document is not JSON: {error}",
-            hint="Correct it. To send it as text, give the file a name that does not end in .json.",
             where=str(file),
+            hint=hint,
         ) from None
 
 

@@ -84,6 +84,8 @@ def test_a_failed_release_says_first_what_was_wrong_where_and_what_to_do() -> No
     problem = FAILED["problem"]
     assert lines[:3] == [f"✗ {problem['message']}", problem["where"], problem["hint"]]
     assert lines[-1] == f"✗ FAILED  nsx-in: {problem['message']}"
+    shown = [line.strip() for line in drawn(release_page(release(FAILED))).split("\n")]
+    assert shown[1:4] == lines[:3]
 
 
 def test_a_rejected_package_says_once_what_was_wrong() -> None:

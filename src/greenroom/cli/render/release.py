@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -50,24 +50,31 @@ def stages(release: models.Release) -> RenderableType:
 
 def outcome(release: models.Release) -> RenderableType:
     """Draw the result of a release: what went wrong, the test cases, the measurements, and the verdict."""
-    parts = list(_tested(release.summary)) if release.summary else []
-    if not parts:
-        return verdict(release)
-    if release.problem is None:
-        return Group(*parts, verdict(release))
-    first = Text.assemble(("✗ ", "bold red"), (clean(release.problem.message), "bold"))
-    details = Padding(problem_details(release.problem), (0, 0, 0, 2))
-    return Group(first, details, Text(), *parts, verdict(release, brief=True))
+    if parts := _tested(release):
+        return Group(*problem_first(release), *parts, verdict(release, brief=True))
+    return verdict(release)
 
 
-def _tested(summary: models.Summary) -> Iterator[RenderableType]:
-    """Yield the parts of a test's result."""
+def problem_first(release: models.Release) -> list[RenderableType]:
+    """Return what was wrong with a release, where, and what to do; nothing if nothing was."""
+    if (problem := release.problem) is None:
+        return []
+    message = Text.assemble(("✗ ", "bold red"), (clean(problem.message), "bold"))
+    return [message, Padding(problem_details(problem), (0, 0, 0, 2)), Text()]
+
+
+def _tested(release: models.Release) -> list[RenderableType]:
+    """Return the parts of a test's result: the test cases, the measurements, the chart."""
+    if (summary := release.summary) is None:
+        return []
+    parts: list[RenderableType] = []
     if shown_cases := cases(summary):
-        yield from (heading("Test cases"), shown_cases, Text())
+        parts += [heading("Test cases"), shown_cases, Text()]
     if summary.power_values:
-        yield from (heading("Measured backstage"), results_table(summary))
+        parts += [heading("Measured backstage"), results_table(summary)]
     if drawn := charts(summary):
-        yield from (drawn, Text())
+        parts += [drawn, Text()]
+    return parts
 
 
 def problem_details(problem: models.Problem) -> RenderableType:
@@ -125,29 +132,10 @@ def cost_at_most(cost_usd: float) -> str:
 
 def release_page(release: models.Release) -> RenderableType:
     """Draw everything about one release: `greenroom show`."""
-    facts = Table.grid(padding=(0, 2))
-    metadata = release.metadata or {}
-    sizes = metadata.get("powerValues") or []
-    listed = ", ".join(clean(str(value)) for value in sizes) if isinstance(sizes, list) else "128 to 10240"
-    each = "up to" if metadata.get("search") == "adaptive" else "at least"
-    rows = [
-        ("algorithm", f"{or_dash(release.algorithm)} ({or_dash(release.type)})"),
-        (
-            "created",
-            f"{release.created_at:%Y-%m-%d %H:%M:%S %Z} ({age(release.created_at)})" if release.created_at else NOTHING,
-        ),
-        ("package", f"{size(release.package_size_bytes)}, sha256 {or_dash(release.package_sha256)}"),
-        ("runtime", f"{or_dash(metadata.get('runtime'))} on {or_dash(metadata.get('architecture'))}"),
-        (
-            "test",
-            f"{or_dash(metadata.get('strategy'))} over {listed} MB, {each} {or_dash(metadata.get('num'))} each",
-        ),
-    ]
-    for name, value in rows if metadata else rows[:3]:
-        facts.add_row(Text(name, style="dim"), Text(value))
     parts: list[RenderableType] = [
         Text.assemble(("Release ", "bold"), (clean(release.release_id), "bold"), "  ", status_text(release.status)),
-        facts,
+        *problem_first(release),
+        _facts(release),
         Text(),
         heading("Stages"),
         stages(release),
@@ -157,11 +145,36 @@ def release_page(release: models.Release) -> RenderableType:
         parts += [Text(cost_at_most(release.cost_at_most_usd), "dim"), Text()]
     if release.progress and not release.ended:
         parts += [heading("Progress"), progress(release.progress), Text()]
-    parts.append(outcome(release))
-    found = statistics(release.summary) if release.summary else None
-    if found:
+    parts += [*_tested(release), verdict(release, brief=True)]
+    if release.summary and (found := statistics(release.summary)):
         parts += [Text(), heading("Statistics"), found]
     return Group(*parts)
+
+
+def _facts(release: models.Release) -> RenderableType:
+    """Draw what a release is, and how it is tested."""
+    metadata = release.metadata or {}
+    created = (
+        f"{release.created_at:%Y-%m-%d %H:%M:%S %Z} ({age(release.created_at)})" if release.created_at else NOTHING
+    )
+    rows = [
+        ("algorithm", f"{or_dash(release.algorithm)} ({or_dash(release.type)})"),
+        ("created", created),
+        ("package", f"{size(release.package_size_bytes)}, sha256 {or_dash(release.package_sha256)}"),
+    ]
+    if metadata:
+        values = metadata.get("powerValues") or []
+        listed = ", ".join(clean(str(value)) for value in values) if isinstance(values, list) else "128 to 10240"
+        each = "up to" if metadata.get("search") == "adaptive" else "at least"
+        tested = f"{or_dash(metadata.get('strategy'))} over {listed} MB, {each} {or_dash(metadata.get('num'))} each"
+        rows += [
+            ("runtime", f"{or_dash(metadata.get('runtime'))} on {or_dash(metadata.get('architecture'))}"),
+            ("test", tested),
+        ]
+    facts = Table.grid(padding=(0, 2))
+    for name, value in rows:
+        facts.add_row(Text(name, style="dim"), Text(value))
+    return facts
 
 
 def progress(values: Sequence[models.Progress]) -> RenderableType:
