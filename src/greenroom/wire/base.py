@@ -15,6 +15,13 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from pydantic.alias_generators import to_camel
 
 
+def _describe(schema: dict[str, Any]) -> None:
+    """Leave out of a model's JSON Schema what says nothing: titles, and defaults, which are for reading only."""
+    for described in schema.get("properties", {}).values():
+        described.pop("title", None)
+        described.pop("default", None)
+
+
 class Answer(BaseModel):
     """Base of everything that the API answers with."""
 
@@ -27,6 +34,7 @@ class Answer(BaseModel):
         frozen=True,
         defer_build=True,
         json_schema_serialization_defaults_required=True,
+        json_schema_extra=_describe,
     )
 
     def to_json(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from greenroom.wire.base import Name, Request, Ulid
 
@@ -13,6 +13,14 @@ MAX_PACKAGE_BYTES = 50 * 1024 * 1024
 
 MAX_DOCUMENT_BYTES = 64 * 1024 * 1024
 """How large a document may be that is sent to an algorithm."""
+
+
+def _whole(value: object) -> object:
+    """Return 24.0 as 24: to JSON Schema they are the same number. Everything else is judged by the field's type."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WholeNumber = Annotated[int, BeforeValidator(_whole)]
 
 FAILURE_ID_PATTERN = "^[A-Za-z0-9-]{1,100}$"
 
@@ -34,7 +42,7 @@ class NewRelease(Request):
     """A package that is about to be uploaded."""
 
     file_name: FileName
-    size_bytes: int = Field(ge=1, le=MAX_PACKAGE_BYTES)
+    size_bytes: WholeNumber = Field(ge=1, le=MAX_PACKAGE_BYTES)
 
 
 class Submission(Request):
@@ -48,7 +56,7 @@ class Submission(Request):
 class NewMessage(Submission):
     """A document that is about to be uploaded for an algorithm."""
 
-    size_bytes: int = Field(ge=1, le=MAX_DOCUMENT_BYTES)
+    size_bytes: WholeNumber = Field(ge=1, le=MAX_DOCUMENT_BYTES)
 
 
 class RollBack(Request):

@@ -183,7 +183,7 @@ def test_a_failing_release_says_first_what_was_wrong(page: Page, platform: Platf
     release_id = platform.push(package("fails-on-page", source, num=1))
     go(page, platform, f"releases/{release_id}")
     alert = page.get_by_role("alert")
-    expect(alert).to_contain_text("Case ada gave another answer than expected", timeout=SOON_MS)
+    expect(alert).to_contain_text("Test case ada gave another answer than expected", timeout=SOON_MS)
     expect(alert).to_contain_text("tests/ada, at 128 MB, in the answer at $.greeting")
     expect(alert).to_contain_text("What to do")
     assert alert.bounding_box()["y"] < page.get_by_role("list").first.bounding_box()["y"]  # type: ignore[index]
@@ -199,10 +199,10 @@ def test_a_failing_release_says_first_what_was_wrong(page: Page, platform: Platf
 def test_an_exception_and_a_rejection_are_told_too(page: Page, platform: Platform) -> None:
     raises = platform.push_and_wait(package("raises-on-page", GREET.replace('"name"', '"nome"'), num=1))
     go(page, platform, f"releases/{raises.release_id}")
-    expect(page.get_by_role("alert")).to_contain_text("raised an exception. KeyError: 'nome'")
+    expect(page.get_by_role("alert")).to_contain_text("raised an exception: KeyError: 'nome'")
     rejected = platform.push_and_wait(package("Bad Name", num=1))
     go(page, platform, f"releases/{rejected.release_id}")
-    expect(page.get_by_role("alert")).to_contain_text("The package was not accepted")
+    expect(page.get_by_role("alert")).to_contain_text("Correct the package")
     expect(page.get_by_role("alert")).to_contain_text("name")
 
 
@@ -354,7 +354,7 @@ def test_what_could_not_be_handled_is_looked_at_sent_again_and_deleted(page: Pag
     expect(cards).to_have_count(1)
     cards.first.get_by_role("button", name=re.compile("^Delete")).click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
-    expect(page.get_by_role("heading", name="Nothing rests here")).to_be_visible()
+    expect(page.get_by_role("heading", name="Nothing has failed")).to_be_visible()
     assert route.client.failures("page-out").total == 0
 
 
@@ -399,7 +399,7 @@ def test_axe_finds_nothing_serious_and_nothing_is_cut_off(
         "upload": "Upload a package",
         "send": "Send a document",
         "failures": "Failures",
-        "failures/page-in": "Nothing rests here",
+        "failures/page-in": "Nothing has failed",
     }
     found: dict[str, list[str]] = {}
     for view, heading in views.items():

@@ -1,5 +1,4 @@
-// One algorithm: what is live, its queues, its history with who and when, two releases beside each other, and the
-// way back.
+// One algorithm: what is live, its queues, its history with who and when, two releases side by side, and the way back.
 
 import { trendOf } from "./algorithms.js";
 import {
@@ -7,24 +6,28 @@ import {
   tell, usd, wait, when,
 } from "./core.js";
 
+/** @import {Algorithm, AlgorithmQueues, Release, ReleasePage, ReleaseRow, ServedVersion} from "../api.d.ts" */
+/** @import {View} from "./app.js" */
+
 const [PAGE, QUEUES_MS] = [50, 2000];
 
+/** @type {(view: View, name: string) => Promise<void>} */
 export async function algorithm(view, name) {
   const [found, page] = await Promise.all([
     api("GET", `algorithms/${name}`), api("GET", `algorithms/${name}/releases?limit=${PAGE}`)]);
   if (!view.alive()) return;
   const queues = el("div", {}, el("p", {}, "…"));
-  const hint = el("span", { class: "soft" }, " Tick two releases to see them beside each other.");
+  const hint = el("span", { class: "soft" }, " Tick two releases to see them side by side.");
   show(
     el("h1", {}, name, " ", el("span", { class: "soft count" }, found.type)),
     live(view, found), card("Queues", queues), history(name, page, hint));
   while (view.alive()) {
     if (!document.hidden) {
-      const [depths, now] = await Promise.all([`algorithms/${name}/queues`, `algorithms/${name}`].map((path) => (
-        api("GET", path).catch(() => null))));
+      const [depths, now] = await Promise.all([
+        api("GET", `algorithms/${name}/queues`).catch(nothing), api("GET", `algorithms/${name}`).catch(nothing)]);
       if (!view.alive()) return;
       if (depths) drawQueues(queues, name, depths);
-      // Not drawn anew by itself: nothing moves under the hand that is about to tick a release or roll it back.
+      // It is not drawn again by itself: nothing moves while somebody is about to tick a release or to roll back.
       if (now && stateOf(now) !== stateOf(found) && hint.isConnected) {
         hint.replaceWith(button("Show what has changed", view.reload, { class: "quiet" }));
         tell(`${name} has changed.`);
@@ -34,8 +37,13 @@ export async function algorithm(view, name) {
   }
 }
 
+/** @returns {null} */
+const nothing = () => null;
+
+/** @type {(found: Algorithm) => string} */
 const stateOf = ({ updatedAt, liveReleaseId }) => `${updatedAt} ${liveReleaseId}`;
 
+/** @type {(view: View, found: Algorithm) => any} */
 function live(view, found) {
   const { name, next, liveVersion, liveBefore } = found;
   if (!liveVersion) return card("Live", el("p", {}, "Nothing is live yet: a release has to pass its test first."));
@@ -54,22 +62,26 @@ function live(view, found) {
         { class: "quiet" }) : null));
 }
 
+/** @type {(node: HTMLElement, name: string, queues: AlgorithmQueues) => void} */
 function drawQueues(node, name, { input, deadLetters }) {
   const failed = deadLetters ? deadLetters.visible + deadLetters.inFlight : 0;
   const text = input ? `${input.visible} waiting, ${input.inFlight} being handled. `
     : "They are made with the first release that passes its checks.";
   if (node.dataset.shown === `${text}${failed}`) return;
   node.dataset.shown = `${text}${failed}`;
-  const rests = failed ? el("a", { href: `#/failures/${name}` }, `${failed} could not be handled`)
+  const failures = failed ? el("a", { href: `#/failures/${name}` }, `${failed} could not be handled`)
     : "No failures.";
-  node.replaceChildren(el("p", {}, text, input ? rests : ""));
+  node.replaceChildren(el("p", {}, text, input ? failures : ""));
 }
 
+/** @type {(name: string, page: ReleasePage, hint: any) => any} */
 function history(name, page, hint) {
+  /** @type {Set<string>} */
   const chosen = new Set();
   const compare = button("Compare two", () => {
     location.hash = `#/compare/${[...chosen].sort().reverse().join("/")}`;
   }, { class: "quiet", disabled: true });
+  /** @type {(id: string) => any} */
   const pick = (id) => el("input", { type: "checkbox", "aria-label": `Compare release ${id}`, onchange: (event) => {
     if (event.target.checked) chosen.add(id); else chosen.delete(id);
     compare.disabled = chosen.size !== 2;
@@ -88,12 +100,14 @@ function history(name, page, hint) {
   return card("Releases", el("p", { class: "actions" }, compare, hint), list, more);
 }
 
+/** @type {(name: string | null) => any} */
 const by = (name) => (name ? [el("br"), `by ${name}`] : "");
 
+/** @type {(releases: ReleaseRow[], pick: (id: string) => any) => any} */
 function releaseTable(releases, pick) {
   const heads = [
     "Release", "Compare", "Status", "Uploaded", "Memory MB", "$ per million", "Last change", "What was wrong"];
-  const wrong = (each) => (["FAILED", "REJECTED"].includes(each.status)
+  const wrong = (/** @type {ReleaseRow} */ each) => (["FAILED", "REJECTED"].includes(each.status)
     ? el("span", { class: "cut", title: each.reason }, first(each.reason)) : null);
   return table("Releases", heads, releases.map((each) => ({ chosen: each.status === "LIVE", cells: [
     releaseLink(each.releaseId), pick(each.releaseId), badge(each.status), [when(each.createdAt), by(each.author)],
@@ -101,11 +115,12 @@ function releaseTable(releases, pick) {
   ] })), [4, 5]);
 }
 
+/** @type {(view: View, name: string) => Promise<void>} */
 async function rollBack(view, name) {
   // What will happen depends on what is live now, which may be another release than when the view was drawn.
   const { liveBefore, liveReleaseId, liveVersion } = await api("GET", `algorithms/${name}`);
   if (!view.alive()) return;
-  const named = ({ version, releaseId }) => `version ${version} of release ${releaseId}`;
+  const named = (/** @type {ServedVersion} */ { version, releaseId }) => `version ${version} of release ${releaseId}`;
   const select = el("select", { id: "target", onchange: () => say() },
     liveBefore.map((each) => el("option", { value: each.releaseId }, named(each))));
   const sentence = el("p", {});
@@ -125,6 +140,7 @@ async function rollBack(view, name) {
   });
 }
 
+/** @type {(view: View, one: string, other: string) => Promise<void>} */
 export async function comparison(view, one, other) {
   const [{ comparison: found }, ...both] = await Promise.all([
     api("GET", `releases/${one}/comparison?with=${other}`), api("GET", `releases/${one}`),
@@ -142,16 +158,20 @@ export async function comparison(view, one, other) {
   main.focus({ preventScroll: true });
 }
 
+/** @type {(release: Release) => import("../api.d.ts").PowerValueResult[]} */
 const valuesOf = (release) => release.summary?.powerValues ?? [];
 
+/** @type {(both: Release[]) => any} */
 function sideBySide(both) {
-  const chosen = (release) => valuesOf(release).find((each) => each.memoryMb === release.memoryMb);
-  const row = (name, shownOf, figureOf = () => null) => {
+  const chosen = (/** @type {Release} */ release) => valuesOf(release).find((each) => each.memoryMb === release.memoryMb);
+  /** @type {(name: string, shownOf: (release: Release) => any, figureOf?: (release: Release) => number | null) => any} */
+  const row = (name, shownOf, figureOf = nothing) => {
     const [mine, theirs] = both.map(figureOf);
     return { cells: [name, ...both.map(shownOf), mine > 0 && theirs > 0 ? percent(mine / theirs) : "–"] };
   };
+  /** @type {(name: string, figureOf: (release: Release) => number | null, digits?: number) => any} */
   const numbers = (name, figureOf, digits) => row(name, (each) => figure(figureOf(each), digits), figureOf);
-  const passed = ({ summary }) => (summary
+  const passed = (/** @type {Release} */ { summary }) => (summary
     ? `${summary.cases.filter((each) => each.passed && !each.failed).length} of ${summary.cases.length}` : "–");
   return table("Side by side", ["", "First", "Second", "First to second"], [
     row("Release", (each) => releaseLink(each.releaseId)),
@@ -168,10 +188,11 @@ function sideBySide(both) {
     numbers("The test cost, $", (each) => each.summary?.testCostUsd)]);
 }
 
+/** @type {(both: Release[]) => any} */
 function atEachSize(both) {
   const sizes = [...new Set(both.flatMap((each) => valuesOf(each).map((value) => value.memoryMb)))];
   if (!sizes.length) return null;
-  const point = (release, mb) => {
+  const point = (/** @type {Release} */ release, /** @type {number} */ mb) => {
     const value = valuesOf(release).find((each) => each.memoryMb === mb);
     return value?.meanMs ? `${figure(value.meanMs)} ms, ${usd(value.costUsdPerMillion)}` : "–";
   };
@@ -179,8 +200,9 @@ function atEachSize(both) {
     sizes.sort((less, more) => less - more).map((mb) => ({ cells: [`${mb}`, ...both.map((each) => point(each, mb))] }))));
 }
 
+/** @type {(both: Release[]) => any} */
 function metadataChanges(both) {
-  const textOf = (release, key) => JSON.stringify(release.metadata?.[key]);
+  const textOf = (/** @type {Release} */ release, /** @type {string} */ key) => JSON.stringify(release.metadata?.[key]);
   const keys = [...new Set(both.flatMap((each) => Object.keys(each.metadata ?? {})))]
     .filter((key) => textOf(both[0], key) !== textOf(both[1], key));
   if (!keys.length) return null;

@@ -3,6 +3,7 @@
 import { api, badge, card, el, figure, percent, show, table, tell, usd, when } from "./core.js";
 import { sparkline } from "./plot.js";
 
+/** @type {(points: import("../api.d.ts").TrendPoint[]) => any} */
 export function trendOf(points) {
   const costs = points.map((each) => each.costUsdPerMillion).filter((each) => each > 0);
   if (costs.length < 2) return null;
@@ -10,6 +11,7 @@ export function trendOf(points) {
   return el("span", { title: text }, sparkline(costs, text), " ", percent(costs.at(-1) / costs[0]));
 }
 
+/** @type {(view: import("./app.js").View) => Promise<void>} */
 export async function algorithms(view) {
   const found = (await api("GET", "algorithms")).algorithms;
   if (!view.alive()) return;
@@ -18,7 +20,7 @@ export async function algorithms(view) {
   const list = table("Algorithms", heads, found.map((each) => ({ name: each.name, cells: [
     el("a", { href: `#/algorithms/${each.name}` }, each.name), each.type,
     el("a", { href: `#/releases/${each.latestReleaseId}` }, badge(each.latestStatus)), when(each.updatedAt),
-    each.liveVersion, figure(each.memoryMb, 5), figure(each.costUsdPerMillion), trendOf(each.trend ?? []),
+    each.liveVersion, figure(each.memoryMb, 5), figure(each.costUsdPerMillion), trendOf(each.trend),
   ] })), [4, 5, 6]);
   const rows = [...list.querySelectorAll("tbody tr")];
   const input = el("input", { type: "search", id: "filter", oninput: () => {
@@ -33,9 +35,9 @@ export async function algorithms(view) {
 }
 
 function teach() {
-  show(el("h1", {}, "Algorithms"), card("There is none yet",
+  show(el("h1", {}, "Algorithms"), card("There are none yet",
     el("p", {}, "An algorithm is a ZIP with its code, its tests and a metadata.json. ",
-      el("code", {}, "greenroom init my-algorithm"), " makes one that passes, ",
+      el("code", {}, "greenroom init my-algorithm"), " makes one that passes its tests, ",
       el("code", {}, "greenroom pack my-algorithm"), " zips it."),
     el("p", {}, "Upload it, and it is tested here at several memory sizes. If it passes, it goes live at the best of them."),
     el("p", {}, el("a", { href: "#/upload" }, "Upload a package"))));

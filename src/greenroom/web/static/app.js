@@ -1,12 +1,15 @@
 // The page: signing in, and which view an address means. It talks to the HTTP API that the command line uses, and shows
-// everything it is told as text, never as markup.
+// everything in the answers as text, never as markup.
 
 import { algorithms } from "./algorithms.js";
 import { el, main, problem, session, show, tell } from "./core.js";
 
+/** @typedef {{alive: () => boolean, reload: () => void}} View */
+
 const nav = document.querySelector("nav");
+/** @type {Record<string, () => Promise<(view: View, ...names: string[]) => void | Promise<void>>>} */
 const VIEWS = {
-  "": () => algorithms,
+  "": () => Promise.resolve(algorithms),
   algorithms: async () => (await import("./algorithm.js")).algorithm,
   compare: async () => (await import("./algorithm.js")).comparison,
   releases: async () => (await import("./release.js")).release,
@@ -15,12 +18,15 @@ const VIEWS = {
   failures: async () => (await import("./failures.js")).failures,
   uploads: async () => (await import("./failures.js")).uploads,
 };
+/** @type {Record<string, string>} */
 const TITLES = {
   "": "Algorithms", releases: "Release", compare: "Comparison", upload: "Upload", send: "Send", failures: "Failures",
   uploads: "Failed uploads" };
+/** @type {Record<string, string>} */
 const PART_OF = { algorithms: "", uploads: "failures" }; // which link leads to a view that has none
-let shown = 0; // counts views, so that a poll of one that is gone shows nothing
+let shown = 0; // counts views, so that a poll of an earlier one shows nothing
 
+/** @type {(message?: string) => void} */
 function signIn(message) {
   nav.hidden = true;
   const input = el("input", { type: "password", id: "token", autocomplete: "off", required: true });

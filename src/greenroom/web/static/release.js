@@ -1,24 +1,38 @@
 // A release while it happens, and afterwards: its stages, what is measured, what was chosen and why, its test cases.
 
 import {
-  ENDED, api, badge, bytes, card, el, facts, figure, first, problem, scrolling, sections, show, table, tell, usd, wait,
+  api, badge, bytes, card, el, facts, figure, first, problem, scrolling, sections, show, table, tell, usd, wait,
   when,
 } from "./core.js";
 import { panel } from "./plot.js";
 
+/** @import {CaseResult, Chart, Prices, Problem, Release, StatusChange, Summary} from "../api.d.ts" */
+/** @import {View} from "./app.js" */
+/**
+ * What is known of one memory size, while it is measured and afterwards.
+ * @typedef {{
+ *   memoryMb: number, dots: number[], durationMs: number | null, done: number, total: number, mark: string | null,
+ *   result?: import("../api.d.ts").PowerValueResult, tried?: import("../api.d.ts").ChartPoint,
+ * }} Size
+ */
+
 const STAGES = [
   ["UPLOADING", "Upload"], ["REGISTERED", "Received and registered"], ["PROVISIONING", "Stack being provisioned"],
   ["PROVISIONED", "Provisioned"], ["TESTING", "Test begun"], ["CHOSEN", "Size chosen"], ["LIVE", "Live"]];
+/** @type {Record<string, string>} */
 const LATER = {
   RETIRED: "Retired", ROLLED_BACK: "Rolled back", REJECTED: "Rejected", FAILED: "Failed", SUPERSEDED: "Superseded" };
+/** @type {Record<string, string>} */
 const MEANT = {
   wrong_answer: "gave another answer than expected", exception: "raised an exception", timeout: "ran out of time",
   out_of_memory: "ran out of memory" };
 const DIFFERENCE_AT = /^first difference at (.*)/;
 const [POLL_MS, POLL_HIDDEN_MS, POLL_OUTAGE_MS] = [400, 3000, 2000];
 
+/** @type {(view: View, id: string) => Promise<void>} */
 export async function release(view, id) {
   const part = sections(6);
+  /** @type {string | null} */
   let last = null;
   while (view.alive()) {
     let pause = document.hidden ? POLL_HIDDEN_MS : POLL_MS;
@@ -29,7 +43,7 @@ export async function release(view, id) {
       draw(part, found);
       if (last && found.status !== last) tell(`The release is ${found.status}.`);
       last = found.status;
-      if (ENDED.has(found.status)) return;
+      if (found.ended) return;
     } catch (error) {
       if (!last || (error.code && error.code < 500)) throw error;
       tell(`${error.message} Trying again.`);
@@ -39,19 +53,18 @@ export async function release(view, id) {
   }
 }
 
+/** @type {(part: ReturnType<typeof sections>, found: Release) => void} */
 function draw(part, found) {
-  const { algorithm, summary, status, reason, fileName } = found;
-  const ended = ENDED.has(status);
-  const bad = status === "FAILED" || status === "REJECTED";
+  const { algorithm, cases, ended, fileName, problem: wrong, reason, status, summary } = found;
   const title = algorithm ? el("a", { href: `#/algorithms/${algorithm}` }, algorithm) : fileName;
   part.draw(0, [algorithm, fileName, status], () => el("h1", {}, title, " ", badge(status)));
-  part.draw(1, { bad, status, reason, summary }, () => {
-    if (bad) return wrong(found);
+  part.draw(1, { wrong, reason, failure: failureOf(wrong, summary) }, (data) => {
+    if (data.wrong) return whatWasWrong(data.wrong, data.failure);
     return reason ? el("p", { class: "soft" }, reason) : null;
   });
   part.draw(2, { history: found.history, chosenMb: summary?.chosenMemoryMb, ended }, (data) => card(null, stages(data)));
-  part.draw(3, { summary, values: valuesOf(found), ended, atMostUsd: found.costAtMostUsd }, test);
-  part.draw(4, { names: found.cases, summary, ended }, cases);
+  part.draw(3, { summary, values: sizesOf(found), ended, atMostUsd: found.costAtMostUsd }, test);
+  part.draw(4, { names: cases, summary, ended }, testCases);
   // Last on the page, and not before what stands above it is there, which would push it down.
   const known = ended || Boolean(found.metadata);
   part.draw(5, [known, found.packageSizeBytes, found.version], () => (known ? about(found) : null));
@@ -59,47 +72,29 @@ function draw(part, found) {
 
 // What was wrong, where, and what to do.
 
+/** @type {(summary: Summary | null) => CaseResult[]} */
 const failuresOf = (summary) => (summary?.cases ?? []).filter((each) => each.failed && (each.error || each.difference));
 
-function wrong({ status, reason, summary }) {
-  const failure = failuresOf(summary).find((each) => ["wrong_answer", "exception"].includes(each.error));
-  if (!failure) {
-    const title = status === "REJECTED" ? "The package was not accepted" : "What was wrong";
-    return problem(title, reason, summary ? whatToDo(null, summary) : null);
-  }
-  const raised = failure.error === "exception" ? ` ${first(failure.errorMessage)}` : "";
-  const place = DIFFERENCE_AT.exec(failure.difference ?? "")?.[1];
-  return problem("What was wrong",
-    facts(
-      ["What", `Case ${failure.case} ${MEANT[failure.error]}.${raised}`],
-      ["Where", `tests/${failure.case}, at ${failure.memoryMb} MB${place ? `, in the answer at ${place}` : ""}`],
-      ["What to do", whatToDo(failure, summary)]),
-    difference(failure.difference, { head: false }), logOf(failure));
-}
+/** @type {(wrong: Problem | null, summary: Summary | null) => CaseResult | undefined} */
+const failureOf = (wrong, summary) => failuresOf(summary).find((each) => each.error === wrong?.code);
 
-function whatToDo(failure, summary) {
-  const again = "Then upload it again; what is live has not been touched.";
-  const here = "greenroom test runs the case on your machine.";
-  if (failure?.error === "wrong_answer") {
-    return `Mend the algorithm, or tests/${failure.case}/expected.* if that is what is wrong; ${here} ${again}`;
-  }
-  if (failure?.error === "exception") return `The log below has the traceback; ${here} ${again}`;
-  if (summary?.comparison?.regression) {
-    return `Make it as fast and as cheap as what is live, or say in metadata.json how much worse it may be. ${again}`;
-  }
-  return "If a size is too small, name larger ones as powerValues in metadata.json, or a longer timeout. "
-    + `If it can't be seen what went wrong, the log of its versions is at the end of this page. ${again}`;
-}
+/** @type {(wrong: Problem, failure: CaseResult | undefined) => any} */
+const whatWasWrong = ({ message, where, hint }, failure) => problem("What was wrong",
+  facts(["What", message], where ? ["Where", where] : null, hint ? ["What to do", hint] : null),
+  failure ? [difference(failure.difference, { head: false }), logOf(failure)] : null);
 
+/** @type {(each: CaseResult) => any} */
 const logOf = (each) => (each.log ? el("details", { "data-key": `log ${each.case}` },
   el("summary", {}, "Log of the failing invocation"), el("pre", { tabindex: 0 }, each.log)) : null);
 
 // A unified difference as two columns: what was expected, and what came instead.
+/** @type {(text: string | null, options?: {head?: boolean}) => any} */
 function difference(text, { head = true } = {}) {
   if (!text) return null;
   const lines = text.split("\n");
   const place = DIFFERENCE_AT.test(lines[0]) ? lines.shift() : null;
   if (!lines[0]?.startsWith("---")) return el("pre", { tabindex: 0 }, text);
+  /** @type {(value: any, tag: string | false) => any} */
   const side = (value, tag) => el("td", {}, tag && value !== undefined ? el(tag, {}, value) : value);
   const rows = pairs(lines.slice(2)).map(([kind, one, other]) => {
     if (kind === "place") return el("tr", { class: kind }, el("td", { colspan: 2 }, one));
@@ -111,8 +106,11 @@ function difference(text, { head = true } = {}) {
     el("table", { class: "difference" }, el("thead", {}, el("tr", {}, heads)), el("tbody", {}, rows)));
 }
 
+/** @type {(lines: string[]) => string[][]} */
 function pairs(lines) {
+  /** @type {string[][]} */
   const rows = [];
+  /** @type {string[][]} */
   let [gone, come] = [[], []];
   const flush = () => {
     for (let index = 0; index < Math.max(gone.length, come.length); index++) {
@@ -133,12 +131,14 @@ function pairs(lines) {
   return rows;
 }
 
-// The way that a release has gone.
+// The stages of a release.
 
+/** @type {(data: {history: StatusChange[], chosenMb: number | null | undefined, ended: boolean}) => any} */
 function stages({ history, chosenMb, ended }) {
-  const at = (status) => history.find((each) => each.status === status);
+  const at = (/** @type {string} */ status) => history.find((each) => each.status === status);
   const began = Date.parse(history[0].at);
   let underWay = !ended;
+  /** @type {(label: string, status: string, change: Partial<StatusChange> & {text?: string} | null | undefined) => any} */
   const step = (label, status, change) => {
     const current = !change && underWay;
     if (current) underWay = false;
@@ -161,26 +161,31 @@ function stages({ history, chosenMb, ended }) {
 
 // The test: from its measurements while they are made, and then from the summary.
 
+/** @type {(values: number[]) => number} */
 const meanOf = (values) => values.reduce((sum, each) => sum + each, 0) / values.length;
 
-function valuesOf({ metadata, progress, summary }) {
-  const underWay = Object.fromEntries(progress.map((each) => [each.memoryMb, each]));
-  const results = Object.fromEntries((summary?.powerValues ?? []).map((each) => [each.memoryMb, each]));
-  const asked = [metadata?.powerValues ?? []].flat().filter(Number);
-  const sizes = new Set([...asked, ...Object.keys(underWay), ...Object.keys(results)].map(Number));
+/** @type {<T extends {memoryMb: number}>(rows: T[]) => Record<number, T | undefined>} */
+const bySize = (rows) => Object.fromEntries(rows.map((each) => [each.memoryMb, each]));
+
+/** @type {(found: Release) => Size[]} */
+function sizesOf({ powerValues, progress, summary }) {
+  const underWay = bySize(progress);
+  const results = bySize(summary?.powerValues ?? []);
+  const tried = bySize(summary?.chart?.tried ?? []);
+  const sizes = new Set([...powerValues, ...Object.keys(underWay), ...Object.keys(results)].map(Number));
   return [...sizes].sort((less, more) => less - more).map((memoryMb) => {
     const [under, result] = [underWay[memoryMb], results[memoryMb]];
     const dots = under?.durationsMs ?? [];
     const durationMs = result ? result.trimmedMeanMs ?? result.meanMs : dots.length ? meanOf(dots) : null;
-    const chosen = result && memoryMb === summary.chosenMemoryMb;
+    const chosen = result && memoryMb === summary?.chosenMemoryMb;
     return {
-      memoryMb, dots, durationMs, result, done: under?.done ?? 0, total: under?.total ?? 0,
+      memoryMb, dots, durationMs, result, tried: tried[memoryMb], done: under?.done ?? 0, total: under?.total ?? 0,
       mark: result && result.status !== "ok" ? "excluded" : chosen ? "chosen" : null,
-      wide: Math.exp(1.96 * (result?.relativeError ?? 0)), // half of a 95 % interval, as a factor
     };
   });
 }
 
+/** @type {(data: {summary: Summary | null, values: Size[], ended: boolean, atMostUsd: number | null}) => any} */
 function test({ summary, values, ended, atMostUsd }) {
   if (!values.length || !(summary || !ended || values.some((each) => each.done))) return null;
   const under = values.some((each) => each.total);
@@ -188,19 +193,22 @@ function test({ summary, values, ended, atMostUsd }) {
     : under ? "Each size is invoked with the test cases; what is measured appears as it comes."
       : "It begins when the stack is there.";
   const compared = summary?.comparison?.sentence;
-  const { region, asOf } = summary?.prices ?? {};
-  const cost = summary ? `The test cost ${usd(summary.testCostUsd)} by the prices of ${region}, as of ${asOf}.`
+  const cost = summary ? `The test cost ${usd(summary.testCostUsd)}${pricesOf(summary.prices)}.`
     : atMostUsd ? `The test costs at most ${usd(atMostUsd)}.` : "\u00a0";
   return card("The test",
     el("p", { class: "sentence" }, sentence),
     compared && !sentence.includes(compared) ? el("p", {}, compared) : null,
-    plots(values, summary?.prices, summary?.chart?.model ?? []),
+    plots(values, summary?.chart?.model ?? []),
     measured(values, summary?.chosenMemoryMb, ended),
     el("p", { class: "soft" }, cost));
 }
 
-function plots(values, prices, model) {
-  const perMillion = (mb, ms) => ((mb / 1024) * (ms / 1000) * prices.gbSecondUsd + prices.requestUsd) * 1e6;
+/** @type {(prices: Prices | null) => string} */
+const pricesOf = (prices) => (prices ? ` by the prices of ${prices.region}, as of ${prices.asOf}` : "");
+
+/** @type {(values: Size[], model: Chart["model"]) => any} */
+function plots(values, model) {
+  /** @type {(each: Size, value: number, low: number, high: number, shown: (value: number) => string) => any} */
   const point = (each, value, low, high, shown) => {
     const interval = high > low ? ` (${shown(low)} to ${shown(high)}, 95 %)` : "";
     const text = value > 0 ? `${shown(value)}${interval}` : each.result ? first(each.result.reason) : "not measured yet";
@@ -208,33 +216,32 @@ function plots(values, prices, model) {
     return { memoryMb: each.memoryMb, value, low, high, mark: each.mark, text: `${each.memoryMb} MB${mark}: ${text}` };
   };
   const durations = values.map((each) => {
-    const { durationMs: value, wide, dots } = each;
-    return { ...point(each, value, value / wide, value * wide, (ms) => `${figure(ms)} ms`), dots };
+    const { dots, durationMs, tried } = each;
+    const shown = (/** @type {number} */ ms) => `${figure(ms)} ms`;
+    return { ...point(each, tried?.durationMs ?? durationMs ?? 0, tried?.lowMs ?? 0, tried?.highMs ?? 0, shown), dots };
   });
   const costs = values.map((each) => {
-    const { memoryMb, durationMs, wide, result } = each;
-    const value = result?.costUsdPerMillion ?? 0;
-    if (!value || !prices) return point(each, 0, 0, 0, usd);
-    // Lambda bills whole milliseconds, so what was measured is not quite the cost of the mean duration.
-    const scaled = (ms) => (value * perMillion(memoryMb, ms)) / perMillion(memoryMb, durationMs);
-    return point(each, value, scaled(durationMs / wide), scaled(durationMs * wide), usd);
+    const { tried } = each;
+    return tried ? point(each, tried.costUsdPerMillion, tried.lowUsdPerMillion, tried.highUsdPerMillion, usd)
+      : point(each, 0, 0, 0, usd);
   });
   const sizes = values.map((each) => each.memoryMb);
-  const band = (value, low, high) => model.map((each) => (
-    { memoryMb: each.memoryMb, value: each[value], low: each[low], high: each[high] }));
   return el("div", { class: "plots" },
-    panel("Cost, $ per million invocations", costs, sizes,
-      band("costUsdPerMillion", "lowUsdPerMillion", "highUsdPerMillion")),
-    panel("Duration, ms", durations, sizes, band("durationMs", "lowMs", "highMs")));
+    panel("Cost, $ per million invocations", costs, sizes, model.map((each) => ({
+      memoryMb: each.memoryMb, value: each.costUsdPerMillion, low: each.lowUsdPerMillion, high: each.highUsdPerMillion,
+    }))),
+    panel("Duration, ms", durations, sizes, model.map((each) => ({
+      memoryMb: each.memoryMb, value: each.durationMs, low: each.lowMs, high: each.highMs }))));
 }
 
+/** @type {(values: Size[], chosenMb: number | null | undefined, ended: boolean) => any} */
 function measured(values, chosenMb, ended) {
-  const said = ({ memoryMb, result, done }) => {
+  const said = (/** @type {Size} */ { memoryMb, result, done }) => {
     if (memoryMb === chosenMb) return "chosen";
     if (result) return result.status === "ok" ? "ok" : `${result.status}: ${first(result.reason)}`;
     return done ? "being measured" : ended ? "–" : "waits";
   };
-  const count = ({ memoryMb, result, done, total }) => (result ? `${result.n}` : el("span", { class: "bar" },
+  const count = (/** @type {Size} */ { memoryMb, result, done, total }) => (result ? `${result.n}` : el("span", { class: "bar" },
     el("progress", { max: total || 1, value: done, "aria-label": `${memoryMb} MB` }), ` ${done} of ${total || "…"}`));
   const heads = ["Memory MB", "Result", "Measured", "Mean ms", "p90 ms", "Min ms", "Max ms", "Init ms", "Used MB",
     "$ per million"];
@@ -248,12 +255,14 @@ function measured(values, chosenMb, ended) {
   }), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
-function cases({ names, summary, ended }) {
+/** @type {(data: {names: string[], summary: Summary | null, ended: boolean}) => any} */
+function testCases({ names, summary, ended }) {
+  /** @type {Partial<CaseResult>[]} */
   const results = summary?.cases ?? names.map((name) => ({ case: name }));
   if (!results.length) return null;
-  const said = (each) => {
+  const said = (/** @type {Partial<CaseResult>} */ each) => {
     if (!summary) return ended ? "–" : "…";
-    if (each.error) return `${MEANT[each.error] ?? each.error} at ${each.memoryMb} MB`;
+    if (each.error) return `${MEANT[each.error] ?? each.error} at ${sizesAt(each)}`;
     return each.passed ? "passed" : "not run";
   };
   return card("Test cases",
@@ -265,14 +274,23 @@ function cases({ names, summary, ended }) {
       difference(each.difference), logOf(each))));
 }
 
+// The sizes at which a case failed; an older summary has only the one that the details are of.
+/** @type {(each: Partial<CaseResult>) => string} */
+function sizesAt({ failedMemoryMb = [], memoryMb }) {
+  const sizes = failedMemoryMb.length ? failedMemoryMb : [memoryMb];
+  return `${sizes.length > 1 ? `${sizes.slice(0, -1).join(", ")} and ` : ""}${sizes.at(-1)} MB`;
+}
+
+/** @type {(found: Release) => any} */
 function about(found) {
   const log = el("pre", { tabindex: 0 }, "Loading…");
   const load = async () => {
     const { events } = await api("GET", `releases/${found.releaseId}/logs?limit=500`)
-      .catch((error) => ({ events: [{ message: error.message }] }));
+      .catch((error) => ({ events: [{ message: error.message, memoryMb: 0 }] }));
     const lines = events.map((each) => `${each.memoryMb ? `${each.memoryMb} MB  ` : ""}${each.message}`);
-    log.textContent = lines.join("\n") || "There is none yet.";
+    log.textContent = lines.join("\n") || "There are no lines yet.";
   };
+  /** @type {(key: string, title: string, content: any, onopen?: () => void) => any} */
   const more = (key, title, content, onopen) => el("details", {
     "data-key": key, ontoggle: (event) => event.target.open && onopen?.() }, el("summary", {}, title), content);
   const metadata = JSON.stringify(found.metadata, null, 2);

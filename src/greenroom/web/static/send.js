@@ -4,9 +4,13 @@ import {
   api, bytes, button, card, dropZone, el, figure, fill, post, problem, releaseLink, saveAs, show, tell, wait,
 } from "./core.js";
 
+/** @import {Algorithm, MessageResult} from "../api.d.ts" */
+/** @import {View} from "./app.js" */
+
 const MAX_SHOWN_BYTES = 65536;
 const [FIRST_MS, GROWTH, LAST_MS] = [300, 1.3, 1500];
 
+/** @type {(view: View, wanted?: string) => Promise<void>} */
 export async function send(view, wanted) {
   const live = (await api("GET", "algorithms")).algorithms.filter((each) => each.liveVersion);
   if (!view.alive()) return;
@@ -16,11 +20,12 @@ export async function send(view, wanted) {
     el("p", {}, el("a", { href: "#/upload" }, "Upload a package"), " that passes its tests first.")));
 }
 
+/** @type {(view: View, live: Algorithm[], wanted?: string) => void} */
 function showForm(view, live, wanted) {
   const byName = Object.fromEntries(live.map((each) => [each.name, each]));
   const [told, results] = [el("div", {}), el("div", {})];
   const route = el("fieldset", {});
-  const choice = (name) => {
+  const choice = (/** @type {string} */ name) => {
     const known = name in byName;
     const box = el("input", { type: "checkbox", name: "to", value: name, checked: known, disabled: !known });
     return el("label", { class: "choice" }, box, ` ${name}${known ? "" : " (not live)"}`);
@@ -33,6 +38,7 @@ function showForm(view, live, wanted) {
   const select = el("select", { id: "algorithm", onchange: choose }, live.map((each) => (
     el("option", { value: each.name, selected: each.name === wanted }, `${each.name} (${each.type})`))));
   choose();
+  /** @type {File | null} */
   let file = null; // what was dropped or picked, until the text is edited
   const text = el("textarea", {
     id: "document", rows: 12, spellcheck: "false", placeholder: "{ … }", oninput: () => { file = null; } });
@@ -45,12 +51,12 @@ function showForm(view, live, wanted) {
     file = taken;
   });
   const go = el("button", {}, "Send");
-  const submit = async (event) => {
+  const submit = async (/** @type {Event} */ event) => {
     event.preventDefault();
     [told, results].forEach((each) => each.replaceChildren());
     go.disabled = true;
     const sent = file ?? new File([text.value], kind.value === "text/plain" ? "document.txt" : "document.json");
-    const to = [...route.querySelectorAll("input:checked")].map((each) => each.value);
+    const to = [...route.querySelectorAll("input:checked")].map((each) => /** @type {HTMLInputElement} */ (each).value);
     try {
       if (route.querySelector("input") && !to.length) throw new Error("Choose at least one that it goes on to.");
       await check(sent, kind.value);
@@ -66,7 +72,8 @@ function showForm(view, live, wanted) {
     text, zone, told, el("p", {}, go)), results);
 }
 
-// Says where a document is no JSON, before production has to find out: three times, and then in a dead letter.
+// Says where a document is not JSON before it is sent: production would try it three times, and then keep it as failed.
+/** @type {(file: File, contentType: string) => Promise<void>} */
 async function check(file, contentType) {
   if (!file.size) throw new Error("The document is empty: paste one, or drop a file.");
   if (contentType !== "application/json") return;
@@ -75,15 +82,17 @@ async function check(file, contentType) {
   }
 }
 
+/** @type {(view: View, node: any, name: string, file: File, contentType: string, to: string[]) => Promise<void>} */
 async function deliver(view, node, name, file, contentType, to) {
   const about = { fileName: file.name.slice(0, 255), contentType, ...(to.length ? { to } : {}) };
   const message = await api("POST", `algorithms/${name}/messages`, { ...about, sizeBytes: file.size });
   await post(message.upload, file);
   await api("POST", `algorithms/${name}/messages/${message.messageId}/submit`, about);
-  const path = `algorithms/${name}/messages/${message.messageId}${to.length ? `?to=${to.join(",")}` : ""}`;
+  const path = /** @type {const} */ (`algorithms/${name}/messages/${message.messageId}`);
+  /** @type {Record<string, any>} */
   const cards = {};
   for (let pause = FIRST_MS; view.alive(); pause = Math.min(pause * GROWTH, LAST_MS)) {
-    const found = await api("GET", path);
+    const found = await (to.length ? api("GET", `${path}?to=${to.join(",")}`) : api("GET", path));
     if (!view.alive()) return;
     for (const each of found.results) {
       if (!cards[each.algorithm]) node.append(cards[each.algorithm] = el("section", { class: "card" }));
@@ -93,19 +102,20 @@ async function deliver(view, node, name, file, contentType, to) {
       fill(shown, el("h2", {}, each.algorithm), await resultOf(each, name));
       shown.scrollIntoView({ block: "nearest" });
     }
-    if (found.status !== "pending") { tell(`The message is ${found.status}.`); return; }
+    if (found.ended) { tell(`The message is ${found.status}.`); return; }
     await wait(pause);
   }
 }
 
+/** @type {(result: MessageResult, name: string) => Promise<any>} */
 async function resultOf(result, name) {
   const { algorithm, status, reason, releaseId, version } = result;
   if (status === "pending") return el("p", {}, "On its way…");
   if (status === "failed") {
     const where = reason?.startsWith(`${name} failed`) ? name : algorithm;
     return problem("It could not be handled", reason,
-      el("p", {}, "It rests among ", el("a", { href: `#/failures/${where}` }, "the failures"),
-        ", and can be sent again from there once the algorithm is mended."));
+      el("p", {}, "It is kept with ", el("a", { href: `#/failures/${where}` }, "the failures"),
+        ". Send it again from there when the algorithm is corrected."));
   }
   const blob = await (await fetch(result.url)).blob();
   const json = result.contentType === "application/json";
@@ -119,6 +129,7 @@ async function resultOf(result, name) {
       `The first ${figure(MAX_SHOWN_BYTES / 1024)} KB are shown; the download has all of it.`) : null];
 }
 
+/** @type {(blob: Blob, json: boolean) => Promise<string>} */
 async function beginningOf(blob, json) {
   const text = await blob.slice(0, MAX_SHOWN_BYTES).text();
   if (!json || blob.size > MAX_SHOWN_BYTES) return text;

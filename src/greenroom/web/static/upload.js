@@ -3,11 +3,12 @@
 import { api, bytes, dropZone, el, nameField, post, problem, show } from "./core.js";
 import { wrongWith } from "./zip.js";
 
+/** @type {(view: import("./app.js").View) => void} */
 export function upload(view) {
   const bar = el("progress", { max: 1, value: 0, "aria-label": "Upload" });
   const line = el("p", { class: "bar", hidden: true }, bar, el("span", {}));
   const told = el("div", {});
-  const take = async (file) => {
+  const take = async (/** @type {File} */ file) => {
     told.replaceChildren();
     try {
       const wrong = await wrongWith(file);
@@ -26,6 +27,6 @@ export function upload(view) {
   zone.append(line);
   show(el("h1", {}, "Upload a package"), told, zone, nameField(),
     el("p", { class: "soft" }, "A package is a ZIP with metadata.json at its top, the code, and tests/<case>/input.* with "
-      + "tests/<case>/expected.* beside. It is tested beside the live version and goes live if it passes; what is live "
-      + "now is not touched by the test."));
+      + "tests/<case>/expected.*. It is tested next to the live version, and goes live if it passes. The test does not "
+      + "change what is live now."));
 }

@@ -1,14 +1,15 @@
-// What can be said of a package before it is uploaded, in the words that the platform would use: its size, whether it
-// is a ZIP, whether metadata.json is at its top. All else is checked where it can't be talked round.
+// What can be checked of a package before it is uploaded, in the platform's own words: its size, that it is a ZIP, that
+// metadata.json is at its top. The platform checks these again, and everything else.
 
 export const MAX_ZIP_BYTES = 52428800; // as greenroom.package.archive has it
 const MAX_COMMENT_BYTES = 65535;
 const END_BYTES = 22;
 const ENTRY_BYTES = 46;
 
-const grouped = (value) => value.toLocaleString("en-US");
+const grouped = (/** @type {number} */ value) => value.toLocaleString("en-US");
 
 // What was wrong with a file, or null. The format: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, 4.3.
+/** @type {(file: File) => Promise<string | null>} */
 export async function wrongWith(file) {
   if (file.size > MAX_ZIP_BYTES) {
     const sizes = `has ${grouped(file.size)} bytes; at most ${grouped(MAX_ZIP_BYTES)} are allowed`;
@@ -17,7 +18,7 @@ export async function wrongWith(file) {
   const tail = new DataView(await file.slice(Math.max(0, file.size - END_BYTES - MAX_COMMENT_BYTES)).arrayBuffer());
   let end = tail.byteLength - END_BYTES;
   while (end >= 0 && tail.getUint32(end, true) !== 0x06054b50) end--;
-  if (end < 0) return "ZIP: is not a ZIP, or not all of one. Build it with `greenroom pack`.";
+  if (end < 0) return "ZIP: is not a ZIP, or only a part of one. Build it with `greenroom pack`.";
   const count = tail.getUint16(end + 10, true);
   const [length, offset] = [tail.getUint32(end + 12, true), tail.getUint32(end + 16, true)];
   const directory = new DataView(await file.slice(offset, offset + length).arrayBuffer());
@@ -30,6 +31,6 @@ export async function wrongWith(file) {
   }
   if (names.includes("metadata.json")) return null;
   const deeper = names.filter((name) => name.endsWith("/metadata.json")).sort()[0];
-  const hint = deeper ? `; there is one at ${deeper}: zip what is in the folder, not the folder` : "";
-  return `metadata.json: is not at the top of the ZIP${hint}. \`greenroom init\` makes one.`;
+  const hint = deeper ? `; it is at ${deeper}: zip the content of the folder, not the folder` : "";
+  return `metadata.json: is not at the top of the ZIP${hint}. \`greenroom init\` writes an algorithm with a metadata.json.`;
 }

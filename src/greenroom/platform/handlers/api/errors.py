@@ -26,10 +26,6 @@ class TooLarge(ValueError):
     """A body with more bytes than are allowed."""
 
 
-class Unusable(ValueError):
-    """A body whose values can't be used together; the message says why."""
-
-
 def _answers(*kinds: type[Exception]) -> Callable[[Callable[[Error], Answered]], Callable[[Error], Answered]]:
     """Register the function as the handler of some kinds of exceptions."""
 
@@ -67,17 +63,10 @@ def _not_possible(error: NotPossible) -> Answered:
 def _invalid(error: RequestValidationError) -> Answered:
     problems = error.errors()[:MAX_PROBLEMS]
     places = [".".join(str(part) for part in problem["loc"]) for problem in problems]
-    texts = [str(problem["msg"]) for problem in problems]
+    texts = [str(problem["msg"]).removeprefix("Value error, ") for problem in problems]
     message = texts[0] if len(texts) == 1 else "; ".join(map(": ".join, zip(places, texts, strict=True)))
     return _answer(
         HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", message, SEE_DESCRIPTION, ", ".join(dict.fromkeys(places))
-    )
-
-
-@_answers(Unusable)
-def _unusable(error: Unusable) -> Answered:
-    return _answer(
-        HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_input", str(error), "docs/tuning.md has the fields.", "body"
     )
 
 
@@ -96,7 +85,8 @@ def _unreadable(_: Exception) -> Answered:
 @_answers(NotFoundError)
 def _no_route(_: Exception) -> Answered:
     request = app.current_event
-    if methods := routes.methods_of(request.path):
+    methods = routes.methods_of(request.path)
+    if methods and request.http_method not in methods:
         answer = _answer(
             HTTPStatus.METHOD_NOT_ALLOWED,
             "method_not_allowed",

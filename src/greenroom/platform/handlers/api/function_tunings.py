@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
 from greenroom.platform import tuner
 from greenroom.platform.handlers.api.app import route
-from greenroom.platform.handlers.api.errors import TooLarge, Unusable
+from greenroom.platform.handlers.api.errors import TooLarge
 from greenroom.platform.services import services
-from greenroom.platform.tune_input import InputError, TuneInput
+from greenroom.platform.tune_input import TuneInput
 from greenroom.releases import NotFound, new_id
 from greenroom.wire import models
 
@@ -23,18 +23,14 @@ TuningId = Annotated[str, Path(pattern=f"^{tuner.TUNING_ID.pattern}$", descripti
 
 
 @route("POST", "/tunings", status=HTTPStatus.CREATED, errors=[HTTPStatus.REQUEST_ENTITY_TOO_LARGE])
-def create_tuning(body: Annotated[dict[str, Any], Body()]) -> models.TuningCreated:
+def create_tuning(body: Annotated[TuneInput, Body()]) -> models.TuningCreated:
     """Tune a Lambda function of the account.
 
     The body is an execution input of AWS Lambda Power Tuning, with Greenroom's additions (docs/tuning.md).
     """
-    document = json.dumps(body)
+    document = json.dumps(body.model_dump(mode="json", by_alias=True, exclude_unset=True))
     if len(document.encode()) > MAX_INPUT_BYTES:
         raise TooLarge(f"the input has more than {MAX_INPUT_BYTES:,} bytes: name a large payload in payloadS3")
-    try:
-        TuneInput.parse(body)
-    except InputError as error:
-        raise Unusable(str(error)) from None
     tuning_id = new_id()
     machine = services().settings["FUNCTION_TUNING_ARN"]
     services().states.start_execution(stateMachineArn=machine, name=tuning_id, input=document)
