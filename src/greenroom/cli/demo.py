@@ -115,8 +115,7 @@ def demo(
     """Show the main job on this machine, from an empty folder to a translated firewall.
 
     Three real algorithms go live, a broken release does not, and a firewall's configuration goes through production.
-    pip has to reach its package index, for the dependency of one algorithm. The demo takes about a minute and leaves
-    nothing behind. The exit code is 0 only when everything went as it should.
+    The demo takes about a minute and leaves nothing behind. The exit code is 0 only if everything went as it should.
     """
     from rich.console import Console
 
@@ -193,7 +192,7 @@ def tell(story: Story, client: GreenroomClient, examples: Path, own_documents: l
     """Tell the chapters in between: releases that pass, one that does not, and documents through production."""
     story.chapter(
         "Three algorithms go live",
-        "Each is packed with its dependencies, gets a stack of its own, is tested backstage at every memory size it "
+        "Each is packed, gets a stack of its own, is tested backstage at every memory size that it "
         "names, and becomes live only because all its tests passed.",
     )
     sender = json.loads((examples / SENDER_FOLDER / "metadata.json").read_text())["name"]

@@ -23,6 +23,7 @@ from greenroom.package.metadata import (
     load_metadata,
     metadata_json_schema,
 )
+from greenroom.tuning import limits
 
 LEAST: dict[str, Any] = {"name": "nsx", "type": "in", "entry": "nsx.translator:NsxTranslator"}
 
@@ -299,3 +300,8 @@ def test_a_release_without_a_name_is_an_error() -> None:
         StoredMetadata.model_validate({"type": "in"})
     with pytest.raises(ValidationError):
         StoredMetadata.model_validate({"type": "in", "name": None})
+
+
+def test_a_package_may_ask_for_what_tuning_takes_for_lambdas_limits() -> None:
+    asked = (metadata_module.MIN_MEMORY_MB, metadata_module.MAX_MEMORY_MB, metadata_module.MAX_TIMEOUT_S)
+    assert asked == (limits.MIN_MEMORY_MB, limits.MAX_MEMORY_MB, limits.MAX_TIMEOUT_S)

@@ -13,6 +13,7 @@ from greenroom.cli.render.cases import cases
 from greenroom.cli.render.elements import BAD_ENDS, STATUS_MEANINGS, STATUS_STYLES, heading, status_text
 from greenroom.cli.render.measured import charts, results_table, statistics, test_cost
 from greenroom.cli.text import NOTHING, age, clean, first_line, or_dash, seconds, size, usd
+from greenroom.tuning.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 from greenroom.wire import models
 
 
@@ -164,7 +165,8 @@ def _facts(release: models.Release) -> RenderableType:
     ]
     if metadata:
         values = metadata.get("powerValues") or []
-        listed = ", ".join(clean(str(value)) for value in values) if isinstance(values, list) else "128 to 10240"
+        whole_range = f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB}"
+        listed = ", ".join(clean(str(value)) for value in values) if isinstance(values, list) else whole_range
         each = "up to" if metadata.get("search") == "adaptive" else "at least"
         tested = f"{or_dash(metadata.get('strategy'))} over {listed} MB, {each} {or_dash(metadata.get('num'))} each"
         rows += [

@@ -11,10 +11,10 @@ from greenroom.platform import ingest, views
 from greenroom.platform.handlers.api.app import route
 from greenroom.platform.handlers.api.parameters import Author, Name, ReleaseId, author_name
 from greenroom.platform.services import services
+from greenroom.tuning.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 from greenroom.wire import models
 
 NOT_FOUND = HTTPStatus.NOT_FOUND
-MIN_MEMORY_MB, MAX_MEMORY_MB = 128, 10_240
 
 
 @route("POST", "/releases", status=HTTPStatus.CREATED)
