@@ -30,7 +30,7 @@ SNAPSHOT_SHARE = 0.02
 
 
 def main(arguments: list[str]) -> int:
-    """Serve until told to stop."""
+    """Serve until a signal, or the end of the parent, says to stop."""
     data_dir, port = Path(arguments[0]), int(arguments[1])
     lock = (data_dir / "lock").open("w")
     try:

@@ -114,7 +114,7 @@ def test_a_second_server_on_the_same_folder_or_port_is_refused_with_the_reason(
 
 
 def test_a_server_that_hangs_at_its_start_is_ended_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    os.mkfifo(tmp_path / "lock")  # the server opens it, which waits for somebody at the other end
+    os.mkfifo(tmp_path / "lock")  # the server opens it, which waits for a reader
     monkeypatch.setattr(process, "START_TIMEOUT_S", 3.0)
     with pytest.raises(StartFailed, match=r"did not answer within 3 s and was ended.*aws\.log"):
         EmbeddedAws.start(tmp_path, port=0)
@@ -155,7 +155,7 @@ def test_it_carries_on_after_a_clean_stop(tmp_path: Path) -> None:
         assert json.load(client(second, "lambda").invoke(FunctionName="kept")["Payload"]) == "kept"
 
 
-def test_it_ends_with_whoever_started_it(tmp_path: Path) -> None:
+def test_it_ends_with_the_process_that_started_it(tmp_path: Path) -> None:
     program = f"""
 import time
 from pathlib import Path

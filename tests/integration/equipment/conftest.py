@@ -65,7 +65,7 @@ def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets the variables of an algorithm's function; clients are made anew."""
+    """Sets the variables of an algorithm's function; clients are made again."""
 
     def become(**variables: str) -> None:
         from aws_equipment import production

@@ -42,7 +42,7 @@ class Picky:
         return document
 
 
-def test_an_answer_rests_under_a_key_that_follows_from_the_message(stage: Stage) -> None:
+def test_an_answer_is_written_under_a_key_that_follows_from_the_message(stage: Stage) -> None:
     stage.add("asa")
     assert stage.invoke("asa", Echo, envelope({"a": "\u00e9"}), version="7") == []
     assert stage.keys("asa") == [f"results/{ID}/asa.json"]
@@ -56,7 +56,7 @@ def test_an_answer_rests_under_a_key_that_follows_from_the_message(stage: Stage)
     }
 
 
-def test_text_rests_as_text_and_a_body_without_envelope_is_a_document(stage: Stage) -> None:
+def test_text_is_written_as_text_and_a_body_without_envelope_is_a_document(stage: Stage) -> None:
     stage.add("asa")
     assert stage.invoke("asa", Echo, "interface eth0\n") == []
     assert stage.keys("asa") == ["results/id0/asa.txt"]
@@ -122,7 +122,7 @@ def test_an_in_algorithm_without_a_next_keeps_its_answer(stage: Stage) -> None:
     assert stage.keys("nsx") == [f"results/{ID}/nsx.json"]
 
 
-def test_a_route_to_somebody_unknown_is_a_failure_before_anything_is_sent(stage: Stage) -> None:
+def test_a_route_to_an_unknown_algorithm_is_a_failure_before_anything_is_sent(stage: Stage) -> None:
     stage.add("nsx", "asa")
     body = envelope([1], route=["asa", "nobody"])
     assert stage.invoke("nsx", Echo, body, next_=("asa",)) == ["id-0"]
@@ -202,14 +202,14 @@ def test_of_a_batch_only_what_failed_comes_again(stage: Stage, capsys: pytest.Ca
     assert stage.taken("asa", "dlq") == []
 
 
-def test_after_the_last_try_a_message_rests_with_its_reason(stage: Stage) -> None:
+def test_after_the_last_try_a_message_is_in_the_dead_letter_queue_with_its_reason(stage: Stage) -> None:
     stage.add("asa")
     body = envelope({"bad": "tcp"})
     assert stage.invoke("asa", Picky, body, delivery=Delivery(attempt=2)) == ["id-0"]
     assert stage.invoke("asa", Picky, body, delivery=Delivery(attempt=3)) == []
-    (resting,) = stage.taken("asa", "dlq")
-    assert resting["Body"] == body
-    assert resting["MessageAttributes"]["reason"]["StringValue"].startswith("ValueError: no rule for")
+    (dead,) = stage.taken("asa", "dlq")
+    assert dead["Body"] == body
+    assert dead["MessageAttributes"]["reason"]["StringValue"].startswith("ValueError: no rule for")
     failure = json.loads(stage.read("asa", f"failures/{ID}/asa.json"))
     assert (failure["attempt"], failure["final"]) == (3, True)
 
@@ -295,7 +295,7 @@ def busy_s3() -> Iterator[tuple[str, list[int], list[str]]]:
     ("answers", "raises"),
     [([200], False), ([412], False), ([409, 412], False), ([409, 409, 200], False), ([409] * 3, True), ([403], True)],
 )
-def test_a_write_that_met_another_is_tried_again_and_one_that_lost_is_as_good(
+def test_a_write_that_met_another_is_tried_again_and_a_later_one_counts_as_done(
     busy_s3: tuple[str, list[int], list[str]], environment: Callable[..., None], answers: list[int], raises: bool
 ) -> None:
     from aws_equipment import documents, production

@@ -1,4 +1,4 @@
-"""Whether an answer is the expected one, and how it is told where not."""
+"""Whether an answer is the expected one, and how a difference is shown."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_difference_names_its_path_and_shows_both_sides() -> None:
 
 
 def test_looking_for_a_difference_takes_next_to_no_memory() -> None:
-    """A function of 128 MB has little room beside a large document."""
+    """A function of 128 MB has little room besides a large document."""
     one = {"rows": list(range(200_000))}
     other = {"rows": [*range(199_999), -1]}
     tracemalloc.start()
@@ -74,7 +74,7 @@ def test_looking_for_a_difference_takes_next_to_no_memory() -> None:
     assert peak_bytes < 100_000
 
 
-def test_what_one_side_has_not_is_told() -> None:
+def test_a_value_that_one_side_lacks_is_shown() -> None:
     assert "first difference at $.a" in str(json_difference({"a": 1}, {}))
     assert "first difference at $[1]" in str(json_difference([1], [1, 2]))
     assert 'first difference at $["a b"]' in str(json_difference({}, {"a b": 1}))
@@ -116,7 +116,7 @@ def test_large_answers_are_compared_in_bounded_steps_and_bytes(end: str, monkeyp
     assert difference.endswith("… cut")
 
 
-def test_of_large_json_only_the_parting_values_are_shown() -> None:
+def test_of_large_json_only_the_differing_values_are_shown() -> None:
     expected = [{"n": n, "text": "x" * 100} for n in range(10_000)]
     actual = [*expected[:-1], {"n": 9_999, "text": "y" * 1_000}]
     difference = json_difference(expected, actual)

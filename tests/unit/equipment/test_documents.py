@@ -49,7 +49,7 @@ def envelope(**fields: Any) -> str:
         ("[" * 100_000, "[" * 100_000, "text/plain"),
     ],
 )
-def test_a_body_that_is_no_envelope_is_itself_the_document(body: str, document: Any, content_type: str) -> None:
+def test_a_body_that_is_not_an_envelope_is_itself_the_document(body: str, document: Any, content_type: str) -> None:
     message = documents.parse_message(body, SQS_ID)
     assert (message.document, message.content_type) == (document, content_type)
     assert message.message_id == SQS_ID.replace("-", "")
@@ -87,7 +87,7 @@ def test_an_envelope_is_read() -> None:
         ({"document": ..., "claim": {**CLAIM, "sha256": "abc"}}, "sha256"),
     ],
 )
-def test_a_wrong_field_of_an_envelope_is_told(fields: dict[str, Any], what: str) -> None:
+def test_a_wrong_field_of_an_envelope_is_reported(fields: dict[str, Any], what: str) -> None:
     with pytest.raises(EquipmentError, match=what):
         documents.parse_message(envelope(**fields), SQS_ID)
 
@@ -104,7 +104,7 @@ def test_a_claim_is_redeemed_only_by_the_very_document() -> None:
 
 
 @given(JSON_VALUES.filter(lambda value: isinstance(value, dict | list)))
-def test_what_one_algorithm_answers_the_next_is_given(value: Any) -> None:
+def test_the_next_algorithm_receives_what_one_answers(value: Any) -> None:
     answer = documents.encode(value)
     sent = documents.inline_body(documents.parse_message(envelope(), SQS_ID), answer)
     assert sent is not None and sent.isascii()
@@ -123,7 +123,7 @@ def test_text_is_carried_unchanged(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["x", "\u6f22", "\N{GRINNING FACE}", '"'])
-def test_the_limit_is_one_of_the_message_as_it_is_sent(text: str) -> None:
+def test_the_limit_is_for_the_message_as_it_is_sent(text: str) -> None:
     """Letters that take more bytes once escaped must not carry a message over the limit."""
     message = documents.parse_message(envelope(), SQS_ID)
     one = documents.inline_body(message, documents.encode([text]))
@@ -156,12 +156,12 @@ def test_the_key_of_a_waiting_document_follows_from_message_and_content() -> Non
         ({"a": "\ud800"}, "can't be written"),
     ],
 )
-def test_an_answer_that_cannot_be_written_is_told(value: Any, what: str) -> None:
+def test_an_answer_that_cannot_be_written_is_reported(value: Any, what: str) -> None:
     with pytest.raises(EquipmentError, match=what):
         documents.encode(value)
 
 
-def test_an_answer_nested_without_end_is_told() -> None:
+def test_an_answer_that_contains_itself_is_reported() -> None:
     value: list[Any] = []
     value.append(value)
     with pytest.raises(EquipmentError, match="can't be written"):

@@ -86,7 +86,7 @@ def test_an_answer_is_judged_as_its_receiver_would_read_it(
     assert AlgorithmWorker(Numbered, EVENT, context_of("test-128")).runIn()["passed"] is True
 
 
-def test_it_is_told_where_an_answer_would_have_gone(
+def test_the_verdict_says_where_an_answer_would_have_gone(
     case: Callable[..., Path], context_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case(input_txt="x" * 100)
@@ -102,7 +102,9 @@ def test_it_is_told_where_an_answer_would_have_gone(
         }
 
 
-def test_what_the_algorithm_raises_goes_through(case: Callable[..., Path], context_of: Callable[..., Any]) -> None:
+def test_an_exception_of_the_algorithm_passes_through(
+    case: Callable[..., Path], context_of: Callable[..., Any]
+) -> None:
     class Broken:
         def translate(self, document: Any) -> Any:
             return document["missing"]
@@ -131,12 +133,14 @@ def test_under_a_test_alias_nothing_but_a_test_is_run(
 
 
 @pytest.mark.parametrize("name", ["..", ".", "", "a/b", "../x", "a\0b", "x" * 65, 5, None, "one\n"])
-def test_a_case_is_a_name_and_no_path(task_root: Path, context_of: Callable[..., Any], name: Any) -> None:
+def test_a_case_is_a_name_and_not_a_path(task_root: Path, context_of: Callable[..., Any], name: Any) -> None:
     with pytest.raises(EquipmentError, match="case"):
         AlgorithmWorker(Echo, {"greenroomTest": {"case": name}}, context_of("test-128")).runIn()
 
 
-def test_a_case_that_is_not_there_or_double_is_told(case: Callable[..., Path], context_of: Callable[..., Any]) -> None:
+def test_a_missing_case_and_a_second_input_are_reported(
+    case: Callable[..., Path], context_of: Callable[..., Any]
+) -> None:
     with pytest.raises(EquipmentError, match=r"no tests/one/input"):
         AlgorithmWorker(Echo, EVENT, context_of("test-128")).runIn()
     case(input_json="{}", input_txt="{}")
@@ -144,7 +148,7 @@ def test_a_case_that_is_not_there_or_double_is_told(case: Callable[..., Path], c
         AlgorithmWorker(Echo, EVENT, context_of("test-128")).runIn()
 
 
-def test_the_wrong_call_for_the_type_is_told(
+def test_the_wrong_call_for_the_type_is_reported(
     case: Callable[..., Path], context_of: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     case(input_json="{}")
@@ -154,7 +158,9 @@ def test_the_wrong_call_for_the_type_is_told(
     assert algUnitTest(Echo, EVENT, context_of("test-128")).runOut()["passed"] is True
 
 
-def test_the_class_is_made_once_an_environment(case: Callable[..., Path], context_of: Callable[..., Any]) -> None:
+def test_the_class_is_instantiated_once_per_environment(
+    case: Callable[..., Path], context_of: Callable[..., Any]
+) -> None:
     class Counted:
         made = 0
 
@@ -170,7 +176,7 @@ def test_the_class_is_made_once_an_environment(case: Callable[..., Path], contex
     assert Counted.made == 1
 
 
-def test_a_class_without_translate_is_told(case: Callable[..., Path], context_of: Callable[..., Any]) -> None:
+def test_a_class_without_translate_is_reported(case: Callable[..., Path], context_of: Callable[..., Any]) -> None:
     class Nothing:
         pass
 

@@ -199,11 +199,11 @@ def fork_by_another() -> int:
         return 0
     os.close(writer)
     os.waitpid(another, 0)
-    told = os.read(reader, 4)
+    sent = os.read(reader, 4)
     os.close(reader)
-    if not told:
+    if not sent:
         raise OSError("a process tree of its own could not be made")
-    (pid,) = struct.unpack("=i", told)
+    (pid,) = struct.unpack("=i", sent)
     return int(pid)
 
 
