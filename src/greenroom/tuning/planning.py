@@ -75,6 +75,7 @@ class Plan:
 
     @property
     def done(self) -> bool:
+        """Whether there is nothing left to measure."""
         return not self.batches
 
 

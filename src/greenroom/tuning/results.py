@@ -28,6 +28,7 @@ class PowerValueResult:
 
     @property
     def memory_mb(self) -> int:
+        """The memory size."""
         return self.statistics.memory_mb
 
     @property

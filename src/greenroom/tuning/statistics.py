@@ -91,6 +91,7 @@ class Averaging:
     weights: Mapping[str, float] = field(default_factory=dict)
 
     def weight(self, case: str) -> float:
+        """Return the weight of a case."""
         return self.weights.get(case, 1.0)
 
 
