@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any
@@ -28,9 +29,12 @@ from greenroom.releases import (
     Registry,
     Release,
     Status,
+    StatusChange,
     Upload,
     new_id,
+    utc_now,
 )
+from greenroom.releases.items import ALGORITHM_ROW, RELEASE_ROW
 from greenroom.releases.registry import TREND_KEPT
 from greenroom.releases.table import ConditionFailed
 
@@ -404,7 +408,7 @@ def test_versions_are_recorded_at_each_power_value(registry: Registry) -> None:
     registry.record_version(release_id, 256, "2")
     registry.record_version(release_id, 128, "3")
     assert registry.release(release_id).versions == {128: "3", 256: "2"}
-    with pytest.raises(ConditionFailed):
+    with pytest.raises(ConditionFailed, match="ConditionalCheckFailedException"):
         registry.record_version(new_id(), 128, "1")
 
 
@@ -474,3 +478,89 @@ def test_only_a_condition_that_does_not_hold_is_a_conflict(dynamodb: DynamoDBCli
         absent.note(new_id(), "It waits.")
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         absent.release_lock("nsx-in", "one")
+
+
+def test_a_retired_release_says_which_one_replaced_it_and_a_trend_says_when(registry: Registry) -> None:
+    first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
+    for release_id in (first, second):
+        registry.go_live(registry.release(release_id))
+    retired, live = registry.release(first), registry.release(second)
+    assert (retired.status, retired.reason) == (Status.RETIRED, f"{second} went live")
+    assert retired.history[-1].at == live.history[-1].at == live.updated_at
+    algorithm = registry.algorithm("nsx-in")
+    assert [point.at for point in algorithm.trend] == [retired.history[-2].at, live.updated_at]
+    assert algorithm.updated_at == live.updated_at
+
+
+def test_of_two_releases_that_go_live_at_once_one_meets_a_conflict(registry: Registry) -> None:
+    first, second, third = (ready_to_go_live(registry, str(number)) for number in range(3))
+    for faster, slower in ((first, second), (second, third)):
+        seen = registry.algorithm("nsx-in")
+        registry.go_live(registry.release(faster))
+        with pytest.raises(Conflict, match="changed in the meantime"):
+            registry._switch_live(seen, registry.release(slower), StatusChange(Status.RETIRED, utc_now()))
+        live = registry.algorithm("nsx-in").live
+        assert live and live.release_id == faster
+        assert registry.release(slower).status is Status.TESTING
+
+
+@contextmanager
+def requests(dynamodb: DynamoDBClient) -> Iterator[list[dict[str, Any]]]:
+    """The parameters of every request to DynamoDB in the meantime."""
+    seen: list[dict[str, Any]] = []
+
+    def look(params: dict[str, Any], **_: Any) -> None:
+        seen.append(params)
+
+    dynamodb.meta.events.register("provide-client-params.dynamodb", look)
+    try:
+        yield seen
+    finally:
+        dynamodb.meta.events.unregister("provide-client-params.dynamodb", look)
+
+
+def test_reads_are_consistent_and_lists_ask_for_what_a_row_shows(registry: Registry, dynamodb: DynamoDBClient) -> None:
+    release_id = registered(registry)
+    with requests(dynamodb) as seen:
+        registry.find(release_id)
+        registry.findings(release_id)
+        registry.newest_statuses([registry.algorithm("nsx-in")])
+    (batch,) = (params["RequestItems"][registry._table.name] for params in seen if "RequestItems" in params)
+    assert [params.get("ConsistentRead") for params in seen if "RequestItems" not in params] == [True] * 3
+    assert batch["ConsistentRead"] is True
+    with requests(dynamodb) as seen:
+        registry.releases_of("nsx-in")
+        registry.algorithms()
+        registry.in_flight()
+    asked = [set(params.get("ExpressionAttributeNames", {}).values()) for params in seen]
+    assert asked == [set(RELEASE_ROW), set(ALGORITHM_ROW), set()]
+
+
+def test_what_dynamodb_leaves_unprocessed_is_asked_for_again(registry: Registry, dynamodb: DynamoDBClient) -> None:
+    """DynamoDB answers at most 16 MB at once, and less under load; the embedded one always answers all."""
+    names = [f"other-{number}" for number in range(3)]
+    for name in names:
+        registered(registry, name)
+    left_out = 0
+
+    def leave_out(parsed: dict[str, Any], **_: Any) -> None:
+        nonlocal left_out
+        table = registry._table.name
+        found = parsed["Responses"][table]
+        if len(found) > 1:
+            keys = [{"pk": {"S": f"RELEASE#{item['releaseId']['S']}"}, "sk": {"S": "META"}} for item in found[1:]]
+            attributes = {
+                "ProjectionExpression": "releaseId, #s, updatedAt",
+                "ExpressionAttributeNames": {"#s": "status"},
+            }
+            parsed["UnprocessedKeys"] = {table: {"Keys": keys, **attributes}}
+            left_out += len(keys)
+            del found[1:]
+
+    dynamodb.meta.events.register("after-call.dynamodb.BatchGetItem", leave_out)
+    try:
+        found = registry.newest_statuses(registry.algorithms())
+    finally:
+        dynamodb.meta.events.unregister("after-call.dynamodb.BatchGetItem", leave_out)
+    assert left_out == 3
+    assert sorted(found) == names
