@@ -38,7 +38,7 @@ def example(platform: Platform, name: str, *, author: str, broken: bool = False,
         services = folder / name / "nsx" / "services.py"
         # Only the first range of ports is looked at.
         services.write_text(
-            services.read_text().replace("in self.destination_ports]", "in self.destination_ports[:1]]")
+            services.read_text().replace("list(each) for each in ranges]", "list(each) for each in ranges[:1]]")
         )
     path = folder / f"{name}.zip"
     pack(folder / name, path)

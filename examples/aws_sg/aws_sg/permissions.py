@@ -57,6 +57,9 @@ MAX_PIECES = 200
 
 INGRESS, EGRESS = True, False
 
+Relevant = tuple[int, tuple[int, ...]]
+"""The place of a rule in the policy, and the families for which it holds at a machine."""
+
 
 @dataclass(frozen=True)
 class Permission:
@@ -108,10 +111,11 @@ class Permissions:
         self._wide = [each for each, machine in machines if any(low < high for low, high in machine.addresses)]
         self._reaches: dict[Side, _Reach] = {}
         self._alike: dict[tuple[Any, ...], frozenset[Permission]] = {}
+        self._relevant = {ingress: self._relevant_rules(ingress) for ingress in (INGRESS, EGRESS)}
 
     def of(self, machine: str, *, ingress: bool) -> frozenset[Permission]:
         """Return what a machine may receive (ingress) or send."""
-        relevant = tuple(self._relevant(machine, ingress))
+        relevant = tuple(self._relevant[ingress].get(machine, ()))
         if (ingress, relevant) not in self._alike:
             found: dict[tuple[Any, ...], Permission] = {}
             for each in self._allowed(relevant, ingress):
@@ -119,28 +123,33 @@ class Permissions:
             self._alike[ingress, relevant] = frozenset(found.values())
         return self._alike[ingress, relevant]
 
-    def _relevant(self, machine: str, ingress: bool) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """The rules that hold at a machine's interface, each with the families for which they do."""
+    def _relevant_rules(self, ingress: bool) -> dict[str, list[Relevant]]:
+        """The rules that hold at each machine's interface, each with the families for which they do."""
+        relevant: dict[str, list[Relevant]] = defaultdict(list)
         for place, rule in enumerate(self._policy.rules):
             if rule.direction == ("out" if ingress else "in"):
                 continue
-            if rule.applied_to is not None and machine not in rule.applied_to:
-                continue
             reach = self._reach(rule.destinations if ingress else rule.sources)
+            applied = self._everybody if rule.applied_to is None else rule.applied_to
             holds = reach.whole if rule.allows else reach.some
-            families = tuple(family for family in rule.families if machine in holds[family])
-            if families:
-                yield place, families
-            partly = rule.allows and any(
-                machine in reach.some[family] - reach.whole[family] and self._has_address(machine, family)
-                for family in rule.families
+            families: dict[str, tuple[int, ...]] = {}
+            for family in rule.families:
+                for machine in holds[family] & applied:
+                    families[machine] = (*families.get(machine, ()), family)
+                if rule.allows:
+                    self._say_where_it_holds_partly(rule, family, (reach.some[family] - reach.whole[family]) & applied)
+            for machine, found in families.items():
+                relevant[machine].append((place, found))
+        return relevant
+
+    def _say_where_it_holds_partly(self, rule: Rule, family: int, machines: frozenset[str]) -> None:
+        names = sorted(self._policy.machines[each].name for each in machines if self._has_address(each, family))
+        if names:
+            self._policy.warn(
+                f"it holds for some addresses of {', '.join(names)} only",
+                rule,
+                effect="left out there: a security group is for all addresses of an interface",
             )
-            if partly:
-                self._policy.warn(
-                    f"it holds for some addresses of {self._policy.machines[machine].name} only",
-                    rule,
-                    effect="left out there: a security group is for all addresses of an interface",
-                )
 
     def _has_address(self, machine: str, family: int) -> bool:
         return bool(intersect(self._policy.machines[machine].addresses, FAMILIES[family]))
@@ -169,7 +178,7 @@ class Permissions:
                 place += 1
         return frozenset(found)
 
-    def _allowed(self, relevant: tuple[tuple[int, tuple[int, ...]], ...], ingress: bool) -> Iterator[Permission]:
+    def _allowed(self, relevant: tuple[Relevant, ...], ingress: bool) -> Iterator[Permission]:
         denied: list[Box] = []
         for place, families in relevant:
             rule = replace(self._policy.rules[place], families=families)

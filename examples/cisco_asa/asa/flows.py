@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from .policy import Box, Policy, Rule
-from .ranges import EVERY_ADDRESS, Ranges, intersect, subtract
+from .ranges import EVERY_ADDRESS, Ranges, covers, intersect, subtract
 
 Entry = tuple[Rule, tuple[Box, ...]]
 
@@ -51,10 +51,10 @@ def end_to_end(policy: Policy) -> list[Line]:
     lines.append(_closing(machines, machines, "from machine to machine: nothing else"))
     if machines != EVERY_ADDRESS:
         entering = [_at_ends(policy, rule, EVERY_ADDRESS, machines, True) for rule in policy.rules]
-        lines += [Line(rule.allows, boxes, (rule,)) for rule, boxes in entering]
+        lines += [Line(rule.allows, _outside(machines, boxes), (rule,)) for rule, boxes in entering]
         lines.append(_closing(EVERY_ADDRESS, machines, "to a machine: nothing else"))
         leaving = [_at_ends(policy, rule, machines, EVERY_ADDRESS, False) for rule in policy.rules]
-        lines += [Line(rule.allows, boxes, (rule,)) for rule, boxes in leaving]
+        lines += [Line(rule.allows, _outside(machines, boxes), (rule,)) for rule, boxes in leaving]
     return list(_reached(lines))
 
 
@@ -130,8 +130,8 @@ def _pairs(entering: list[Entry], leaving: list[Entry]) -> Iterator[Line]:
             met = boxes if others == boxes else tuple(_meet(boxes, others))
             if met:
                 yield Line(other.allows, met, (rule,) if other is rule else (rule, other))
-            if _cover(others, boxes):
-                break
+                if _cover(others, boxes):
+                    break
 
 
 def _meet(boxes: Iterable[Box], others: tuple[Box, ...]) -> Iterator[Box]:
@@ -146,7 +146,12 @@ def _cover(outer: tuple[Box, ...], inner: tuple[Box, ...]) -> bool:
     return all(any(not box.subtract(other) for other in outer) for box in inner)
 
 
+def _outside(machines: Ranges, boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+    """The boxes without those from machine to machine only: these are decided before."""
+    return tuple(box for box in boxes if not (covers(machines, box.sources) and covers(machines, box.destinations)))
+
+
 def _closing(sources: Ranges, destinations: Ranges, about: str) -> Line:
     families = ((0, 2**32 - 1),), subtract(EVERY_ADDRESS, ((0, 2**32 - 1),))
     boxes = [Box(intersect(sources, each), intersect(destinations, each)) for each in families]
-    return Line(False, tuple(box for box in boxes if not box.empty), (), about)
+    return Line(False, tuple(box for box in boxes if box.sources and box.destinations), (), about)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
-from ipaddress import ip_network
 from typing import Any
 
 from .ranges import EVERY_ADDRESS, FAMILIES, Ranges, intersect, parse_addresses, subtract, union
@@ -49,11 +48,6 @@ class Box:
     second: Ranges = EVERY_PORT
 
     @property
-    def empty(self) -> bool:
-        """Whether no traffic is in it."""
-        return not (self.sources and self.destinations and self.protocols and self.first and self.second)
-
-    @property
     def service(self) -> tuple[Ranges, Ranges, Ranges]:
         """Everything but the addresses."""
         return self.protocols, self.first, self.second
@@ -66,8 +60,13 @@ class Box:
 
     def intersect(self, other: Box) -> Box | None:
         """Return the traffic that is in both, or None."""
-        met = Box(*(intersect(getattr(self, name), getattr(other, name)) for name in DIMENSIONS))
-        return None if met.empty else met
+        parts = []
+        for name in DIMENSIONS:
+            both = intersect(getattr(self, name), getattr(other, name))
+            if not both:
+                return None
+            parts.append(both)
+        return Box(*parts)
 
     def subtract(self, other: Box) -> list[Box]:
         """Return the traffic that is not in the other box, as boxes apart from each other."""
@@ -246,8 +245,7 @@ def _side(members: dict[str, Any], machines: dict[str, Machine]) -> Side:
 def _addresses(members: dict[str, Any]) -> Ranges:
     if members.get("any"):
         return EVERY_ADDRESS
-    texts = members.get("networks", [])
-    return union(*(parse_addresses(str(ip_network(text))) for text in texts))
+    return union(*(parse_addresses(str(text)) for text in members.get("networks", [])))
 
 
 def _services(services: list[dict[str, Any]] | None) -> Iterator[tuple[Ranges, Ranges, Ranges]]:
