@@ -19,10 +19,6 @@ from greenroom.cli import run_file
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
 
-LAMBDA_MINORS = range(11, 15)
-"""Minor versions of Python that are runtimes of Lambda and that Greenroom supports. The platform's functions run on the
-version that this command runs on: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html"""
-
 FREE_DISK_MB = 2048
 """An algorithm takes up to 250 MB unpacked (Lambda's limit), so this holds some releases of a few algorithms."""
 
@@ -48,16 +44,22 @@ def examine(data_dir: Path, url: str | None, token: str | None) -> list[Check]:
 
 
 def machine() -> Iterator[Check]:
-    version = f"Python {sys.version_info.major}.{sys.version_info.minor}.{sys.version_info.micro}"
-    if sys.version_info.minor in LAMBDA_MINORS and sys.version_info.major == 3:
-        yield Check("python", OK, f"{version}, a runtime of Lambda")
-    else:
-        hint = f"Install Greenroom with Python 3.{LAMBDA_MINORS[0]} to 3.{LAMBDA_MINORS[-1]}."
-        yield Check("python", FAILED, f"{version} is not a runtime of Lambda", hint)
+    yield python()
     yield pip()
     yield ministack()
     yield limits()
     yield files()
+
+
+def python() -> Check:
+    """Check whether this Python is a runtime of Lambda: the platform's functions run on the same minor version."""
+    from greenroom.package.metadata import SUPPORTED_RUNTIMES
+
+    major, minor, micro = sys.version_info[:3]
+    if f"python{major}.{minor}" in SUPPORTED_RUNTIMES:
+        return Check("python", OK, f"Python {major}.{minor}.{micro}, a runtime of Lambda")
+    detail = f"Python {major}.{minor}.{micro} is not a runtime of Lambda that Greenroom supports"
+    return Check("python", FAILED, detail, f"Install Greenroom with one of these: {', '.join(SUPPORTED_RUNTIMES)}.")
 
 
 def pip() -> Check:

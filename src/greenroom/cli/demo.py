@@ -183,7 +183,7 @@ def begin(story: Story, data: Path) -> Run:
     )
     started_s = time.monotonic()
     with progress_view(story.out) as step:
-        run = start_process(data, port=0, prefix="greenroom", tell=step)
+        run = start_process(data, port=0, prefix="greenroom", report=step)
     story.promise(True, f"the platform was ready in {time.monotonic() - started_s:.1f} s, at {run.endpointUrl}")
     return run
 

@@ -65,7 +65,7 @@ def deploy(  # noqa: PLR0913 -- a command's options
     from greenroom.deploy import BuildError, DeployError, PlatformSettings, deploy_platform
 
     try:
-        with progress_view(console(stderr=True)) as tell:
+        with progress_view(console(stderr=True)) as report:
             deployment = deploy_platform(
                 boto3.Session(profile_name=profile, region_name=region),
                 PlatformSettings(
@@ -75,7 +75,7 @@ def deploy(  # noqa: PLR0913 -- a command's options
                     tunable_payloads=tunable_payloads,
                 ),
                 endpoint_url=os.environ.get("AWS_ENDPOINT_URL"),
-                on_progress=tell,
+                on_progress=report,
             )
     except (BotoCoreError, ClientError, BuildError, DeployError) as error:
         print_error(str(error), hint="docs/aws.md says what deploying needs.")

@@ -92,19 +92,19 @@ def up(
     out = console()
     started_s = time.monotonic()
     if detach:
-        with progress_view(out) as tell:
-            run = start_process(data, port=port, prefix=prefix, tell=tell)
+        with progress_view(out) as report:
+            run = start_process(data, port=port, prefix=prefix, report=report)
         out.print(
             f"{READY} in {time.monotonic() - started_s:.1f} s: process {run.pid}, its log is {data / LOG_FILE}",
             soft_wrap=True,
         )
-        tell_where(out, run, data)
+        print_where(out, run, data)
         return
     with ExitStack() as running_platform:
-        with progress_view(out, every_line=True) as tell:
-            run, alive = running_platform.enter_context(platform_up(data, port=port, prefix=prefix, on_progress=tell))
+        with progress_view(out, every_line=True) as report:
+            run, alive = running_platform.enter_context(platform_up(data, port=port, prefix=prefix, on_progress=report))
         out.print(f"{READY} in {time.monotonic() - started_s:.1f} s.")
-        tell_where(out, run, data)
+        print_where(out, run, data)
         out.print("\nCtrl-C stops it.", style="dim")
         if not wait_for_a_signal(alive):
             print_error(
@@ -200,14 +200,14 @@ def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callabl
             yield lambda step: status.update(Text(clean(step)))
         return
 
-    def tell(step: str) -> None:
+    def report(step: str) -> None:
         if every_line or not step.endswith(RESOURCE_ENDINGS):
             out.print(Text(f"{time.monotonic() - started_s:6.1f} s  {clean(step)}"), soft_wrap=True)
 
-    yield tell
+    yield report
 
 
-def tell_where(out: Console, run: run_file.Run, data: Path) -> None:
+def print_where(out: Console, run: run_file.Run, data: Path) -> None:
     """Print how to reach a platform that runs."""
     option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
     out.print(f"  Page   {run.url}/#token={run.token}", soft_wrap=True)
@@ -231,14 +231,14 @@ def wait_for_a_signal(alive: Callable[[], bool]) -> bool:
     return False
 
 
-def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], None]) -> run_file.Run:
+def start_process(data: Path, *, port: int, prefix: str, report: Callable[[str], None]) -> run_file.Run:
     """Start `up` as a process of its own and return when it is ready.
 
     Args:
         data: the data folder.
         port: on the loopback interface; 0 takes a free one.
         prefix: of the platform's stack.
-        tell: called with each line of progress.
+        report: called with each line of progress.
 
     Raises:
         UsageProblem: a platform already runs on the folder.
@@ -259,7 +259,7 @@ def start_process(data: Path, *, port: int, prefix: str, tell: Callable[[str], N
                 for line in lines:
                     # Other lines, such as how to reach it, are for a start in the foreground.
                     if step := STEP_LINE.fullmatch(line.rstrip("\n")):
-                        tell(step[1])
+                        report(step[1])
                 run = run_file.read(data)
                 if run and run.pid == child.pid:
                     return run

@@ -60,7 +60,7 @@ def root(
     pass
 
 
-def tell(error: Exception) -> ExitCode | None:
+def report(error: Exception) -> ExitCode | None:
     """Print an error that a person can act on, and return the exit code; None for a fault of Greenroom itself."""
     from greenroom.client.errors import GreenroomError, PlatformFault, Unreachable, WaitTimeout
     from greenroom.package.errors import PackageError
@@ -84,7 +84,7 @@ def main() -> NoReturn:
     try:
         app()
     except Exception as error:
-        code = tell(error)
+        code = report(error)
         if code is None:
             raise
         sys.exit(code)

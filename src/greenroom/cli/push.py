@@ -110,7 +110,7 @@ def print_result(out: Console, release: models.Release, title: str) -> None:
 
 
 def measurements_as_they_come(
-    client: GreenroomClient, tell: Callable[[int, float, float | None], None]
+    client: GreenroomClient, report: Callable[[int, float, float | None], None]
 ) -> Callable[[models.Release], None]:
     """Return a function that looks at a release and reports the mean of each power value once, when it is measured.
 
@@ -118,15 +118,15 @@ def measurements_as_they_come(
     """
     from greenroom.client import GreenroomError
 
-    told: set[int] = set()
+    reported: set[int] = set()
 
     def look(release: models.Release) -> None:
         if release.ended:
             return
         for value in release.progress:
-            if value.memory_mb in told or not value.total or value.done < value.total:
+            if value.memory_mb in reported or not value.total or value.done < value.total:
                 continue
-            told.add(value.memory_mb)
+            reported.add(value.memory_mb)
             try:
                 found = client.measurements(release.release_id, memory_mb=value.memory_mb)
             except GreenroomError:
@@ -135,7 +135,7 @@ def measurements_as_they_come(
             durations = [m.duration_ms for m in found if m.duration_ms is not None and not m.error]
             used = [m.max_memory_used_mb for m in found if m.max_memory_used_mb is not None]
             if durations:
-                tell(value.memory_mb, sum(durations) / len(durations), max(used, default=None))
+                report(value.memory_mb, sum(durations) / len(durations), max(used, default=None))
 
     return look
 

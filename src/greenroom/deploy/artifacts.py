@@ -105,7 +105,7 @@ def state_machine(name: str) -> Artifact:
 
     It is written in YAML, whose anchors say once what states have in common; the key `Shared` holds these.
     """
-    import yaml  # takes 50 ms, and only whoever deploys needs it
+    import yaml  # takes 50 ms, and only a deployment needs it
 
     source = resources.files("greenroom.platform").joinpath("machines", f"{name}.asl.yaml").read_text()
     definition = yaml.safe_load(source)

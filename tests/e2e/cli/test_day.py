@@ -72,7 +72,7 @@ def live_version(environment: dict[str, str]) -> str:
 
 
 def client(environment: dict[str, str]) -> LambdaClient:
-    """Lambda, for whoever has what `greenroom env` prints."""
+    """Return a client of Lambda with the variables that `greenroom env` prints."""
     return boto3.client(
         "lambda",
         endpoint_url=environment["AWS_ENDPOINT_URL"],
@@ -138,7 +138,7 @@ def test_the_platform_can_be_looked_at(greenroom: Run) -> None:
     assert "REPORT RequestId" in logs.stdout
 
 
-def test_what_was_measured_is_drawn_and_told_in_full(greenroom: Run, tmp_path: Path) -> None:
+def test_the_measurements_are_drawn_and_listed_in_full(greenroom: Run, tmp_path: Path) -> None:
     live = json.loads(greenroom("releases", "hosts-in", "--json").stdout)["releases"][-1]["releaseId"]
     shown = greenroom("show", live, "--plot", tmp_path / "hosts.svg")
     refused = greenroom("show", live, "--plot", tmp_path / "no-such-folder" / "hosts.svg")
@@ -171,7 +171,7 @@ def test_rollback_makes_the_release_before_live_again(
     assert json.loads(greenroom("show", "hosts-in", "--json").stdout)["status"] == "ROLLED_BACK"
 
 
-def test_nothing_rests_in_a_dead_letter_queue(greenroom: Run) -> None:
+def test_no_dead_letter_is_left(greenroom: Run) -> None:
     status = json.loads(greenroom("status", "--json").stdout)
 
     assert status["deadLetters"] == 0 and status["releasesInFlight"] == []

@@ -79,7 +79,9 @@ def test_a_platform_that_is_away_is_exit_code_3(greenroom: Command, monkeypatch:
 
 
 @pytest.mark.parametrize(("status", "code"), [(401, 1), (404, 1), (400, 1), (409, 1), (500, 3), (200, 1)])
-def test_a_refusal_is_told_and_never_a_traceback(api: StandInApi, greenroom: Command, status: int, code: int) -> None:
+def test_a_refusal_is_reported_and_never_a_traceback(
+    api: StandInApi, greenroom: Command, status: int, code: int
+) -> None:
     api.on("POST", "/algorithms/nsx-in/rollback", Answer(status, [{"error": {"message": "so it is"}}]))
 
     ended = greenroom("rollback", "nsx-in", "--yes")
@@ -105,7 +107,7 @@ def test_a_releases_id_may_be_written_small(api: StandInApi, greenroom: Command)
     assert greenroom("show", RELEASE_ID.lower()).code == 0
 
 
-def test_an_algorithm_without_a_release_is_told(api: StandInApi, greenroom: Command) -> None:
+def test_an_algorithm_without_a_release_is_reported(api: StandInApi, greenroom: Command) -> None:
     api.on("GET", "/algorithms/nsx-in/releases", Answer(body={"releases": []}))
 
     ended = greenroom("show", "nsx-in")

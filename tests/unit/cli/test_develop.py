@@ -60,7 +60,7 @@ def test_pack_says_what_is_in_the_package(greenroom: Command, algorithm: Path, t
     assert facts["metadata"]["powerValues"] == [128, 256, 512]
 
 
-def test_pack_writes_beside_the_folder_unless_told_otherwise(greenroom: Command, algorithm: Path) -> None:
+def test_pack_writes_next_to_the_folder_by_default(greenroom: Command, algorithm: Path) -> None:
     ended = greenroom("pack", algorithm)
 
     assert ended.code == 0 and zipfile.is_zipfile(algorithm.with_name("My_First.zip"))
@@ -93,7 +93,7 @@ def test_an_exception_is_shown_with_its_place(greenroom: Command, algorithm: Pat
 
 
 @pytest.mark.parametrize("command", ["test", "pack", "push"])
-def test_a_package_at_fault_is_told_with_its_field_and_never_a_traceback(
+def test_a_package_at_fault_is_reported_with_its_field_and_never_a_traceback(
     api: StandInApi, greenroom: Command, algorithm: Path, command: str
 ) -> None:
     (algorithm / "metadata.json").write_text('{"name": "my-first", "type": "sideways", "entry": "a:B"}')
@@ -104,7 +104,7 @@ def test_a_package_at_fault_is_told_with_its_field_and_never_a_traceback(
     assert not api.seen
 
 
-def test_a_folder_is_packed_for_push_and_leaves_nothing_beside_it(
+def test_a_folder_is_packed_for_push_and_leaves_nothing_next_to_it(
     api: StandInApi, greenroom: Command, algorithm: Path
 ) -> None:
     upload = {"url": api.origin + BUCKET_PATH, "fields": {}}

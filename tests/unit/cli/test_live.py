@@ -133,19 +133,19 @@ def test_plain_lines_have_no_control_codes_and_tell_every_event_once_even_a_stat
 STUCK = LIVE | {
     "status": "UPLOADING",
     "history": history(("UPLOADING", 0)),
-    "reason": "It rests\x1b with the failures.",
+    "reason": "It waits\x1b with the failures.",
 }
 
 
 def test_a_reason_to_wait_is_shown_while_it_waits(clock: Clock) -> None:
     view = TerminalView(terminal(), "nsx.zip", clock)
     view.update(release(STUCK))
-    assert r"It rests\x1b with the failures." in shown(view)
+    assert r"It waits\x1b with the failures." in shown(view)
     view.update(release(STUCK | {"status": "REGISTERED", "reason": None}))
-    assert "It rests" not in shown(view)
+    assert "It waits" not in shown(view)
 
 
-def test_a_reason_to_wait_is_told_once(clock: Clock) -> None:
+def test_a_reason_to_wait_is_reported_once(clock: Clock) -> None:
     console = pipe()
     with LineView(console, "nsx.zip", clock) as view:
         for _ in range(2):
@@ -153,4 +153,4 @@ def test_a_reason_to_wait_is_told_once(clock: Clock) -> None:
         # At the end it is the result that tells it.
         view.update(release(STUCK | {"status": "FAILED", "reason": "Push it again."}))
 
-    assert written(console).count("It rests") == 1 and "Push it again." not in written(console)
+    assert written(console).count("It waits") == 1 and "Push it again." not in written(console)

@@ -197,7 +197,7 @@ def test_numbers_are_written_with_the_digits_that_say_something(
 
 
 @pytest.mark.parametrize(("passed_s", "text"), [(5, "5 s ago"), (90, "2 min ago"), (7200, "2 h ago"), (-5, "0 s ago")])
-def test_an_age_is_told_in_its_largest_unit(passed_s: int, text: str) -> None:
+def test_an_age_is_reported_in_its_largest_unit(passed_s: int, text: str) -> None:
     now = datetime(2026, 11, 24, tzinfo=UTC)
 
     assert age(now - timedelta(seconds=passed_s), now) == text

@@ -1,4 +1,4 @@
-"""Whether a ZIP is a package: what is certain to fail in Lambda is refused with its reason, the rest is let through."""
+"""Check a ZIP as a package: what is certain to fail in Lambda is refused with its reason, anything else is accepted."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_metadata_one_folder_too_deep_is_explained() -> None:
         check_package(body)
 
 
-def test_wrong_metadata_is_told_as_such() -> None:
+def test_wrong_metadata_is_reported_as_such() -> None:
     with pytest.raises(MetadataError, match="field 'num'"):
         check(num=0)
 
@@ -217,7 +217,7 @@ def test_a_handler_is_looked_for_likewise(source: str, code: str | None) -> None
         assert refused(files, entry=None, handler="sample.code.handle").code == code
 
 
-def test_a_module_that_is_not_there_is_told_with_the_file_it_would_be() -> None:
+def test_a_module_that_is_not_there_is_reported_with_the_file_it_would_be() -> None:
     error = refused(entry="sample.cod:Translator")
     assert error.code == "no_module"
     assert "no sample/cod.py" in error.message

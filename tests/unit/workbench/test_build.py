@@ -51,13 +51,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_folder_becomes_a_package(folder: Path, tmp_path: Path) -> None:
-    told: list[str] = []
-    result = pack(folder, tmp_path / "out" / "sample.zip", told.append)
+    steps: list[str] = []
+    result = pack(folder, tmp_path / "out" / "sample.zip", steps.append)
     assert names(result.path) == sorted(FILES)
     assert result.sha256 == hashlib.sha256(result.path.read_bytes()).hexdigest()
     assert result.size_bytes == result.path.stat().st_size
     assert result.report.metadata.name == "sample"
-    assert told == ["Zipping 4 files", "Checking the package"]
+    assert steps == ["Zipping 4 files", "Checking the package"]
     assert [path.name for path in result.path.parent.iterdir()] == ["sample.zip"]
 
 
@@ -196,7 +196,7 @@ def wheel(folder: Path, name: str, files: dict[str, str | bytes], tag: str = "py
 
 @pytest.fixture
 def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder of wheels that pip is told to take instead of any index."""
+    """A folder of wheels that pip uses in place of an index."""
     for name in [name for name in os.environ if name.startswith("PIP_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
@@ -222,7 +222,7 @@ def test_requirements_are_installed_into_the_package_twice_the_same(folder: Path
         assert archive.read("sample/code.py").decode() == SOURCE
 
 
-def test_constraints_beside_the_requirements_are_honoured(folder: Path, tmp_path: Path, index: Path) -> None:
+def test_constraints_next_to_the_requirements_are_used(folder: Path, tmp_path: Path, index: Path) -> None:
     wheel(index, "plain", {"plain.py": ""})
     write(folder, {"requirements.txt": "plain\n", "constraints.txt": "plain==2.0\n"})
     with pytest.raises(PackageError) as caught:

@@ -35,14 +35,14 @@ def one(tmp_path: Path, source: str, files: dict[str, Any] | None = None, **meta
 @pytest.mark.parametrize("type_", ["in", "out"])
 def test_a_scaffold_passes_as_a_folder_and_as_a_package(tmp_path: Path, type_: Any) -> None:
     init(tmp_path / "new", "new", type_)
-    told: list[str] = []
-    (from_folder,) = run_tests(tmp_path / "new", told.append)
+    steps: list[str] = []
+    (from_folder,) = run_tests(tmp_path / "new", steps.append)
     (from_zip,) = run_tests(pack(tmp_path / "new", tmp_path / "new.zip").path)
     for result in (from_folder, from_zip):
         assert (result.case, result.passed, result.error) == ("example", True, None)
         assert result.duration_ms is not None and result.duration_ms > 0
         assert result.max_memory_used_mb is not None and 5 < result.max_memory_used_mb < 100
-    assert told == ["Running example"]
+    assert steps == ["Running example"]
 
 
 def test_each_case_comes_out_for_itself(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_the_algorithm_sees_what_lambda_has_and_not_what_is_installed_here(
                 import boto3
                 credentials = boto3.Session().get_credentials()
                 found = {name: importlib.util.find_spec(name) is not None for name in document}
-                # A module of Greenroom's package room, which lies beside the script that runs this.
+                # A module of Greenroom's package, which is next to the script that runs this.
                 found["scaffold"] = importlib.util.find_spec("scaffold") is not None
                 return {
                     "found": found,
@@ -125,7 +125,7 @@ def test_a_handler_of_its_own_is_called_as_lambda_does(tmp_path: Path) -> None:
     assert one(tmp_path, source, entry=None, handler="sample.code.handle").passed
 
 
-def test_a_handler_that_does_not_ask_the_equipment_is_told_to(tmp_path: Path) -> None:
+def test_a_handler_that_does_not_ask_the_equipment_is_reported_to(tmp_path: Path) -> None:
     source = "def handle(event, context):\n    return {'statusCode': 200}\n"
     result = one(tmp_path, source, entry=None, handler="sample.code.handle")
     assert not result.passed
@@ -143,13 +143,13 @@ def test_a_handler_that_does_not_ask_the_equipment_is_told_to(tmp_path: Path) ->
         ("raise MemoryError('much')", "MemoryError: much"),
     ],
 )
-def test_every_end_of_an_algorithm_is_told(tmp_path: Path, body: str, error: str) -> None:
+def test_every_end_of_an_algorithm_is_reported(tmp_path: Path, body: str, error: str) -> None:
     result = one(tmp_path, f"class Translator:\n    def translate(self, document):\n        {body}\n")
     assert not result.passed
     assert str(result.error).startswith(error)
 
 
-def test_a_module_that_cannot_be_imported_is_told_with_its_line(tmp_path: Path) -> None:
+def test_a_module_that_cannot_be_imported_is_reported_with_its_line(tmp_path: Path) -> None:
     result = one(tmp_path, "import no_such_dependency\nclass Translator:\n    def translate(self, document): ...\n")
     assert result.error == "ModuleNotFoundError: No module named 'no_such_dependency'"
     assert 'File "sample/code.py", line 1' in str(result.traceback)
@@ -218,13 +218,13 @@ def test_a_package_that_would_be_rejected_is_not_run(tmp_path: Path) -> None:
         run(tmp_path, "class")
 
 
-def test_another_runtime_than_this_is_told(tmp_path: Path) -> None:
+def test_another_runtime_than_this_is_reported(tmp_path: Path) -> None:
     other = "python3.14" if sys.version_info.minor != 14 else "python3.13"
     path = tmp_path / "sample.zip"
     path.write_bytes(package(runtime=other).getvalue())
-    told: list[str] = []
-    assert run_tests(path, told.append)[0].passed
-    assert told[0].startswith(f"The package is for {other}, but these tests run on python3.")
+    steps: list[str] = []
+    assert run_tests(path, steps.append)[0].passed
+    assert steps[0].startswith(f"The package is for {other}, but these tests run on python3.")
 
 
 def test_the_code_lies_read_only_as_in_lambda_and_nothing_stays(

@@ -54,8 +54,8 @@ def local_cases(results: Sequence[LocalResult]) -> RenderableType:
         parts.append(Text.assemble(("✗ ", "bold red"), (clean(result.case), "bold"), (note, "dim")))
         if result.difference:
             parts.append(Padding(difference(result.difference), (0, 0, 0, 4)))
-        told = (text for text in (result.traceback or result.error, result.output) if text)
-        parts.extend(Padding(Text(tail(text, LOG_LINES), style="dim"), (0, 0, 0, 4)) for text in told)
+        details = (text for text in (result.traceback or result.error, result.output) if text)
+        parts.extend(Padding(Text(tail(text, LOG_LINES), style="dim"), (0, 0, 0, 4)) for text in details)
     passed = sum(result.passed for result in results)
     style = "bold green" if passed == len(results) else "bold red"
     return Group(*parts, Text(f"\n{passed} of {len(results)} passed", style=style))

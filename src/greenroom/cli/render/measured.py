@@ -71,11 +71,11 @@ def statistics(summary: models.Summary) -> RenderableType | None:
         "memory\nused",
         "\nheadroom",
     )
-    rest = table(*figures, right=figures)
+    others = table(*figures, right=figures)
     notes = []
     for value in values:
         share = f" ({value.headroom_mb / value.memory_mb:.0%})" if value.headroom_mb is not None else ""
-        rest.add_row(
+        others.add_row(
             f"{value.memory_mb} MB",
             milliseconds(value.mean_ms),
             with_interval(value.trimmed_mean_ms, value.trimmed_mean_low_ms, value.trimmed_mean_high_ms),
@@ -96,7 +96,7 @@ def statistics(summary: models.Summary) -> RenderableType | None:
         f"at each end, then over the cases. In brackets: {method.confidence or 0:.0%} intervals, "
         "those of percentiles from order statistics; - means that n is too small."
     )
-    return Group(percentiles, Text(), rest, *notes, Text(), Text(note, style="dim"))
+    return Group(percentiles, Text(), others, *notes, Text(), Text(note, style="dim"))
 
 
 def percentile(found: models.Percentile | None) -> str:
