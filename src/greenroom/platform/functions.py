@@ -47,7 +47,7 @@ class Configuration:
     revision_id: str
     memory_mb: int
     timeout_s: int
-    architecture: str
+    architecture: Literal["x86_64", "arm64"]
     ephemeral_storage_mb: int
     description: str
     variables: Mapping[str, str]

@@ -15,7 +15,7 @@ from urllib.parse import unquote_plus
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
-from greenroom.platform import backstage, names, storage
+from greenroom.platform import cost_bounds, names, storage
 from greenroom.platform.services import Services
 from greenroom.releases import Conflict, NotFound, Registration, Status, new_id
 
@@ -75,7 +75,7 @@ def register(services: Services, key: str) -> Status | None:
         services.s3.upload_fileobj(file, services.packages_bucket, kept)
     metadata = report.metadata
     inputs = {case.name: case.input_sha256 for case in report.cases}
-    cost_usd = backstage.cost_at_most_usd(services, metadata, tuple(inputs), inputs)
+    cost_usd = cost_bounds.of_package(services.registry, services.settings.region, metadata, inputs)
     services.registry.register(
         release_id,
         Registration(

@@ -40,19 +40,9 @@ def measurements_prefix(release_id: str) -> str:
     return f"releases/{release_id}/measurements/"
 
 
-def measurements_key(release_id: str, memory_mb: int, round_number: int, start: int) -> str:
-    """Return the key of the measurements of a batch: one power value, one round, from invocation number `start`."""
-    return f"{measurements_prefix(release_id)}{memory_mb:05d}/{round_number:03d}-{start:05d}.jsonl"
-
-
-def beside_live_prefix(release_id: str) -> str:
+def live_comparison_prefix(release_id: str) -> str:
     """Return the prefix of the measurements made of a release and the live one in turn."""
     return f"releases/{release_id}/beside-live/"
-
-
-def beside_live_key(release_id: str, round_number: int, start: int) -> str:
-    """Return the key of the measurements of a batch that was made in turn with the live release."""
-    return f"{beside_live_prefix(release_id)}{round_number:03d}-{start:05d}.jsonl"
 
 
 def read(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> bytes:
@@ -87,3 +77,14 @@ def read_json_lines(client: S3Client, bucket: str, prefix: str, *, max_bytes: in
     for key in keys(client, bucket, prefix):
         for line in read(client, bucket, key, max_bytes=max_bytes).splitlines():
             yield json.loads(line)
+
+
+def write_json(client: S3Client, bucket: str, key: str, document: dict[str, Any]) -> None:
+    """Write a JSON object."""
+    client.put_object(Bucket=bucket, Key=key, Body=json.dumps(document).encode(), ContentType="application/json")
+
+
+def read_json(client: S3Client, bucket: str, key: str, *, max_bytes: int) -> dict[str, Any]:
+    """Return a JSON object. Raises TooLarge, and KeyError if there is none."""
+    document: dict[str, Any] = json.loads(read(client, bucket, key, max_bytes=max_bytes))
+    return document

@@ -19,8 +19,8 @@ AFTER_ROUNDS_LIVE = 7
 AFTER_ROUNDS_FAILED = 5
 """Decide, MayPromote, CleanAfterFailure, ReportFailed, Failed."""
 
-AFTER_ROUNDS_FUNCTION_TUNING = 3
-"""Decide, Optimize, Clean."""
+AFTER_ROUNDS_FUNCTION_TUNING = 4
+"""Decide, MayOptimize, Optimize, Clean; or Decide, MayOptimize, CleanAfterFailure, Failed."""
 
 
 def of_round(publish: Sequence[object], batches: Sequence[Batch]) -> int:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
 
-from greenroom.platform import aws_errors, backstage, findings, names
+from greenroom.platform import aws_errors, findings, measurements, names
 from greenroom.platform.services import Services
 from greenroom.releases import Algorithm, Progress, Release, ReleaseRow, Status, Upload
 from greenroom.tuning import compare, prices_for
@@ -70,7 +70,7 @@ def comparison_of(services: Services, release: Upload | Release, other: Upload |
     if len(measured) < 2:
         return models.ReleaseComparison(releases=rows)
     sides = [
-        [row for row in backstage.measurements(services, each.release_id) if row.memory_mb == each.memory_mb]
+        [row for row in measurements.of_release(services, each.release_id).read() if row.memory_mb == each.memory_mb]
         for each in measured
     ]
     found = compare(sides[0], sides[1], prices_for(services.settings.region, measured[0].metadata.architecture))
@@ -85,7 +85,7 @@ def comparison_of(services: Services, release: Upload | Release, other: Upload |
 def measurements_of(services: Services, release_id: str, memory_mb: int | None, limit: int) -> models.MeasurementList:
     """Return the first measurements of a release's test; only those of one memory size if it is given."""
     rows = []
-    for made in backstage.measurements(services, release_id):
+    for made in measurements.of_release(services, release_id).read():
         if memory_mb in (None, made.memory_mb):
             rows.append(findings.measurement_row(made))
         if len(rows) == limit:

@@ -112,7 +112,7 @@ def test_every_step_may_be_delivered_twice(platform: Platform) -> None:
     batch = {"memoryMb": 128, "start": 0, "count": 2}
     assert invoke(platform, "execute", {**step, "round": 0, "batch": batch}) == {}
     assert invoke(platform, "plan", {**step, "round": 1, "transitions": 9})["done"] is True
-    assert invoke(platform, "decide", {**step, "transitions": 9})["promote"] is True
+    assert invoke(platform, "decide", {**step, "transitions": 9})["passed"] is True
     assert invoke(platform, "promote", step) == {"first": False}
     assert invoke(platform, "clean", {**step, "promoted": True}) == {}
     after = platform.client.release(release_id).to_json()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from greenroom.package.metadata import MetadataError, validate_metadata
-from greenroom.platform import measuring
+from greenroom.platform.measuring import Meter
 from greenroom.platform.services import Services, Settings
 from tests.e2e.packages import GREET, package
 from tests.e2e.stage import Platform, assumed, edit_release, eventually
@@ -283,9 +283,8 @@ def test_a_report_line_that_the_log_tail_lacks_is_found_in_the_log(
             monkeypatch.setenv(name, value)
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         settings = Settings(platform.deployment.prefix, platform.aws.region, platform.aws.account_id, {})
-        report = measuring.report_from_logs(
-            Services(settings), platform.function("found-in-log"), measured.request_id or "", platform.began(release)
-        )
+        meter = Meter(Services(settings), platform.function("found-in-log"), 60)
+        report = meter.report_from_logs(measured.request_id or "", platform.began(release))
     assert report.duration_ms == measured.duration_ms
     assert report.max_memory_used_mb == measured.max_memory_used_mb
 

@@ -15,7 +15,7 @@ from greenroom.embedded import iam_log
 from tests.e2e.platform.statements import unneeded_statements
 from tests.e2e.stage import Platform
 
-ASKING = {"test_release.py", "test_production.py", "test_faults.py", "test_sweep.py", "test_tune_any.py"}
+ASKING = {"test_release.py", "test_production.py", "test_faults.py", "test_sweep.py", "test_function_tuning.py"}
 HERE = Path(__file__).parent
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml
 
-from greenroom.platform import backstage, names
+from greenroom.platform import names, specs
 from greenroom.platform.handlers import register
 
 ROOM = Path(str(resources.files("greenroom.platform")))
@@ -104,7 +104,7 @@ def test_functions_are_told_every_setting_that_their_code_reads() -> None:
 
 def test_the_code_and_the_templates_agree_on_numbers_and_names() -> None:
     algorithm, platform = load("algorithm.yaml"), load("template.yaml")
-    assert algorithm["Parameters"]["LatestMemoryMb"]["Default"] == backstage.LATEST_MEMORY_MB
+    assert algorithm["Parameters"]["LatestMemoryMb"]["Default"] == specs.LATEST_MEMORY_MB
     ingest = resources_of(platform, "AWS::SQS::Queue")["IngestQueue"]
     assert ingest["RedrivePolicy"]["maxReceiveCount"] == register.MAX_RECEIVE_COUNT
 

@@ -9,6 +9,6 @@ from greenroom.platform.services import services
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId", "transitions"}; answer {"promote", "reason"}."""
-    reason = backstage.analyze(services(), event["releaseId"], event["transitions"])
-    return {"promote": reason is None, "reason": reason}
+    """Handle {"releaseId", "transitions"}; answer {"passed", "reason"}."""
+    reason = backstage.decide(services(), event["releaseId"], event["transitions"])
+    return {"passed": reason is None, "reason": reason}

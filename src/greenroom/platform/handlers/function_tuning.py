@@ -1,12 +1,13 @@
-"""The steps that tune a function of the account: one function, so that one role alone may touch what is not ours."""
+"""The steps of a function tuning: one function, so that one role alone may touch what is not the platform's."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from greenroom.platform import transitions, tuner
+from greenroom.platform.campaign import Publication
+from greenroom.platform.findings import batch_from
+from greenroom.platform.function_tuning import steps
 from greenroom.platform.services import services
-from greenroom.tuning import Batch
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
@@ -15,45 +16,36 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
 
 
 def _begin(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    tuner.begin(services(), tuning_id, event["input"])
+    steps.begin(services(), tuning_id, event["input"])
     return {}
 
 
 def _plan(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    publish, batches = tuner.plan(services(), tuning_id, event["round"])
-    return {
-        "done": not batches,
-        "publishes": bool(publish),
-        "publish": publish,
-        "batches": [batch.to_dict() for batch in batches],
-        "round": event["round"],
-        "nextRound": event["round"] + 1,
-        "transitions": event["transitions"] + transitions.of_round(publish, batches),
-        "maxConcurrency": int(services().settings["MAX_CONCURRENCY"]),
-    }
+    found = steps.plan(services(), tuning_id, event["round"])
+    return found.answer(event, int(services().settings["MAX_CONCURRENCY"]))
 
 
 def _publish(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    tuner.publish(services(), tuning_id, event["publish"])
-    return {}
+    return {"version": steps.publish(services(), tuning_id, Publication.from_document(event["publish"]))}
 
 
 def _execute(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    tuner.execute(services(), tuning_id, event["round"], Batch.from_dict(event["batch"]))
+    steps.execute(services(), tuning_id, event["round"], batch_from(event["batch"]))
     return {}
 
 
 def _decide(tuning_id: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {"output": tuner.analyze(services(), tuning_id, event["transitions"])}
+    found = steps.decide(services(), tuning_id, event["transitions"])
+    return {"passed": found.reason is None, "reason": found.reason, "output": found.output}
 
 
 def _optimize(tuning_id: str, _: dict[str, Any]) -> dict[str, Any]:
-    tuner.optimize(services(), tuning_id)
+    steps.optimize(services(), tuning_id)
     return {}
 
 
 def _clean(tuning_id: str, _: dict[str, Any]) -> dict[str, Any]:
-    tuner.clean(services(), tuning_id)
+    steps.clean(services(), tuning_id)
     return {}
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from greenroom.platform import backstage
+from greenroom.platform.campaign import Publication
 from greenroom.platform.services import services
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId", "publish"}, a size in MB or "live"; answer {"version"}."""
-    return {"version": backstage.initialize(services(), event["releaseId"], event["publish"])}
+    """Handle {"releaseId", "publish": {"alias", "memoryMb"}}; answer {"version"}."""
+    publication = Publication.from_document(event["publish"])
+    return {"version": backstage.publish(services(), event["releaseId"], publication)}

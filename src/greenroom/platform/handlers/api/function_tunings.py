@@ -8,22 +8,22 @@ from typing import Annotated
 
 from aws_lambda_powertools.event_handler.openapi.params import Body, Path
 
-from greenroom.platform import tuner
+from greenroom.platform.function_tuning import job, output
+from greenroom.platform.function_tuning.input import TuningInput
 from greenroom.platform.handlers.api.app import route
 from greenroom.platform.handlers.api.errors import TooLarge
 from greenroom.platform.services import services
-from greenroom.platform.tune_input import TuneInput
-from greenroom.releases import NotFound, new_id
+from greenroom.releases import new_id
 from greenroom.wire import models
 
 MAX_INPUT_BYTES = 256 * 1024
 """https://docs.aws.amazon.com/step-functions/latest/dg/service-quotas.html (input of an execution)"""
 
-TuningId = Annotated[str, Path(pattern=f"^{tuner.TUNING_ID.pattern}$", description="A tuning's id")]
+TuningId = Annotated[str, Path(pattern=f"^{job.TUNING_ID.pattern}$", description="A tuning's id")]
 
 
 @route("POST", "/tunings", status=HTTPStatus.CREATED, errors=[HTTPStatus.REQUEST_ENTITY_TOO_LARGE])
-def create_tuning(body: Annotated[TuneInput, Body()]) -> models.TuningCreated:
+def create_tuning(body: Annotated[TuningInput, Body()]) -> models.TuningCreated:
     """Tune a Lambda function of the account.
 
     The body is an execution input of AWS Lambda Power Tuning, with Greenroom's additions (docs/tuning.md).
@@ -40,7 +40,4 @@ def create_tuning(body: Annotated[TuneInput, Body()]) -> models.TuningCreated:
 @route("GET", "/tunings/<tuning_id>", errors=[HTTPStatus.NOT_FOUND])
 def get_tuning(tuning_id: TuningId) -> models.Tuning:
     """Show a tuning: how far it is, and what it found."""
-    try:
-        return models.Tuning.model_validate(tuner.view(services(), tuning_id))
-    except KeyError:
-        raise NotFound(f"there is no tuning {tuning_id}") from None
+    return output.view(services(), tuning_id)

@@ -1,4 +1,4 @@
-"""What the tuner of any function is asked: the execution input of AWS Lambda Power Tuning, and what Greenroom adds.
+"""What a function tuning is asked: the execution input of AWS Lambda Power Tuning, and what Greenroom adds.
 
 The input's documentation: https://github.com/alexcasalboni/aws-lambda-power-tuning (README-EXECUTE.md). Numbers may
 come as text, as there. Pure: nothing here asks AWS.
@@ -62,7 +62,7 @@ def _function(field: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-class TuneInput(TestSettings):
+class TuningInput(TestSettings):
     """The input of a tuning. `lambdaARN` may also be the function's name."""
 
     model_config = ConfigDict(alias_generator=to_camel, extra="forbid", frozen=True, allow_inf_nan=False)
@@ -91,7 +91,7 @@ class TuneInput(TestSettings):
     allowed_exceptions: list[str] = Field(default=[], max_length=100)
 
     @classmethod
-    def parse(cls, document: Any) -> TuneInput:
+    def parse(cls, document: Any) -> TuningInput:
         """Read an execution's input. Raises InputError with one sentence for each fault."""
         if not isinstance(document, dict):
             raise InputError("the input is no JSON object")
@@ -182,7 +182,7 @@ class Payloads:
             {name: each["weight"] for name, each in zip(names, payload, strict=True)},
         )
 
-    def cases(self, asked: TuneInput) -> tuple[str, ...]:
+    def cases(self, asked: TuningInput) -> tuple[str, ...]:
         """The order in which a plan takes them, over and over. A fixed search takes each as often as its weight says;
         an adaptive one each as often as the others, and the weights are for the figures."""
         names = tuple(self.bodies)
@@ -202,7 +202,7 @@ class Payloads:
             raise InputError(f"{missing[0]} has too small a weight to be used in {asked.num} invocations: raise num")
         return _shortest_cycle(tuple(order))
 
-    def averaging(self, asked: TuneInput) -> Averaging:
+    def averaging(self, asked: TuningInput) -> Averaging:
         """How the times become one figure."""
         return Averaging(asked.trim_share, dict(self.weights))
 

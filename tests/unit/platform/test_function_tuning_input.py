@@ -1,4 +1,4 @@
-"""The execution input of AWS Lambda Power Tuning, as the tuner of any function reads it."""
+"""The execution input of AWS Lambda Power Tuning, as a function tuning reads it."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.platform.tune_input import InputError, Payloads, TuneInput
-from greenroom.platform.tuner import visualization
+from greenroom.platform.function_tuning.input import InputError, Payloads, TuningInput
+from greenroom.platform.function_tuning.output import visualization
 from greenroom.tuning import LADDER_MB
 
 LEAST = {"lambdaARN": "shop"}
 
 
-def read(**fields: Any) -> TuneInput:
-    return TuneInput.parse({**LEAST, **fields})
+def read(**fields: Any) -> TuningInput:
+    return TuningInput.parse({**LEAST, **fields})
 
 
 def test_its_own_sample_input_is_read_as_it_is() -> None:
-    asked = TuneInput.parse(
+    asked = TuningInput.parse(
         {
             "lambdaARN": "arn:aws:lambda:eu-central-1:123456789012:function:shop",
             "powerValues": [128, 256, 512, 1024, 1536, 3008],
@@ -83,7 +83,7 @@ def test_what_is_wrong_is_said_with_its_field(fields: dict[str, Any], said: str)
 @pytest.mark.parametrize("document", [None, [], "x", 3])
 def test_what_is_no_object_is_refused(document: Any) -> None:
     with pytest.raises(InputError):
-        TuneInput.parse(document)
+        TuningInput.parse(document)
 
 
 @pytest.mark.parametrize(

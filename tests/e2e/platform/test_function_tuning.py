@@ -17,7 +17,7 @@ from typing import Any
 import boto3
 import pytest
 
-from greenroom.platform import measuring
+from greenroom.platform.measuring import Meter
 from greenroom.platform.services import Services, Settings
 from greenroom.wire.models import Tuning
 from tests.e2e.packages import RUNTIME
@@ -342,5 +342,5 @@ def test_a_report_line_of_a_tuned_function_is_found_in_its_log(shop: Shop, monke
             monkeypatch.setenv(key, value)
         monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
         settings = Settings("greenroom", shop.platform.aws.region, shop.platform.aws.account_id, {})
-        report = measuring.report_from_logs(Services(settings), name, request_id, "2026-01-01T00:00:00Z")
+        report = Meter(Services(settings), name, 10).report_from_logs(request_id, "2026-01-01T00:00:00Z")
     assert report.duration_ms >= 20
