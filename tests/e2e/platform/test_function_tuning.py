@@ -146,9 +146,9 @@ def test_an_input_of_lambda_power_tuning_gives_an_output_of_its_shape_and_leaves
         [each.average_price for each in stats], rel=1e-6
     )
     assert machine.lambda_cost + machine.execution_cost <= (tuning.cost_at_most_usd or 0)
-    # What the machine disturbed was measured again.
+    # What the machine disturbed was measured again, up to three times.
     done = {each.memory_mb: each.done for each in tuning.progress}
-    assert set(done) == {128, 256, 512} and all(5 <= count <= 10 for count in done.values())
+    assert set(done) == {128, 256, 512} and all(5 <= count <= 20 for count in done.values()), done
     assert shop.is_untouched(name)
 
 
