@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from greenroom.tuning.adaptive import weigh
 from greenroom.tuning.decision import Decision
@@ -35,17 +34,6 @@ class Point:
     low_usd: float
     high_usd: float
 
-    def to_dict(self) -> dict[str, float]:
-        return {
-            "memoryMb": self.memory_mb,
-            "durationMs": round(self.duration_ms, 3),
-            "lowMs": round(self.low_ms, 3),
-            "highMs": round(self.high_ms, 3),
-            "costUsdPerMillion": round(self.cost_usd_per_million, 6),
-            "lowUsdPerMillion": round(self.low_usd, 6),
-            "highUsdPerMillion": round(self.high_usd, 6),
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class Chart:
@@ -56,16 +44,6 @@ class Chart:
     excluded_mb: tuple[int, ...]
     chosen_mb: int | None
     caption: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form (camelCase), as the page draws it."""
-        return {
-            "tried": [point.to_dict() for point in self.tried],
-            "model": [point.to_dict() for point in self.model],
-            "excludedMemoryMb": list(self.excluded_mb),
-            "chosenMemoryMb": self.chosen_mb,
-            "caption": self.caption,
-        }
 
 
 def chart(decision: Decision, measurements: Sequence[Measurement]) -> Chart:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from greenroom.tuning.measurements import Measurement
 from greenroom.tuning.prices import Prices
@@ -35,9 +34,6 @@ class Change:
         word = more if self.ratio > 1 else less
         return f"{abs(self.ratio - 1) * 100:.1f} % {word} ({ends[0] * 100:.1f} to {ends[1] * 100:.1f} %)"
 
-    def to_dict(self) -> dict[str, float]:
-        return {"ratio": round(self.ratio, 5), "low": round(self.low, 5), "high": round(self.high, 5)}
-
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -49,15 +45,6 @@ class Comparison:
     cases: tuple[str, ...]
     sentence: str
     regression: str | None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "duration": self.duration.to_dict(),
-            "cost": self.cost.to_dict(),
-            "cases": list(self.cases),
-            "sentence": self.sentence,
-            "regression": self.regression,
-        }
 
 
 def compare(

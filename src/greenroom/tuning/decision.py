@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from greenroom.tuning import sentences
 from greenroom.tuning.adaptive import spent_usd, weigh
@@ -21,12 +20,12 @@ from greenroom.tuning.choice import Choice, candidates, choose, choose_by_model
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement, timed
 from greenroom.tuning.results import CaseResult, PowerValueResult, PowerValueStatus
 from greenroom.tuning.spec import TestSpec
-from greenroom.tuning.statistics import CONFIDENCE, PowerValueStatistics, summarize
+from greenroom.tuning.statistics import PowerValueStatistics, summarize
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The outcome of a test. `to_summary` is what the registry keeps and the API gives as a release's summary."""
+    """The outcome of a test."""
 
     spec: TestSpec
     passed: bool
@@ -50,41 +49,6 @@ class Decision:
     def chosen_version(self) -> str | None:
         """The published version that goes live."""
         return self.chosen.version if self.chosen else None
-
-    def to_summary(self) -> dict[str, Any]:
-        """The JSON form (camelCase)."""
-        prices = self.spec.prices
-        return {
-            "passed": self.passed,
-            "reason": self.reason,
-            "strategy": self.spec.strategy,
-            "chosenMemoryMb": self.chosen_memory_mb,
-            "chosenVersion": self.chosen_version,
-            "runnerUpMemoryMb": self.runner_up_memory_mb,
-            "tiedMemoryMb": list(self.tied_mb),
-            "probabilityWrong": None if self.probability_wrong is None else round(self.probability_wrong, 4),
-            "expectedLoss": None if self.expected_loss is None else round(self.expected_loss, 5),
-            "tolerance": self.spec.tolerance,
-            "sentence": self.sentence,
-            "powerValues": [result.to_dict() for result in self.power_values],
-            "cases": [result.to_dict() for result in self.cases],
-            "statistics": {
-                "trimShare": self.spec.averaging.trim_share,
-                "confidence": CONFIDENCE,
-                "intervals": "order statistics",
-                "relativeError": "Tukey and McLaughlin, pooled over the cases",
-            },
-            "testCostUsd": round(self.test_cost_usd, 9),
-            "prices": {
-                "region": prices.region,
-                "architecture": prices.architecture,
-                "gbSecondUsd": prices.gb_second_usd,
-                "requestUsd": prices.request_usd,
-                "asOf": prices.as_of,
-                "source": prices.source,
-                "note": prices.note,
-            },
-        }
 
 
 def decide(spec: TestSpec, made: Iterable[Measurement], versions: Mapping[int, str] | None = None) -> Decision:

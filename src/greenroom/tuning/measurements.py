@@ -1,4 +1,4 @@
-"""A measurement: what one invocation in a test showed, its JSON form, and what kind of error it met.
+"""A measurement: what one invocation in a test showed, and what kind of error it met.
 
 Not for statistics over many of them (statistics.py), and not for reading log lines (report_line.py).
 """
@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from greenroom.tuning.report_line import Report
 
@@ -24,6 +24,7 @@ NOT_MEASURED: frozenset[ErrorKind] = frozenset({"throttled", "platform"})
 """Errors that say nothing about the algorithm: the invocation is to be repeated."""
 
 _MAX_TEXT = 16 * 1024
+"""The characters that are read of a function's answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,61 +71,6 @@ class Measurement:
         """Whether another try may show more: nothing was measured, or the machine disturbed what passed."""
         return not self.counts or (self.error is None and self.disturbed_ms is not None)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form (camelCase), as kept in S3 and given by the API; texts are cut to 16 Ki characters."""
-        result: dict[str, Any] = {
-            "memoryMb": self.memory_mb,
-            "case": self.case,
-            "index": self.index,
-            "durationMs": self.duration_ms,
-            "billedDurationMs": self.billed_duration_ms,
-            "initDurationMs": self.init_duration_ms,
-            "maxMemoryUsedMb": self.max_memory_used_mb,
-            "coldStart": self.cold_start,
-            "error": self.error,
-            "at": self.at,
-            "requestId": self.request_id,
-            "version": self.version,
-        }
-        texts = {"errorMessage": self.error_message, "difference": self.difference, "log": self.log}
-        result |= {
-            key: value[:_MAX_TEXT] for key, value in {**texts, "differs": self.differs}.items() if value is not None
-        }
-        if self.disturbed_ms is not None:
-            result["disturbedMs"] = self.disturbed_ms
-        return result
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Measurement:
-        """Reads the JSON form back. Raises ValueError naming the field that is absent or wrong."""
-        try:
-            error = document.get("error")
-            if error is not None and error not in ERROR_KINDS:
-                raise ValueError(f"error is {error!r}, not one of {', '.join(ERROR_KINDS)}")
-            return cls(
-                memory_mb=int(document["memoryMb"]),
-                case=str(document["case"]),
-                index=int(document["index"]),
-                duration_ms=float(document["durationMs"]),
-                billed_duration_ms=float(document["billedDurationMs"]),
-                init_duration_ms=_optional_float(document.get("initDurationMs")),
-                max_memory_used_mb=_optional_int(document.get("maxMemoryUsedMb")),
-                cold_start=bool(document.get("coldStart", False)),
-                error=error,
-                error_message=_optional_text(document.get("errorMessage")),
-                difference=_optional_text(document.get("difference")),
-                log=_optional_text(document.get("log")),
-                at=_optional_text(document.get("at")),
-                request_id=_optional_text(document.get("requestId")),
-                version=_optional_text(document.get("version")),
-                disturbed_ms=_optional_float(document.get("disturbedMs")),
-                differs=_optional_text(document.get("differs")),
-            )
-        except KeyError as absent:
-            raise ValueError(f"a measurement has no field {absent.args[0]!r}") from None
-        except TypeError as wrong:
-            raise ValueError(f"a measurement has a field of the wrong type: {wrong}") from None
-
 
 def timed(measurements: Iterable[Measurement]) -> list[Measurement]:
     """Return the measurements whose times count: those that passed, warm where a power value has any, and undisturbed
@@ -166,15 +112,3 @@ def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> 
     ):
         return "out_of_memory", message or "the invocation used all its memory"
     return "exception", f"{error_type}: {message}" if error_type else message
-
-
-def _optional_float(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _optional_int(value: Any) -> int | None:
-    return None if value is None else int(value)
-
-
-def _optional_text(value: Any) -> str | None:
-    return None if value is None else str(value)

@@ -16,10 +16,9 @@ measurement for which `ends_batch` is true: what follows would only cost.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
 
 from greenroom.tuning import adaptive
 from greenroom.tuning.limits import MAX_INIT_S, MAX_MEMORY_MB, MAX_TIMEOUT_S, MIN_MEMORY_MB
@@ -50,19 +49,6 @@ class Batch:
     start: int
     count: int
     beside_live: bool = False
-
-    def to_dict(self) -> dict[str, Any]:
-        values = {"memoryMb": self.memory_mb, "start": self.start, "count": self.count}
-        return values | ({"besideLive": True} if self.beside_live else {})
-
-    @classmethod
-    def from_dict(cls, document: Mapping[str, Any]) -> Batch:
-        """Reads the JSON form back. Raises ValueError naming what is absent or wrong."""
-        try:
-            beside_live = bool(document.get("besideLive", False))
-            return cls(int(document["memoryMb"]), int(document["start"]), int(document["count"]), beside_live)
-        except (KeyError, TypeError, ValueError) as wrong:
-            raise ValueError(f"not a batch: {wrong!r} in {str(document)[:200]}") from None
 
 
 @dataclass(frozen=True, slots=True)

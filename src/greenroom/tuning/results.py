@@ -6,7 +6,7 @@ Not for the judgement itself (decision.py), the choice (choice.py) or the words 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from greenroom.tuning.statistics import PowerValueStatistics
 
@@ -41,15 +41,6 @@ class PowerValueResult:
         """The trimmed mean of the duration, 0 where that is not known."""
         return self.statistics.duration.value if self.statistics.duration else 0.0
 
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            **self.statistics.to_dict(),
-            "version": self.version,
-            "status": self.status,
-            "reason": self.reason,
-            "differs": self.differs,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class CaseResult:
@@ -68,16 +59,3 @@ class CaseResult:
     difference: str | None = None
     memory_mb: int | None = None
     log: str | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        return {
-            "case": self.case,
-            "passed": self.passed,
-            "failed": self.failed,
-            "failedMemoryMb": list(self.failed_mb),
-            "difference": self.difference,
-            "error": self.error,
-            "errorMessage": self.error_message,
-            "memoryMb": self.memory_mb,
-            "log": self.log,
-        }

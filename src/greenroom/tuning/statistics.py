@@ -19,7 +19,6 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from greenroom.tuning.limits import FULL_VCPU_MB
 from greenroom.tuning.measurements import NOT_MEASURED, ErrorKind, Measurement, timed
@@ -63,9 +62,6 @@ class Percentile:
     ms: float
     low_ms: float
     high_ms: float
-
-    def to_dict(self) -> dict[str, float]:
-        return {"ms": round(self.ms, 3), "lowMs": round(self.low_ms, 3), "highMs": round(self.high_ms, 3)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,43 +122,6 @@ class PowerValueStatistics:
     def headroom_mb(self) -> int | None:
         """Memory that no invocation used, in MB."""
         return None if self.max_memory_used_mb is None else self.memory_mb - self.max_memory_used_mb
-
-    def to_dict(self) -> dict[str, Any]:
-        """The figures as they stand in a release's summary."""
-
-        def number(value: float | None, digits: int = 3) -> float | None:
-            return None if value is None else round(value, digits)
-
-        def at(share: float) -> float | None:
-            found = self.percentiles.get(share)
-            return None if found is None else round(found.ms, 3)
-
-        return {
-            "memoryMb": self.memory_mb,
-            "n": self.n,
-            "warm": self.warm,
-            "meanMs": number(self.mean_ms),
-            "trimmedMeanMs": number(self.duration.value if self.duration else None),
-            "trimmedMeanLowMs": number(self.duration.interval[0] if self.duration else None),
-            "trimmedMeanHighMs": number(self.duration.interval[1] if self.duration else None),
-            "relativeError": number(self.duration.relative_error if self.duration else None, 5),
-            "p50Ms": at(0.50),
-            "p90Ms": at(0.90),
-            "p95Ms": at(0.95),
-            "p99Ms": at(0.99),
-            "percentiles": {f"p{round(share * 100)}": value.to_dict() for share, value in self.percentiles.items()},
-            "minMs": number(self.min_ms),
-            "maxMs": number(self.max_ms),
-            "initMs": number(self.init_ms),
-            "coldDurationMs": number(self.cold_duration_ms),
-            "maxMemoryUsedMb": self.max_memory_used_mb,
-            "headroomMb": self.headroom_mb,
-            "costUsdPerMillion": number(self.cost_usd_per_million, 6),
-            "coldStarts": self.cold_starts,
-            "disturbed": self.disturbed,
-            "errors": sum(self.errors.values()),
-            "errorKinds": dict(self.errors),
-        }
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:
