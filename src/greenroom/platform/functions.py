@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from botocore.exceptions import WaiterError
 from botocore.waiter import Waiter
 
+from greenroom.tuning.limits import FREE_EPHEMERAL_STORAGE_MB
+
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_lambda.type_defs import FunctionConfigurationResponseTypeDef
@@ -30,10 +32,6 @@ READY_WITHIN_S = 120.0
 
 _MANY = 10_000
 """Attempts of a waiter: the clock ends the waiting, and not their number."""
-
-FREE_EPHEMERAL_STORAGE_MB = 512
-"""Size of /tmp of a function that does not say another.
-https://docs.aws.amazon.com/lambda/latest/dg/configuration-ephemeral-storage.html"""
 
 
 class NotReady(RuntimeError):

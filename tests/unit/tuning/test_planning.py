@@ -188,7 +188,7 @@ def test_an_adaptive_search_is_planned_once_more_than_it_has_rounds() -> None:
 def test_an_adaptive_search_goes_on_where_it_left_off_at_every_size() -> None:
     search = spec([128, 512], search="adaptive", cases=("a", "b"))
     first = plan(search, (), 0)
-    assert first.batches == (Batch(128, 0, 3), Batch(512, 0, 3))
+    assert first == Plan((Batch(128, 0, 3), Batch(512, 0, 3)))
     made = [replace(row, error="platform") for row in measure(first.batches, search.cases)]
     assert plan(search, made[:4], 1).batches == (Batch(128, 3, 3), Batch(512, 1, 3))
 

@@ -11,7 +11,7 @@ from itertools import accumulate
 from statistics import NormalDist
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from greenroom.tuning import prices_for
@@ -51,6 +51,7 @@ def test_the_trimmed_mean_leaves_out_a_fifth_at_each_end(values: list[float]) ->
 
 @settings(deadline=None)
 @given(st.integers(1, 120), st.sampled_from([Fraction(1, 2), Fraction(9, 10), Fraction(19, 20)]))
+@example(6, Fraction(1, 2))
 def test_the_ranks_of_an_interval_agree_with_exact_binomial_sums(n: int, share: Fraction) -> None:
     exactly = [math.comb(n, i) * share**i * (1 - share) ** (n - i) for i in range(n + 1)]
     at_most = list(accumulate(exactly))
@@ -270,3 +271,26 @@ def test_a_case_that_is_missing_at_a_size_is_filled_in_from_means_of_logarithms(
 def test_nothing_differs_below_a_tenth_of_a_millisecond() -> None:
     found = comparable_means({1769: {"a": [0.0, 0.0]}, 3008: {"a": [0.05]}})
     assert [mean.value for mean in found.of_size.values()] == pytest.approx([0.1, 0.1])
+
+
+def test_the_error_of_a_mean_over_cases_is_mostly_that_of_the_case_that_takes_longest() -> None:
+    # Equal durations have the typical spread alone: 0.1 with the weight of 4 of 4 + 3 + 8 degrees of freedom.
+    found = mean_over_cases({"short": [10.0] * 4, "long": [90.0] * 9})
+    variance = 0.1**2 * 4 / 15
+    expected = math.sqrt((10 / 100) ** 2 * variance / 4 + (90 / 100) ** 2 * variance / 9)
+    assert (found.value, found.relative_error) == pytest.approx((50.0, expected))
+
+
+def test_the_spread_of_two_invocations_counts() -> None:
+    # Their variance is 200, of a mean of 100, with one degree of freedom next to the four of the typical spread.
+    found = mean_over_cases({"a": [90.0, 110.0]})
+    assert found.relative_error == pytest.approx(math.sqrt((4 * 0.1**2 + 200 / 100**2) / 5 / 2))
+    alone = mean_over_cases({"a": [90.0]})
+    assert alone.relative_error == pytest.approx(0.1)
+
+
+def test_a_single_invocation_at_a_small_size_is_less_certain() -> None:
+    found = comparable_means({size: {"a": [100.0]} for size in (128, 1769)}).of_size
+    assert found[128].relative_error == pytest.approx(found[1769].relative_error * (1769 / 128) ** 0.25)
+    # Student's t with four degrees of freedom has twice the variance.
+    assert found[1769].relative_error == pytest.approx(0.1 * math.sqrt(2))

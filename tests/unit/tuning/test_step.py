@@ -162,7 +162,7 @@ def test_a_budget_pays_for_what_is_left_of_it_at_the_dearest_size() -> None:
 def test_it_ends_after_its_rounds() -> None:
     (last, over) = (step(asked(tuple(CLEAR)), evidence(CLEAR, {1024: 1}), (), MAX_ROUNDS + more) for more in (-1, 0))
     assert last.invocations
-    assert (over.invocations, over.reason) == ({}, f"{MAX_ROUNDS} rounds are made")
+    assert (over.invocations, over.reason, over.expected_loss) == ({}, f"{MAX_ROUNDS} rounds are made", 0.0)
 
 
 def test_it_ends_when_a_share_of_the_cost_of_measuring_everything_is_spent() -> None:
@@ -174,6 +174,25 @@ def test_it_ends_when_a_share_of_the_cost_of_measuring_everything_is_spent() -> 
     assert (over.invocations, over.reason) == ({2048: 3}, "")
     seen = step(ten, evidence(sizes, {512: 12, 2048: 1}), (), 3)
     assert (seen.invocations, seen.reason) == ({}, "40 % of the cost of measuring everything is spent")
+    assert seen.expected_loss == 0.0
+
+
+def test_of_a_longer_list_a_smaller_share_of_the_cost_may_be_spent() -> None:
+    # Five sizes of 5 GB-s a time, ten times each: 38 % of 250 GB-s are 95.
+    sizes = {512 * 2**place: [10_000.0 / 2**place] * 8 for place in range(5)}
+    ten = asked(tuple(sizes), num=10)
+    within, over = (step(ten, evidence(sizes, {512: warm, 8192: 1}), (), 3) for warm in (18, 19))
+    assert within.invocations
+    assert (over.invocations, over.reason) == ({}, "38 % of the cost of measuring everything is spent")
+
+
+def test_of_what_costs_less_than_the_steps_themselves_more_may_be_spent() -> None:
+    # Three sizes of 0.2 GB-s a time, ten times each, are 6 GB-s: 60 % of them are 18 invocations.
+    sizes = {512: [400.0] * 8, 1024: [200.0] * 8, 2048: [100.0] * 8}
+    ten = asked(tuple(sizes), num=10)
+    within, over = (step(ten, evidence(sizes, {512: warm, 2048: 1}), (), 3) for warm in (16, 18))
+    assert within.invocations
+    assert over.reason == "60 % of the cost of measuring everything is spent"
 
 
 @pytest.mark.parametrize(
