@@ -78,13 +78,25 @@ def test_a_look_at_what_is_not_an_envelope_finds_nothing(text: str) -> None:
 
 
 WRONG: list[dict[str, Any]] = [
-    {"messageId": 5},
+    *({"messageId": name} for name in (5, None, "", "../x", "01JM\n", "01JM/x", "x" * 65)),
     {"route": "asa"},
+    {"route": []},
+    {"route": [5]},
     {"contentType": None},
+    {"contentType": "text/html"},
+    {"contentType": []},
     {"document": ...},
     {"claim": CLAIM},
     {"contentType": TEXT},
-    {"document": ..., "claim": {**CLAIM, "key": None}},
+    *(
+        {"document": ..., "claim": claim}
+        for claim in (
+            "b",
+            {**CLAIM, "key": None},
+            *({**CLAIM, "sizeBytes": size} for size in (None, "3", True, -1, envelope.MAX_DOCUMENT_BYTES + 1)),
+            *({**CLAIM, "sha256": digest} for digest in (5, "", "0" * 63, "0" * 65, "A" * 64)),
+        )
+    ),
 ]
 
 
@@ -92,6 +104,11 @@ WRONG: list[dict[str, Any]] = [
 def test_an_envelope_with_a_wrong_field_is_not_read(fields: dict[str, Any]) -> None:
     with pytest.raises(Fault):
         envelope.read(json.loads(body(**fields)))
+
+
+def test_the_longest_id_is_read_and_a_missing_content_type_means_json() -> None:
+    message = envelope.read(json.loads(body(messageId="x" * 64, contentType=...)))
+    assert (message.message_id, message.content_type) == ("x" * 64, JSON)
 
 
 def test_keys_follow_from_the_message_alone() -> None:
