@@ -30,6 +30,9 @@ def handler(event, context):
     if event.get("raise"):
         raise ValueError(event["raise"])
     time.sleep(event.get("seconds", 0.02))
+    until = time.process_time() + event.get("cpuSeconds", 0)
+    while time.process_time() < until:
+        pass
     return event
 
 def before(event, context):
@@ -166,6 +169,23 @@ def test_the_state_machine_itself_takes_the_same_input_and_ends_with_the_same_ou
     assert found["status"] == "SUCCEEDED", found
     assert set(json.loads(found["output"])) == {"power", "cost", "duration", "stateMachine"}
     assert shop.is_untouched(name)
+
+
+def test_the_weight_of_balanced_moves_the_choice_between_cost_and_duration(shop: Shop) -> None:
+    name, chosen = shop.function("shop-balanced"), {}
+    for weight in (0, 1):
+        tuning = shop.tune(
+            lambdaARN=name,
+            powerValues=[128, 320, 1769],
+            num=4,
+            payload={"seconds": 0.06, "cpuSeconds": 0.04},
+            strategy="balanced",
+            balancedWeight=weight,
+        )
+        assert tuning.status == "SUCCEEDED", tuning.reason
+        assert tuning.output is not None
+        chosen[weight] = tuning.output.power
+    assert chosen == {0: 1769, 1: 128}
 
 
 def test_without_power_values_the_whole_range_is_searched(shop: Shop) -> None:

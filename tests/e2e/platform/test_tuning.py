@@ -23,6 +23,19 @@ class Algorithm:
         time.sleep({seconds})
         return {{"greeting": "hello " + document["name"]}}
 """
+MIX = """
+import time
+
+class Algorithm:
+    def translate(self, document):
+        time.sleep(0.06)
+        until = time.process_time() + 0.04
+        while time.process_time() < until:
+            pass
+        return {"greeting": "hello"}
+"""
+"""Waits, which costs least at a small size, and computes, which is fastest at a large one."""
+
 CASES = {"ada/input.json": {"name": "Ada"}, "bo/input.json": {"name": "Bo"}}
 
 
@@ -89,17 +102,25 @@ def test_what_a_test_costs_is_bounded_before_and_counted_to_the_state_transition
     assert summary["testLambdaCostUsd"] < summary["testCostUsd"] < document["costAtMostUsd"]
 
 
-def test_balanced_weighs_cost_and_duration(platform: Platform) -> None:
-    chosen = {}
+def test_the_weight_of_balanced_moves_the_choice_between_cost_and_duration(platform: Platform) -> None:
+    chosen: dict[int, int | None] = {}
     for weight in (0, 1):
         release = platform.push_and_wait(
-            waits(f"balanced-{weight}", 0.03, powerValues=[128, 512], strategy="balanced", balancedWeight=weight, num=5)
+            package(
+                f"balanced-{weight}",
+                MIX,
+                tests=CASES,
+                powerValues=[128, 320, 1769],
+                strategy="balanced",
+                balancedWeight=weight,
+                num=4,
+            )
         )
         assert release.status == "LIVE", release.reason
         assert release.summary is not None
         assert release.summary.strategy == "balanced"
         chosen[weight] = release.memory_mb
-    assert chosen[1] == 128
+    assert chosen == {0: 1769, 1: 128}
 
 
 def test_a_constraint_excludes_and_one_that_excludes_all_fails_the_release(platform: Platform) -> None:
