@@ -23,7 +23,7 @@ from greenroom.platform.services import Services
 from greenroom.tuning import Batch, Decision, Measurement, TestSpec
 
 Watch = Callable[[Sequence[Measurement], bool], None]
-"""Is told the measurements of a batch so far, and whether they are all."""
+"""Gets the measurements of a batch so far, and whether they are all."""
 
 
 @dataclass(frozen=True)

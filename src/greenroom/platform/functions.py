@@ -148,12 +148,12 @@ class Functions:
                     yield Version(found["Version"], found.get("Description", ""))
 
     def remove_alias(self, function: str, alias: str) -> None:
-        """Delete an alias; one that does not exist is no error."""
+        """Delete an alias; nothing happens if it does not exist."""
         with suppress(self._client.exceptions.ResourceNotFoundException):
             self._client.delete_alias(FunctionName=function, Name=alias)
 
     def remove_version(self, function: str, version: str) -> None:
-        """Delete a published version; one that does not exist is no error."""
+        """Delete a published version; nothing happens if it does not exist."""
         if version == LATEST:
             raise ValueError(f"$LATEST of {function} is not a published version: it can't be deleted")
         with suppress(self._client.exceptions.ResourceNotFoundException):

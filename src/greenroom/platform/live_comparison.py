@@ -18,7 +18,7 @@ from greenroom.releases import Release
 from greenroom.tuning import Batch, Decision, Measurement, compare, plan_beside_live, side_of
 from greenroom.wire import models
 
-NO_LIVE_RELEASE = "there is no live release any more to compare with"
+NO_LIVE_RELEASE = "no release is live any more to compare with"
 
 
 class LiveComparison:

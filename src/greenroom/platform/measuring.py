@@ -91,7 +91,7 @@ class Meter:
     def measure(self, invocation: Invocation) -> tuple[Measurement, bytes]:
         """Invoke the function and return the measurement and the answer.
 
-        Raises Disturbed if the alias leads to another version, or there is no REPORT line.
+        Raises Disturbed if the alias leads to another version, or if the log has no REPORT line.
         """
         at = utc_now()
         blank = Measurement(

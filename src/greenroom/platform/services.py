@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Settings:
-    """What `template.yaml` tells each function through its environment; a function is told only what it needs."""
+    """The settings that `template.yaml` puts into a function's environment: those that it reads, and no others."""
 
     prefix: str
     region: str
@@ -40,7 +40,7 @@ class Settings:
 
 
 class Services:
-    """Lazily made clients: a function imports and connects to what it uses, and no more."""
+    """The clients, each made when it is first used: a function imports and connects to what it needs."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -103,7 +103,7 @@ class Services:
         return Functions(self.lambda_)
 
     def invoker(self, longest_wait_s: int) -> LambdaClient:
-        """Lambda, to invoke: waits for an answer as long as said, and never invokes twice on its own."""
+        """Return Lambda, to invoke: it waits so many seconds for an answer, and never invokes twice by itself."""
         client: LambdaClient = self._client("lambda", read_timeout=longest_wait_s, retries={"total_max_attempts": 1})
         return client
 

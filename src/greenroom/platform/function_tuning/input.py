@@ -19,9 +19,14 @@ from greenroom.package.metadata import MAX_MEMORY_MB, MIN_MEMORY_MB, TestSetting
 from greenroom.tuning import LADDER_MB, Averaging, Strategy
 
 MAX_SLEEP_MS = 300_000
+"""The longest pause between two invocations."""
+
 MAX_PAYLOADS = 1_000
 MAX_COLD_STARTS = 1_000
+"""Each cold start is a version and an alias of its own, made one after the other."""
+
 MAX_PROBLEMS = 10
+"""How many faults of an input are named at once."""
 
 ARN = re.compile(
     r"(?:arn:[a-z-]+:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):function:)?"
@@ -38,7 +43,7 @@ class InputError(ValueError):
 
 @dataclass(frozen=True)
 class FunctionName:
-    """A Lambda function as somebody named it: region, account and qualifier only where they were said."""
+    """A Lambda function as it was named: region, account and qualifier are None where they were left out."""
 
     name: str
     region: str | None = None
@@ -94,7 +99,7 @@ class TuningInput(TestSettings):
     def parse(cls, document: Any) -> TuningInput:
         """Read an execution's input. Raises InputError with one sentence for each fault."""
         if not isinstance(document, dict):
-            raise InputError("the input is no JSON object")
+            raise InputError("the input is not a JSON object")
         try:
             return cls.model_validate(document)
         except ValidationError as error:
@@ -128,8 +133,7 @@ class TuningInput(TestSettings):
 
     @property
     def is_adaptive(self) -> bool:
-        """Whether sizes are measured where it is worth most: by default where none are listed, and never where every
-        single invocation is to be cold, or only one is wanted."""
+        """Whether the search is adaptive: by default where no sizes are listed, never for cold starts or a dry run."""
         if self.dry_run or self.only_cold_starts:
             return False
         return (self.search or ("fixed" if self.listed_mb else "adaptive")) == "adaptive"
@@ -151,7 +155,7 @@ class TuningInput(TestSettings):
 
     @property
     def trim_share(self) -> float:
-        """What is cut off at each end of a size's times; nothing where all of them are cold."""
+        """The share of a size's times that is cut off at each end; nothing where all of them are cold."""
         return 0.0 if self.only_cold_starts else self.discard_top_bottom
 
 
@@ -183,8 +187,11 @@ class Payloads:
         )
 
     def cases(self, asked: TuningInput) -> tuple[str, ...]:
-        """The order in which a plan takes them, over and over. A fixed search takes each as often as its weight says;
-        an adaptive one each as often as the others, and the weights are for the figures."""
+        """Return the order in which a plan takes them, again and again. Raises InputError if `num` is too small.
+
+        A fixed search takes each as often as its weight says. An adaptive one takes all equally often, and the weights
+        count in the figures.
+        """
         names = tuple(self.bodies)
         if asked.is_adaptive or asked.dry_run or len(names) == 1:
             return names
@@ -203,7 +210,7 @@ class Payloads:
         return _shortest_cycle(tuple(order))
 
     def averaging(self, asked: TuningInput) -> Averaging:
-        """How the times become one figure."""
+        """Return how the times become one figure."""
         return Averaging(asked.trim_share, dict(self.weights))
 
 
@@ -217,7 +224,7 @@ def _shortest_cycle(order: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _as_json(payload: Any) -> str:
-    """A text that is JSON goes as it is, and everything else as JSON, as in AWS Lambda Power Tuning."""
+    """Return a text that is JSON as it is, and everything else as JSON, as AWS Lambda Power Tuning does."""
     if isinstance(payload, str):
         try:
             json.loads(payload)
