@@ -332,6 +332,20 @@ def test_a_function_is_tuned_once_at_a_time_and_a_killed_tuning_is_made_good_by_
     assert shop.is_untouched(name)
 
 
+def test_a_function_of_a_tuning_that_is_forgotten_is_taken_over_and_put_right(shop: Shop) -> None:
+    """Step Functions forgets executions after 90 days, and those of a state machine that is gone at once."""
+    name, deployment = shop.function("shop-forgotten"), shop.platform.deployment
+    shop.platform.service("s3").put_object(
+        Bucket=f"{deployment.prefix}-packages-{deployment.account_id}-{deployment.region}",
+        Key=f"tunings/.functions/{name}.json",
+        Body=json.dumps({"tuningId": "forgotten", "memoryMb": 192, "description": "sells things"}).encode(),
+    )
+    shop.client.update_function_configuration(FunctionName=name, MemorySize=512)
+    tuning = shop.tune(lambdaARN=name, powerValues=[128], num=1, payload={"seconds": 0})
+    assert tuning.status == "SUCCEEDED", tuning.reason
+    assert shop.is_untouched(name)
+
+
 def test_the_command_prints_the_output_and_draws_a_picture(shop: Shop, tmp_path: Path) -> None:
     name = shop.function("shop-command")
     file, picture = tmp_path / "tuning.json", tmp_path / "tuning.svg"
