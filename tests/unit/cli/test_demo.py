@@ -40,8 +40,8 @@ def test_the_broken_copy_answers_but_wrongly_and_the_original_is_untouched(algor
     assert (algorithm / "pkg" / "code.py").read_text() == before
 
 
-def test_the_examples_largest_test_input_is_sent(algorithm: Path) -> None:
-    assert demo.largest_input(algorithm) == algorithm / "tests" / "large" / "input.json"
+def test_the_document_that_is_sent_is_one_of_the_examples() -> None:
+    assert (demo.examples_folder() / demo.SENDER_FOLDER / demo.DOCUMENT).is_file()
 
 
 def test_an_excerpt_says_how_much_it_leaves_out() -> None:
