@@ -35,8 +35,8 @@ EXAMPLES = ("cisco_asa", "aws_sg", "nsx_in")
 """The receivers come first: nsx-in names them as next."""
 
 SENDER_FOLDER = "nsx_in"
-DOCUMENT = "tests/categories_order_and_jump/input.json"
-"""What is sent to it: one of its test inputs, with rules in every category that can be read in a minute."""
+DOCUMENT = "tests/three_tiers/input.json"
+"""What is sent to it: one of its test inputs, the export of a small data centre."""
 
 RELEASE_LIMIT_S, MESSAGE_LIMIT_S = 180.0, 120.0
 SHOWN_LINES = 40
