@@ -6,5 +6,5 @@
   order of `greenroom --help`. They import the rooms that they call inside the command, so that `--help` and shell
   completion answer at once.
 * `checks` is what `doctor` looks at, `run_file` is how a platform on this machine is found.
-* `live` and `render` draw and know nothing of HTTP; `text` writes numbers; `errors` has the exit codes.
+* `live`, `render` and `charts` draw and know nothing of HTTP; `text` writes numbers; `errors` has the exit codes.
 """
