@@ -60,8 +60,9 @@ page: $(STAMP)
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit
 
+# tests/scheduling.py says what runs at the same time and what alone. More workers are no faster on two cores.
 test: lint chromium
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --cov --cov-report=term:skip-covered
 
 # The page is tested in a real browser. Where none is found and none can be installed, these tests say so and are skipped.
 .PHONY: chromium

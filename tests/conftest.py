@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import pytest
+
+from tests.scheduling import MEASURED, MeasuredLast, group_of, rank_of
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C be what it is for a command that a person has started.
+
+    What a script starts in its background ignores it, and so does everything that this starts in turn.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let a test that judges by what all others have left run after them, wherever its file lies."""
-    items.sort(key=lambda item: item.get_closest_marker("after_all_others") is not None)
+    """Put the tests into their order, and count no lines while something is measured."""
+    items.sort(key=lambda item: rank_of(item.nodeid))
+    for item in items:
+        if group_of(item.nodeid) == MEASURED:
+            item.add_marker(pytest.mark.no_cover)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> MeasuredLast:
+    """Share the tests out among several workers, if there are."""
+    return MeasuredLast(config, log)

@@ -166,26 +166,6 @@ def test_when_every_power_value_is_too_small_the_release_fails_with_the_reason(p
     assert release.reason and "128 MB" in release.reason and "256 MB" in release.reason
 
 
-def test_durations_fall_as_memory_grows(platform: Platform) -> None:
-    source = """
-    import hashlib
-
-    class Algorithm:
-        def translate(self, document):
-            digest = b""
-            for _ in range(60_000):
-                digest = hashlib.sha256(digest).digest()
-            return {"greeting": "hello " + document["name"]}
-    """
-    release = platform.push_and_wait(package("hashing", source, powerValues=[128, 512, 1769], num=5))
-    assert release.status == "LIVE", release.reason
-    assert release.summary is not None
-    small, middle, large = (value.min_ms or 0 for value in release.summary.power_values)
-    # The whole machine's worth at 1769 MB depends on what else runs on it; below one CPU little does.
-    assert small > 2 * middle
-    assert middle > large > 0
-
-
 def test_an_algorithm_with_a_handler_of_its_own_goes_live(platform: Platform) -> None:
     handler = """
 from aws_equipment import AlgorithmWorker

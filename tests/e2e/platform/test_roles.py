@@ -6,7 +6,6 @@ refuse something that was allowed, and with it fail the test that asked for it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,15 +13,12 @@ import pytest
 from greenroom.embedded import iam_log
 from tests.e2e.platform.statements import unneeded_statements
 from tests.e2e.stage import Platform
-
-ASKING = {"test_release.py", "test_production.py", "test_faults.py", "test_sweep.py", "test_function_tuning.py"}
-HERE = Path(__file__).parent
+from tests.scheduling import JUDGED_FILES
 
 
-@pytest.mark.after_all_others
 def test_every_statement_of_every_role_is_needed(platform: Platform, request: pytest.FixtureRequest) -> None:
-    ran = {item.path.name for item in request.session.items if item.path.parent == HERE}
-    if not ran >= ASKING:
+    ran = {item.nodeid.partition("::")[0] for item in request.session.items}
+    if not ran.issuperset(JUDGED_FILES):
         pytest.skip("it judges by what the other end-to-end tests have asked for: run all of tests/e2e")
     recorded = iam_log.read(platform.aws.data_dir / iam_log.FILE)
     prefix = platform.deployment.prefix

@@ -2,130 +2,37 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import io
 import json
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from greenroom.engine import Engine, FunctionSpec, Invocation, InvokeResult, LayerCode, Limits, isolation
-
-REPOSITORY = Path(__file__).parents[3]
-RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
-ARN = "arn:aws:lambda:eu-central-1:123456789012:function:f"
-
-grouped = pytest.mark.skipif(isolation().limits == "watcher", reason="this process may not make control groups")
-jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no namespaces here")
-
-
-def zipped(**files: str) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name, text in files.items():
-            # The same text is the same code: without a fixed time it would not be.
-            entry = zipfile.ZipInfo(name.replace("__", "/") + ".py")
-            archive.writestr(entry, textwrap.dedent(text))
-    return buffer.getvalue()
-
-
-class Lab:
-    """An engine and a short way to run a piece of code as a function."""
-
-    def __init__(self, folder: Path, **options: Any) -> None:
-        self.engine = Engine(folder, **options)
-
-    def run(
-        self,
-        source: str,
-        event: Any = None,
-        *,
-        layer: bytes | None = None,
-        arn: str = ARN,
-        measured: bool = False,
-        **spec: Any,
-    ) -> InvokeResult:
-        code = zipped(app=source)
-        values: dict[str, Any] = {
-            "arn": ARN,
-            "name": "f",
-            "version": "7",
-            "runtime": RUNTIME,
-            "handler": "app.handler",
-            "memory_mb": 512,
-            "timeout_s": 10,
-            "code_sha256": base64.b64encode(hashlib.sha256(code + (layer or b"")).digest()).decode(),
-            "revision": json.dumps(spec, default=str, sort_keys=True),
-            "log_group": "/aws/lambda/f",
-            **spec,
-        }
-        return self.engine.invoke(
-            Invocation(
-                FunctionSpec(**values),
-                json.dumps(event).encode(),
-                invoked_function_arn=arn,
-                request_id=str(uuid4()),
-                code=lambda: code,
-                layers=lambda: [LayerCode("layer", layer)] if layer else [],
-                credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
-                measured=measured,
-            )
-        )
-
-
-@pytest.fixture(
-    scope="module", params=[pytest.param(True, marks=grouped, id="groups"), pytest.param(False, id="watcher")]
+from greenroom.engine import Limits, isolation
+from tests.integration.engine.lab import (
+    ARN,
+    REPOSITORY,
+    RUNTIME,
+    Lab,
+    answer,
+    error,
+    for_root,
+    messages,
+    passes_for_an_ordinary_user,
+    wait_for_end,
+    wait_for_work,
+    zipped,
 )
-def lab(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
-    lab = Lab(
-        tmp_path_factory.mktemp("engine"),
-        environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"},
-        control_groups=request.param,
-    )
-    yield lab
-    lab.engine.close()
 
-
-def wait_for_work(lab: Lab) -> None:
-    """Wait until an environment is at work."""
-    until = time.monotonic() + 10
-    while not lab.engine._busy:
-        assert time.monotonic() < until
-        time.sleep(0.01)
-
-
-def wait_for_end(pid: int) -> None:
-    """Wait until a process is gone."""
-    until = time.monotonic() + 5
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < until
-        time.sleep(0.05)
-
-
-def answer(result: InvokeResult) -> Any:
-    assert result.function_error is None, result.payload
-    return json.loads(result.payload)
-
-
-def error(result: InvokeResult) -> Any:
-    assert result.function_error == "Unhandled", result.payload
-    return json.loads(result.payload)
-
-
-def messages(result: InvokeResult) -> list[str]:
-    return [event.message for event in result.log_events]
+jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no namespaces here")
 
 
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
@@ -333,63 +240,6 @@ def test_max_memory_used_is_the_environments_peak_since_it_started(lab: Lab) -> 
     assert lab.run(source, False).max_memory_used_mb >= 100
 
 
-@pytest.mark.parametrize("memory_mb", [128, 256, 512, 1024])
-def test_the_cpu_is_shared_out_in_proportion_to_memory(lab: Lab, memory_mb: int) -> None:
-    source = """
-    import time
-    def handler(event, context):
-        begin, until = time.perf_counter(), time.process_time() + 0.2
-        while time.process_time() < until:
-            pass
-        return (time.perf_counter() - begin) / 0.2
-    """
-    expected = 1_769 / memory_mb
-    for _ in range(5):
-        slowdown = answer(lab.run(source, memory_mb=memory_mb))
-        if slowdown < 1.15 * expected:  # what else runs on this machine can only slow it down
-            break
-    assert slowdown == pytest.approx(expected, rel=0.15)
-
-
-@pytest.mark.skipif(not Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").exists(), reason="needs /proc")
-def test_what_a_function_starts_shares_its_cpu_and_its_memory(lab: Lab) -> None:
-    source = """
-    import os, time
-    def handler(event, context):
-        begin = time.perf_counter()
-        child = os.fork()
-        if child == 0:
-            ballast = bytearray(event << 20)
-            for page in range(0, len(ballast), 4096):
-                ballast[page] = 1
-            until = time.process_time() + 0.2
-            while time.process_time() < until:
-                pass
-            os._exit(0)
-        os.waitpid(child, 0)
-        return (time.perf_counter() - begin) / 0.2
-    """
-    assert answer(lab.run(source, 1, memory_mb=512)) > 0.85 * 1_769 / 512
-    # The kernel kills the process that uses most, which need not be the runtime: then the function goes on.
-    # At 7 % of a CPU the pages that it takes until then can take long.
-    too_much = lab.run(source, 400, memory_mb=128, timeout_s=120)
-    assert too_much.function_error is None or error(too_much)["errorType"] == "Runtime.OutOfMemory"
-    assert too_much.max_memory_used_mb == 128
-
-
-def test_the_init_phase_has_all_of_the_cpu(lab: Lab) -> None:
-    source = """
-    import time
-    begin, until = time.perf_counter(), time.process_time() + 0.2
-    while time.process_time() < until:
-        pass
-    took = time.perf_counter() - begin
-    def handler(event, context):
-        return took
-    """
-    assert answer(lab.run(source, memory_mb=128)) < 1.0  # with its share of the CPU it would be 2.8 s
-
-
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 
 
@@ -561,71 +411,6 @@ def test_system_log_level_warn_leaves_out_what_went_well(lab: Lab) -> None:
     assert [json.loads(line).get("type") for line in late] == [None, "platform.report"]
 
 
-# Quiet measurement. It is the engine's own: Lambda says nothing of its neighbours.
-
-SPIN = """
-import time
-def handler(event, context):
-    begin, end = time.monotonic(), time.process_time() + event
-    while time.process_time() < end: pass
-    return [begin, time.monotonic()]
-"""
-
-
-@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="this kernel does not tell who waits for CPU")
-def test_a_measurement_that_others_disturb_says_so_and_only_that(lab: Lab) -> None:
-    # Each in a session of its own: the kernel shares CPU out among sessions first.
-    others = [
-        subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True)
-        for _ in range(4 * (os.cpu_count() or 1))
-    ]
-    try:
-        disturbed = lab.run(SPIN, 0.3, memory_mb=1769, measured=True)
-        unasked = lab.run(SPIN, 0.1, memory_mb=1769)
-    finally:
-        for each in others:
-            each.kill()
-            each.wait()
-    assert disturbed.disturbed_ms is not None
-    assert disturbed.disturbed_ms > 0.05 * disturbed.duration_ms
-    assert f"Disturbed: {disturbed.disturbed_ms:.2f} ms" in messages(disturbed)[-1]
-    assert "Disturbed" not in messages(unasked)[-1]
-
-
-def test_measured_invocations_do_not_share_cores(tmp_path: Path) -> None:
-    lab = Lab(tmp_path)
-    cores = max(1, int(isolation().cpus) - 1)
-    spans: list[list[float]] = []
-    threads = [
-        threading.Thread(target=lambda: spans.append(answer(lab.run(SPIN, 0.05, memory_mb=1769, measured=True))))
-        for _ in range(cores + 3)
-    ]
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert len(spans) == len(threads)
-        at_once = [sum(begin <= at < end for begin, end in spans) for at, _ in spans]
-        assert max(at_once) <= cores
-    finally:
-        lab.engine.close()
-
-
-def test_a_measured_invocation_that_finds_no_core_is_throttled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("greenroom.engine.pool.CORES_WAIT_S", 0.1)
-    lab = Lab(tmp_path)
-    longer = threading.Thread(target=lambda: lab.run(SPIN, 1.0, memory_mb=10_240, measured=True))
-    try:
-        longer.start()
-        wait_for_work(lab)
-        assert lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
-        longer.join()
-        assert not lab.run(SPIN, 0.01, memory_mb=10_240, measured=True).throttled
-    finally:
-        lab.engine.close()
-
-
 @pytest.mark.skipif(isolation().cpus >= 6, reason="this machine has as many CPUs as the largest function")
 def test_a_size_that_the_machine_is_too_small_for_says_so(lab: Lab) -> None:
     # 10,240 MB deserve 10240 / 1769 = 5.79 vCPU.
@@ -712,7 +497,7 @@ def test_environments_end_when_the_engines_process_is_killed(tmp_path: Path) -> 
     program = f"""
 import time
 from pathlib import Path
-from tests.integration.engine.test_conformance import Lab
+from tests.integration.engine.lab import Lab
 lab = Lab(Path({str(tmp_path)!r}))
 lab.run("def handler(event, context): return 1")
 print([e.pid for idle in lab.engine._idle.values() for e in idle][0], flush=True)
@@ -764,19 +549,6 @@ def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
         lab.engine.close()
 
 
-@pytest.mark.skipif(sys.platform != "linux" or os.geteuid() != 0, reason="only root on Linux can become another user")
+@for_root
 def test_the_list_holds_for_an_ordinary_user_too() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "bench.ordinary_user",
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "no:cacheprovider",
-    ]
-    done = subprocess.run([*command, __file__], cwd=REPOSITORY, capture_output=True, text=True, timeout=280)
-    assert done.returncode == 0, done.stdout[-8_000:] + done.stderr[-2_000:]
-    assert " passed" in done.stdout
+    passes_for_an_ordinary_user(__file__)

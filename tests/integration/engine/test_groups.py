@@ -36,7 +36,7 @@ print(json.dumps([isolation().limits, isolation().cpus, Path("/proc/self/cgroup"
 RUN = """
 import json, tempfile
 from pathlib import Path
-from tests.integration.engine.test_conformance import SPIN, Lab, answer
+from tests.integration.engine.lab import SPIN, Lab, answer
 from greenroom.engine import isolation
 with tempfile.TemporaryDirectory() as folder:
     lab = Lab(Path(folder))

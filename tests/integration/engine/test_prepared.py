@@ -16,7 +16,7 @@ import pytest
 from greenroom.engine import zygote
 from greenroom.engine.interpreters import Interpreter
 from greenroom.engine.zygote import Layout, Zygote, ZygoteFailed
-from tests.integration.engine.test_conformance import Lab, answer
+from tests.integration.engine.lab import Lab, answer
 
 
 def start(folder: Path, script: str) -> Zygote:
