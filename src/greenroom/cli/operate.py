@@ -113,17 +113,22 @@ def send(  # noqa: PLR0913 -- a command's options
                 )
             return
         message = client.wait_for_message(name, message.message_id, to=to, timeout_s=timeout)
-        stored = store_results(client, message, output, print_to_stdout=not as_json)
+        stored, warnings = store_results(client, message, output, print_to_stdout=not as_json)
     if as_json:
         print_json(message.to_json())
     else:
+        from rich.text import Text
+
         from greenroom.cli.render.lists import message_table
+        from greenroom.cli.text import clean
 
         # On stderr, because the documents are on stdout.
         err = console(stderr=True)
         err.print(message_table(message))
         for path in stored:
             err.print(f"written: {path}", soft_wrap=True)
+        for line in warnings:
+            err.print(Text(clean(line)), soft_wrap=True)
     if message.status != "done" or any(result.status != "done" for result in message.results):
         raise typer.Exit(ExitCode.FAILED)
 
@@ -145,32 +150,43 @@ def check_json(file: Path, *, hint: str) -> None:
 
 def store_results(
     client: GreenroomClient, message: models.Message, output: Path | None, *, print_to_stdout: bool
-) -> list[Path]:
-    """Download every result that is done: into `output`, or to stdout. Return the files written."""
+) -> tuple[list[Path], list[str]]:
+    """Download every result that is done: into `output`, or to stdout.
+
+    Return the files written, and lines about the warnings that the results carry.
+    """
+    import io
+
+    from greenroom.cli.warnings import summary, warnings_of
+
     done = [result for result in message.results if result.status == "done"]
     written: list[Path] = []
+    warnings: list[str] = []
     several = len(message.results) > 1
     if output is not None and (several or output.is_dir()):
         output.mkdir(parents=True, exist_ok=True)
     for result in done:
-        if output is not None:
+        if output is None and not print_to_stdout:
+            continue
+        downloaded = io.BytesIO()
+        client.download(result, downloaded)
+        document = downloaded.getvalue()
+        if output is None:
+            print_document(document, title=result.algorithm if several else None)
+        else:
             suffix = "json" if result.content_type == "application/json" else "txt"
             # The name comes from the platform: it must not lead out of the folder.
             path = output / f"{Path(result.algorithm).name}.{suffix}" if output.is_dir() else output
-            with path.open("wb") as file:
-                client.download(result, file)
+            path.write_bytes(document)
             written.append(path)
-        elif print_to_stdout:
-            print_document(client, result, title=result.algorithm if several else None)
-    return written
+        warnings += summary(result.algorithm, warnings_of(document))
+    return written, warnings
 
 
-def print_document(client: GreenroomClient, result: models.MessageResult, *, title: str | None) -> None:
+def print_document(document: bytes, *, title: str | None) -> None:
     """Print one result on stdout: byte for byte into a pipe, with control characters made visible on a terminal."""
-    import io
-
     if not sys.stdout.isatty():
-        client.download(result, sys.stdout.buffer)
+        sys.stdout.buffer.write(document)
         sys.stdout.buffer.flush()
         return
     from rich.rule import Rule
@@ -178,12 +194,10 @@ def print_document(client: GreenroomClient, result: models.MessageResult, *, tit
 
     from greenroom.cli.text import clean
 
-    document = io.BytesIO()
-    client.download(result, document)
     out = console()
     if title:
         out.print(Rule(Text(clean(title))))
-    out.print(Text(clean(document.getvalue().decode(errors="replace"))), soft_wrap=True)
+    out.print(Text(clean(document.decode(errors="replace"))), soft_wrap=True)
 
 
 def rollback(  # noqa: PLR0913 -- a command's options

@@ -199,6 +199,21 @@ def test_results_go_byte_for_byte_into_a_pipe_and_words_to_stderr(
     assert b"aws-sg" in ended.stderr
 
 
+@pytest.mark.parametrize("options", [["--wait"], ["-o", "results"]])
+def test_the_warnings_that_answers_carry_are_shown_wherever_the_answers_go(
+    api: StandInApi, greenroom: Command, message: dict[str, Any], document: Path, options: list[str]
+) -> None:
+    api.on("GET", "/r/asa", Answer(body=b"access-list greenroom remark WARNING rule 4: \x1b[31mleft out\n"))
+    api.on("GET", "/r/sg", Answer(body=b'{"Metadata": {"Warnings": [{"message": "no source ports"}]}}'))
+    ended = greenroom(
+        "send", "nsx-in", document, *(document.parent / each if each == "results" else each for each in options)
+    )
+
+    assert ended.code == 0
+    assert "asa: 1 warning in the answer" in ended.err and "left out" in ended.err and "\x1b[31m" not in ended.err
+    assert "aws-sg: 1 warning in the answer\n  no source ports" in ended.err
+
+
 def test_several_results_go_into_a_folder(
     greenroom: Command, message: dict[str, Any], document: Path, tmp_path: Path
 ) -> None:
