@@ -7,6 +7,7 @@ gets which groups. A translation is never more open than its source: what EC2 ca
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterable
@@ -34,6 +35,9 @@ NOTHING = {"IpProtocol": "-1", "CidrIp": "127.0.0.1/32", "Description": "nothing
 """A rule that lets nothing out. EC2 gives a group without any egress rule one that allows everything:
 https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/aws-resource-ec2-securitygroup.html
 """
+
+MAX_TEMPLATE_BYTES = 1_000_000
+"""What CloudFormation reads from S3, a little less than its 1 MB: of the same page."""
 
 Key = tuple[bool, Permission]
 """A permission with its direction."""
@@ -77,7 +81,7 @@ class _Template:
             for machine in group.machines:
                 given[machine].append(identity)
         self._say_limits(resources)
-        return {
+        template = {
             "AWSTemplateFormatVersion": "2010-09-09",
             "Description": _description(f"Security groups from {self._policy.source}, written by greenroom"),
             "Parameters": {"VpcId": {"Type": "AWS::EC2::VPC::Id", "Description": "The VPC of the machines"}},
@@ -94,6 +98,13 @@ class _Template:
                 "Warnings": self._policy.warnings,
             },
         }
+        size_bytes = len(json.dumps(template))
+        if size_bytes > MAX_TEMPLATE_BYTES:
+            self._policy.warn(
+                f"the template has {size_bytes} bytes, and CloudFormation takes 1 MB from S3",
+                effect="leave `Metadata.Machines` out of what is deployed, or send fewer machines at a time",
+            )
+        return template
 
     def _groups(self) -> list[SecurityGroup]:
         """The groups of the source with what all their members may do, then groups for what is left."""
