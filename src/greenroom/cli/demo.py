@@ -52,9 +52,9 @@ def register(app: typer.Typer) -> None:
         Panel.MACHINE,
         demo,
         "greenroom demo",
-        "greenroom demo --input export.json     send an NSX-T policy export of your own, too",
-        "greenroom demo --keep                  leave the platform running, to look around",
-        "greenroom demo --record demo.svg       draw a picture of it",
+        "greenroom demo --input export.json  translate an export of your own, too",
+        "greenroom demo --keep               leave the platform running",
+        "greenroom demo --record demo.svg    draw a picture of it",
     )
 
 
@@ -107,7 +107,8 @@ def demo(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="An NSX-T policy export (JSON) of your own, to be translated too. May be given several times.",
+            help="An NSX-T export of your own, in the form that examples/nsx_in/README.md describes. "
+            "It is translated too. May be given several times.",
         ),
     ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the platform running at the end.")] = False,

@@ -37,11 +37,11 @@ def register(app: typer.Typer) -> None:
         app,
         Panel.PRODUCTION,
         tune,
-        "greenroom tune checkout                          search the whole range of sizes",
-        "greenroom tune checkout --input tuning.json      with an execution input of AWS Lambda Power Tuning",
+        "greenroom tune checkout                      all sizes",
+        "greenroom tune checkout --input tuning.json  with this input",
         "greenroom tune checkout --input tuning.json --json | jq .power",
         "greenroom tune checkout --plot checkout.svg",
-        "greenroom tune --show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ  look at a tuning that was started before",
+        "greenroom tune --show 01KBTJ7Q4X9D0V3N8M5R2S6TYZ",
     )
 
 
