@@ -11,12 +11,14 @@ class GreenroomError(Exception):
 
     Args:
         message: what was wrong, one sentence without a full stop.
+        code: a short name for programs, the API's or S3's own; "" if there is none.
         where: the file, address or field it concerns, or "" when the message says it.
         hint: what to do about it, or "".
     """
 
-    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+    def __init__(self, message: str, *, code: str = "", where: str = "", hint: str = "") -> None:
         self.message = message
+        self.code = code
         self.where = where
         self.hint = hint
         super().__init__(message)
@@ -32,7 +34,7 @@ class Unreachable(GreenroomError):
 
 
 class WaitTimeout(GreenroomError):
-    """What was waited for did not happen in time. It goes on without us."""
+    """What was waited for did not happen in time. The platform goes on with it."""
 
 
 class UnexpectedAnswer(GreenroomError):
@@ -42,23 +44,17 @@ class UnexpectedAnswer(GreenroomError):
 class UploadRefused(GreenroomError):
     """S3 did not take the file. `code` is S3's own, for example `EntityTooLarge`."""
 
-    def __init__(self, message: str, *, code: str, where: str = "", hint: str = "") -> None:
-        super().__init__(message, where=where, hint=hint)
-        self.code = code
-
 
 class ApiError(GreenroomError):
     """The HTTP API answered with an error.
 
     Args:
-        status_code: the HTTP status.
-        code: the API's own word for it, or "" when the answer had none.
+        status_code: the HTTP status; the other arguments are those of every GreenroomError.
     """
 
     def __init__(self, message: str, *, status_code: int, code: str = "", where: str = "", hint: str = "") -> None:
-        super().__init__(message, where=where, hint=hint)
+        super().__init__(message, code=code, where=where, hint=hint)
         self.status_code = status_code
-        self.code = code
 
 
 class Unauthorized(ApiError):
@@ -66,11 +62,11 @@ class Unauthorized(ApiError):
 
 
 class NotFound(ApiError):
-    """404: no such algorithm, release or message."""
+    """404: the algorithm, release or message does not exist."""
 
 
 class Conflict(ApiError):
-    """409: the state of things forbids it, for example nothing to roll back to."""
+    """409: the present state does not allow it, for example because there is nothing to roll back to."""
 
 
 class RequestRefused(ApiError):

@@ -1,7 +1,7 @@
 """The page: static files without a build step, and the headers they are served with. No data is in them, so they are
 served without a token; the page asks for one and talks to the same HTTP API as the command line.
 
-Pure: which bytes belong to a path. Serving them is `platform/handlers/api.py`.
+Pure: which bytes belong to a path. `platform/handlers/api/platform.py` serves them.
 """
 
 from __future__ import annotations

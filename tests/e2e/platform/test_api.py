@@ -42,6 +42,7 @@ def post(upload: Any, body: bytes, **changed: str) -> httpx.Response:
 def test_without_the_token_nothing_answers(platform: Platform, method: str, path: str, token: str) -> None:
     answer = call(platform, method, path, token=token)
     assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
     assert answer.json()["error"]["code"] == "unauthorized"
 
 
@@ -108,6 +109,35 @@ def test_what_is_not_there_is_not_found(platform: Platform, path: str) -> None:
     assert answer.json()["error"]["message"]
 
 
+def test_an_error_says_what_was_wrong_where_and_what_to_do(platform: Platform) -> None:
+    answer = call(platform, "POST", "/releases", json={"fileName": "x.zip", "sizeBytes": 0})
+    error = answer.json()["error"]
+    assert (error["code"], error["where"]) == ("invalid_request", "body.sizeBytes")
+    assert error["message"] and error["hint"]
+    absent = call(platform, "GET", "/algorithms/nobody").json()["error"]
+    assert absent["where"] == "GET /algorithms/nobody"
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "/releases"), ("DELETE", "/algorithms/x"), ("POST", "/status")])
+def test_a_wrong_method_is_told_with_those_that_are_allowed(platform: Platform, method: str, path: str) -> None:
+    answer = call(platform, method, path)
+    assert answer.status_code == 405
+    assert answer.headers["allow"] in ("GET", "POST")
+    assert answer.json()["error"]["code"] == "method_not_allowed"
+
+
+def test_a_body_that_is_not_announced_as_json_is_refused(platform: Platform) -> None:
+    answer = call(platform, "POST", "/releases", data={"fileName": "x.zip"})
+    assert answer.status_code == 415
+    assert answer.json()["error"]["where"] == "the header Content-Type"
+
+
+def test_an_input_that_is_too_long_is_refused(platform: Platform) -> None:
+    answer = call(platform, "POST", "/tunings", json={"lambdaARN": "nobody", "payload": "x" * 300_000})
+    assert answer.status_code == 413
+    assert "payloadS3" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
@@ -130,7 +160,9 @@ def test_the_history_names_who_says_to_have_uploaded(platform: Platform, given: 
 def test_two_releases_are_compared(platform: Platform) -> None:
     one, other = (platform.push_and_wait(package("compared", num=num)) for num in (3, 4))
     failed = platform.push_and_wait(package("compared", GREET.replace("hello", "bye"), num=1))
-    assert failed.status == "FAILED"
+    assert failed.status == "FAILED" and failed.problem
+    assert failed.problem.code == "wrong_answer"
+    assert failed.problem.where.startswith("tests/ada, at ")
 
     def compare(first: str, second: str) -> Any:
         path = f"/releases/{first}/comparison?with={second}"
