@@ -9,6 +9,7 @@ again, and a word that is not in the list is accepted. A request body is strict 
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
@@ -62,9 +63,15 @@ def moment(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
+@lru_cache(maxsize=8_192)
 def iso_utc(at: datetime) -> str:
-    """Return a moment as the registry keeps it and the API answers it: ISO 8601 in UTC, with milliseconds and a Z."""
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    """Return a moment as the registry keeps it and the API answers it: ISO 8601 in UTC, with milliseconds and a Z.
+
+    Remembered, because a list has thousands of moments, and the page reads the same list again and again.
+    """
+    if at.tzinfo is not UTC:
+        at = at.astimezone(UTC)
+    return at.isoformat(timespec="milliseconds").removesuffix("+00:00") + "Z"
 
 
 Moment = Annotated[

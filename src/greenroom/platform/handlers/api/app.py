@@ -15,12 +15,12 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import wraps
 from http import HTTPStatus
 from typing import Any, TypeVar
 
-from aws_lambda_powertools.event_handler import APIGatewayHttpResolver
+from aws_lambda_powertools.event_handler import APIGatewayHttpResolver, Response
 from aws_lambda_powertools.utilities.data_classes import APIGatewayProxyEventV2
-from pydantic_core import to_json
 
 from greenroom.platform.services import services
 from greenroom.wire import models
@@ -64,7 +64,7 @@ class Routes:
         return sorted({method for pattern, method in self.methods if pattern.fullmatch(path)})
 
 
-app = APIGatewayHttpResolver(enable_validation=True, serializer=lambda body: to_json(body).decode())
+app = APIGatewayHttpResolver(enable_validation=True)
 routes = Routes()
 
 
@@ -91,7 +91,8 @@ def route(
 
     def register(function: F) -> F:
         summary, _, description = (inspect.getdoc(function) or "").partition("\n\n")
-        parameters = inspect.signature(function).parameters
+        signature = inspect.signature(function, eval_str=True)
+        parameters = signature.parameters
         possible = [*errors]
         if not is_open:
             possible.append(HTTPStatus.UNAUTHORIZED)
@@ -99,10 +100,15 @@ def route(
             possible.append(HTTPStatus.UNPROCESSABLE_ENTITY)
         if "body" in parameters:
             possible += [HTTPStatus.BAD_REQUEST, HTTPStatus.UNSUPPORTED_MEDIA_TYPE]
-        answers: dict[int, Any] = {status.value: {"description": status.phrase}}
-        for error in sorted(possible):
-            content = {"application/json": {"model": models.ErrorAnswer}}
-            answers[error.value] = {"description": ERRORS[error], "content": content}
+        answers: dict[int, Any] = {status.value: _described(status.phrase, signature.return_annotation)}
+        answers |= {error.value: _described(ERRORS[error], models.ErrorAnswer) for error in sorted(possible)}
+
+        @wraps(function)
+        def answer(*args: Any, **kwargs: Any) -> Response[str]:
+            return Response(status, "application/json", _json(function(*args, **kwargs)))
+
+        # The answer is JSON already: Powertools is not to validate it, and to dump it, a second time.
+        answer.__signature__ = signature.replace(return_annotation=inspect.Signature.empty)  # type: ignore[attr-defined]
         decorate = app.route(
             path,
             method=method,
@@ -114,7 +120,7 @@ def route(
             openapi_extensions={"security": []} if is_open else None,
             status_code=status.value,
         )
-        decorate(function)
+        decorate(answer)
         return function
 
     return register
@@ -131,6 +137,15 @@ def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
     answer["headers"] = {**HEADERS, **answer["headers"]}
     accepts_gzip = "gzip" in (request.headers.get("accept-encoding") or "")
     return _compressed(answer) if accepts_gzip and len(answer["body"]) > COMPRESSED_FROM_CHARS else answer
+
+
+def _json(answer: Any) -> str:
+    """Return an answer as JSON. A model is not validated again: it was when it was made."""
+    return answer.model_dump_json() if isinstance(answer, models.Answer) else json.dumps(answer)
+
+
+def _described(description: str, model: Any) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"model": model}}}
 
 
 def _compressed(answer: dict[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ MAX_PROBLEMS = 10
 SEE_DESCRIPTION = "GET /openapi.json says what is allowed."
 
 Error = TypeVar("Error", bound=Exception)
-Answered = Response[models.ErrorAnswer]
+Answered = Response[str]
 
 
 class TooLarge(ValueError):
@@ -41,7 +41,7 @@ def _answer(status: HTTPStatus, code: str, message: str, hint: str = "", where: 
     problem = models.Problem(
         code=code, message=message, where=where or f"{request.http_method} {request.path}", hint=hint
     )
-    return Response(status, "application/json", models.ErrorAnswer(error=problem))
+    return Response(status, "application/json", models.ErrorAnswer(error=problem).model_dump_json())
 
 
 @_answers(NotFound)
