@@ -65,10 +65,11 @@ def look(services: Services, letters: DeadLetters, limit: int) -> models.Failure
     """Return the messages in the queue, oldest first, with the beginning of each document, and how many there are."""
     found: list[models.Failure] = []
 
-    def note(message: MessageTypeDef) -> None:
+    def note(message: MessageTypeDef) -> bool:
         found.append(_failure(services, letters, message, MAX_SHOWN_CHARS))
+        return True
 
-    total = _each(services, letters, note, None, most=limit)
+    total = _each(services, letters, note, None, limit)
     oldest_first = sorted(found, key=lambda failure: (failure.since, failure.failure_id))
     return models.FailureList(failures=oldest_first, total=total)
 
@@ -77,10 +78,11 @@ def find(services: Services, letters: DeadLetters, failure_id: str) -> models.Fa
     """Return one message with all of its document; None if it is not in the queue."""
     found: list[models.Failure] = []
 
-    def note(message: MessageTypeDef) -> None:
+    def note(message: MessageTypeDef) -> bool:
         found.append(_failure(services, letters, message, None))
+        return True
 
-    _each(services, letters, note, {failure_id}, most=MOST_SEARCHED)
+    _each(services, letters, note, {failure_id}, MOST_SEARCHED)
     return found[0] if found else None
 
 
@@ -123,28 +125,27 @@ def _handle(
     """Act on messages; return how many there were, and how many are left as far as SQS knows."""
     count = 0
 
-    def act_and_count(message: MessageTypeDef) -> None:
+    def act_and_count(message: MessageTypeDef) -> bool:
         nonlocal count
         act(message)
         count += 1
+        return False
 
-    most = MOST_HANDLED if failure_ids is None else MOST_SEARCHED
-    total = _each(services, letters, act_and_count, failure_ids, most=most, keep=False)
+    total = _each(services, letters, act_and_count, failure_ids, MOST_HANDLED if failure_ids is None else MOST_SEARCHED)
     return count, max(0, total - count)
 
 
 def _each(
     services: Services,
     letters: DeadLetters,
-    act: Callable[[MessageTypeDef], None],
+    act: Callable[[MessageTypeDef], bool],
     wanted: Collection[str] | None,
-    *,
     most: int,
-    keep: bool = True,
 ) -> int:
     """Act on each message in the queue, or on those wanted; return how many messages there are.
 
-    With `keep` they stay, and are shown to others again at the end, like those that were not wanted.
+    `act` returns whether the message stays in the queue. Those that stay are shown to others again at the end, and so
+    are those that were not wanted.
     """
     url = letters.url
     total = _count(services, url)
@@ -154,10 +155,8 @@ def _each(
         for messages in _received(services, url, min(total, most)):
             hidden |= {message["MessageId"]: message["ReceiptHandle"] for message in messages}
             for message in messages:
-                if left is None or message["MessageId"] in left:
-                    act(message)
-                    if not keep:
-                        del hidden[message["MessageId"]]
+                if (left is None or message["MessageId"] in left) and not act(message):
+                    del hidden[message["MessageId"]]
             if left is not None:
                 left -= {message["MessageId"] for message in messages}
                 if not left:

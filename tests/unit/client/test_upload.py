@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from greenroom.client import GreenroomClient, GreenroomError, Unreachable, UploadRefused
-from tests.unit.client.stand_in_api import BUCKET_PATH, RELEASE_ID, Answer, StandInApi, parts_of
+from tests.unit.client.stand_in_api import BUCKET_PATH, RELEASE_ID, TOKEN, Answer, StandInApi, parts_of
 
 FIELDS = {
     "key": f"uploads/{RELEASE_ID}.zip",
@@ -139,28 +139,23 @@ def test_a_bucket_that_never_answers_is_unreachable(
     assert caught.value.where == api.origin + BUCKET_PATH
 
 
+@pytest.mark.usefixtures("offer")
 @pytest.mark.parametrize(
-    ("status", "code", "message", "hint"),
+    ("status", "said", "hint"),
     [
-        (400, "EntityTooLarge", "Your proposed upload exceeds the maximum allowed size", "smaller"),
-        (403, "AccessDenied", "Invalid according to Policy: Policy expired.", "Start again"),
-        (403, "SignatureDoesNotMatch", "The key &lt;a&gt; &amp; more", ""),
+        (400, ("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size"), "smaller"),
+        (403, ("AccessDenied", "Invalid according to Policy: Policy expired."), "Start again"),
+        (403, ("SignatureDoesNotMatch", "The key &lt;a&gt; &amp; more"), ""),
     ],
 )
 def test_s3s_refusal_is_told_in_its_own_words(
-    api: StandInApi,
-    client: GreenroomClient,
-    offer: Offer,
-    package: Path,
-    status: int,
-    code: str,
-    message: str,
-    hint: str,
+    api: StandInApi, package: Path, status: int, said: tuple[str, str], hint: str
 ) -> None:
+    code, message = said
     xml = f'<?xml version="1.0"?>\n<Error><Code>{code}</Code><Message>{message}</Message></Error>'
     api.on("POST", BUCKET_PATH, Answer(status, xml.encode()))
 
-    with pytest.raises(UploadRefused) as caught:
+    with GreenroomClient(api.url, TOKEN) as client, pytest.raises(UploadRefused) as caught:
         client.upload_package(package)
 
     assert caught.value.code == code
