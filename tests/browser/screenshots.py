@@ -101,7 +101,7 @@ def take(folder: Path) -> None:
         expect(page.get_by_role("button", name="Download")).to_be_visible(timeout=SOON_MS)
         page.screenshot(path=folder / "page-send.png", full_page=True)
         leave_failures(platform)
-        picture("page-failures", "Failures of aws-sg", "failures/aws-sg", "no neutral firewall policy")
+        picture("page-failures", "Failures of aws-sg", "failures/aws-sg", "not a neutral firewall policy")
         picture("page-comparison", "Side by side", f"compare/{live}/{earlier}")
         phone = opened(browser, platform, size=PHONE, dark=True)
         for where, name in ((page, "page-release"), (phone, "page-release-phone")):

@@ -190,11 +190,11 @@ class Policy:
 def read_policy(document: Any) -> Policy:
     """Return the policy of a document. Raises ValueError, with words, if it is not a neutral policy."""
     if not isinstance(document, dict) or document.get("format") != "firewall-policy":
-        raise ValueError("this is no neutral firewall policy: its format is not 'firewall-policy'")
+        raise ValueError("this is not a neutral firewall policy: its format is not 'firewall-policy'")
     if document.get("version") != VERSION:
         raise ValueError(f"version {document.get('version')!r} of the neutral policy is not known; {VERSION} is")
     if not isinstance(document.get("rules"), list) or not isinstance(document.get("machines"), dict):
-        raise ValueError("this is no neutral firewall policy: it has no list 'rules' or no object 'machines'")
+        raise ValueError("this is not a neutral firewall policy: it has no list 'rules' or no object 'machines'")
     machines = {
         identity: Machine(str(machine.get("name", identity)), _addresses(machine))
         for identity, machine in document["machines"].items()

@@ -41,7 +41,7 @@ class NsxTranslator:
     def translate(self, document: dict[str, Any]) -> dict[str, Any]:
         """Return the neutral policy of an export. Raises ValueError if it is not an NSX-T policy export."""
         if not isinstance(document, dict) or not isinstance(document.get("domains"), list):
-            raise ValueError("this is no NSX-T policy export: it has no list 'domains'")
+            raise ValueError("this is not an NSX-T policy export: it has no list 'domains'")
         return _Translation(document).run()
 
 

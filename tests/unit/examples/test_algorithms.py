@@ -91,7 +91,7 @@ def test_a_file_that_several_packages_share_has_the_same_text_in_each(name: str)
     [{}, [], {"domains": 3}, {"format": "firewall-policy", "version": 1}, {"format": "firewall-policy", "version": 2}],
 )
 def test_another_kind_of_document_is_refused_in_words(folder: str, document: Any) -> None:
-    with pytest.raises(ValueError, match=r"this is no|not known"):
+    with pytest.raises(ValueError, match=r"this is not|not known"):
         translate(folder, document)
 
 
