@@ -2,12 +2,12 @@
 
     python -m bench.page [--algorithms N] [--releases N] [--runs N] [--json]
 
-Starts the embedded AWS in a temporary folder, deploys the platform, and fills the registry through its own methods with
-algorithms that are live and some whose newest release failed. The stream that would start the flows is cut off first:
-nothing of the seeded is provisioned. Then the calls are made over HTTP, and the page is opened in Chromium where one is
-installed: bytes over the wire, and milliseconds until a row of the list can be clicked. Before all that, the page is
-opened on a platform whose functions have not run yet, and releases are pushed and their pages watched: how long after
-each change of status the page shows it.
+Starts the embedded AWS in a temporary folder, deploys the platform, and fills the registry through its own methods
+with algorithms that are live and some whose newest release failed. The stream that would start the flows is cut off
+first, so that no stack is made for them. Then the calls are made over HTTP, and the page is opened in Chromium if one
+is installed: bytes over the wire, and milliseconds until a row of the list can be clicked. Before all that, the page is
+opened on a platform whose functions have not run yet, and releases are pushed while their pages are open: how long
+after each change of status the page shows it.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def seed(registry: Registry, algorithms: int, releases: int) -> str:
 
 
 def release(registry: Registry, name: str, number: int, *, passes: bool = True) -> str:
-    """One release of an algorithm, to its end."""
+    """Make one release of an algorithm, to its end."""
     release_id = new_id()
     registry.create_upload(release_id, f"{name}.zip", author="Ada")
     registration = Registration(
@@ -83,7 +83,7 @@ def release(registry: Registry, name: str, number: int, *, passes: bool = True) 
 
 
 def cut_off_stream(session: boto3.Session, aws: EmbeddedAws, deployment: Deployment) -> None:
-    """Keep the platform from working on what is seeded."""
+    """Keep the platform from working on the releases that are made here."""
     client = session.client("lambda", endpoint_url=aws.endpoint_url)
     mappings = client.list_event_source_mappings(FunctionName=f"{deployment.prefix}-dispatch")["EventSourceMappings"]
     for mapping in mappings:
@@ -91,7 +91,7 @@ def cut_off_stream(session: boto3.Session, aws: EmbeddedAws, deployment: Deploym
 
 
 def time_calls(deployment: Deployment, last: str, runs: int) -> dict[str, list[float]]:
-    """Milliseconds of each call of the list and of the history, and how they answer."""
+    """Return the milliseconds of each call of the lists, of one algorithm and of one release."""
     paths = {
         "GET /algorithms": "/algorithms",
         "GET /algorithms/NAME": f"/algorithms/{BUSY}",
@@ -117,7 +117,7 @@ USABLE = """new MutationObserver((_, observer) => {
     observer.disconnect();
     requestAnimationFrame(() => setTimeout(() => { window.usableMs = performance.now(); }));
 }).observe(document, { childList: true, subtree: true });"""
-"""Notes when the view has been drawn, with all that is in it, and the page is free to take a click."""
+"""Notes when the view has been drawn completely, and the page can take a click."""
 
 
 SHOWN_AT = """new MutationObserver(() => {
@@ -128,7 +128,7 @@ SHOWN_AT = """new MutationObserver(() => {
 
 
 def watch_releases(executable: str, deployment: Deployment, folder: Path, runs: int) -> list[float]:
-    """Push a trivial release `runs` times with its page open; milliseconds from each change of status to its showing.
+    """Push a trivial release `runs` times with its page open; return the milliseconds until each status is shown.
 
     A status that is over before the page asks is left out: the page shows it in the history, at once with the next.
     """
@@ -158,7 +158,7 @@ WHEN_USABLE = """new Promise((resolve) => {
 
 
 def open_page(browser: Browser, deployment: Deployment) -> dict[str, float]:
-    """Sign in by the link in a session of its own: what was loaded, and when the list could be used."""
+    """Sign in by the link in a session of its own; return what was loaded, and when the list could be used."""
     context = browser.new_context()
     page = context.new_page()
     wire = context.new_cdp_session(page)
@@ -211,7 +211,7 @@ def main() -> int:
 
 
 def chromium() -> str | None:
-    """Where an installed Chromium or Chrome is."""
+    """Return where an installed Chromium or Chrome is."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
