@@ -52,7 +52,7 @@ UNWRITABLE_PROTOCOLS = (0, 255)
 MAX_TYPES = 16
 """How many ICMP types or codes are listed one by one before the rest of a permission is left out."""
 
-MAX_PIECES = 200
+MAX_PIECES = 500
 """Into how many boxes denies may cut an allow before the rest of it is left out."""
 
 INGRESS, EGRESS = True, False

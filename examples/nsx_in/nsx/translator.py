@@ -19,7 +19,7 @@ from nsx.addresses import AddressSet, Inventory
 from nsx.groups import Groups, machine_id
 from nsx.ranges import EVERY_ADDRESS, FAMILIES, networks
 from nsx.rules import WIDE, Match, Rule, RuleReader, as_deny
-from nsx.services import Services
+from nsx.services import ANY, Services
 from nsx.vocabulary import POLICY, RULE, Place, Warnings
 
 CATEGORIES = ("Emergency", "Infrastructure", "Environment", "Application", "Default")
@@ -58,7 +58,11 @@ class _Translation:
         self._reader = RuleReader(self._inventory, self._groups, services, self._warnings)
 
     def run(self) -> dict[str, Any]:
-        rules = [*self._ethernet(), *self._gateways(), *self._flat(list(self._distributed()))]
+        distributed = list(self._distributed())
+        if not any(self._decides_everything(rule) for rule in distributed):
+            self._warnings.place = Place()
+            self._warnings.add("the default rule is not in the export", effect="what no rule matches is denied")
+        rules = [*self._ethernet(), *self._gateways(), *self._flat(distributed)]
         written = [(rule, rule.match) for rule in rules if rule.match is not None]
         return {
             "format": "firewall-policy",
@@ -233,6 +237,11 @@ class _Translation:
         if one is None or other is None:
             return None
         return one.intersect(other, self._inventory, sure=sure)
+
+    def _decides_everything(self, rule: Rule) -> bool:
+        everybody = self._inventory.everybody
+        everything = Match(everybody, everybody, ANY, None, "in-out", "any")
+        return rule.action != "jump" and rule.sure == everything
 
     def _named_groups(self) -> dict[str, Any]:
         """The groups that rules use, by name; a name that several groups have is given with the path."""
