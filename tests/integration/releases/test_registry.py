@@ -67,11 +67,13 @@ def registry(dynamodb: DynamoDBClient, table: dict[str, Any]) -> Registry:
     return Registry(dynamodb, name)
 
 
-def registration(name: str = "nsx-in") -> Registration:
+WAY = [Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING]
+
+
+def registration(name: str = "nsx-in", **settings: Any) -> Registration:
+    said = {"type": "in", "entry": "nsx:Nsx", "next": ["asa"], "timeout": 7, "powerValues": [256], **settings}
     return Registration(
-        metadata=Metadata.model_validate(
-            {"name": name, "type": "in", "entry": "nsx:Nsx", "next": ["asa"], "timeout": 7, "powerValues": [256]}
-        ),
+        metadata=Metadata.model_validate({"name": name, **said}),
         case_inputs={"b": "5" * 64, "a": "6" * 64},
         cost_at_most_usd=0.125,
         package_key="packages/x/y.zip",
@@ -89,8 +91,7 @@ def registered(registry: Registry, name: str = "nsx-in") -> str:
 
 def ready_to_go_live(registry: Registry, version: str) -> str:
     release_id = registered(registry)
-    way = [Status.REGISTERED, Status.PROVISIONING, Status.PROVISIONED, Status.TESTING]
-    for before, after in itertools.pairwise(way):
+    for before, after in itertools.pairwise(WAY):
         registry.change_status(release_id, after, before=before)
     registry.record_choice(release_id, version=version, memory_mb=256, cost_usd_per_million=1.25)
     return release_id
@@ -98,20 +99,23 @@ def ready_to_go_live(registry: Registry, version: str) -> str:
 
 def test_a_new_release_waits_for_its_upload(registry: Registry) -> None:
     release_id = new_id()
-    registry.create_upload(release_id, "nsx.zip")
+    created = registry.create_upload(release_id, "nsx.zip", author="Ada")
     release = registry.find(release_id)
+    assert release == created
     assert isinstance(release, Upload)
+    assert (release.author, release.changed_by) == ("Ada", "Ada")
+    assert release.created_at == release.updated_at == release.history[0].at
     assert release.status is Status.UPLOADING
     assert [change.status for change in release.history] == [Status.UPLOADING]
     assert [each.release_id for each in registry.in_flight()] == [release_id]
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match=f"release {release_id} exists already"):
         registry.create_upload(release_id, "nsx.zip")
 
 
 def test_what_is_not_there_is_not_found(registry: Registry) -> None:
-    with pytest.raises(NotFound):
-        registry.release(new_id())
-    with pytest.raises(NotFound):
+    with pytest.raises(NotFound, match="there is no release 01JD"):
+        registry.release("01JD")
+    with pytest.raises(NotFound, match="there is no algorithm 'nobody'"):
         registry.algorithm("nobody")
 
 
@@ -119,9 +123,9 @@ def test_a_status_changes_once_and_only_from_the_status_before(registry: Registr
     release_id = registered(registry)
     assert registry.change_status(release_id, Status.PROVISIONING, before=Status.REGISTERED)
     assert not registry.change_status(release_id, Status.PROVISIONING, before=Status.REGISTERED)
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match=f"{release_id} is PROVISIONING, not PROVISIONED: it can't become TESTING"):
         registry.change_status(release_id, Status.TESTING, before=Status.PROVISIONED)
-    with pytest.raises(Conflict):
+    with pytest.raises(Conflict, match="a release that is PROVISIONING can't become LIVE"):
         registry.change_status(release_id, Status.LIVE, before=Status.PROVISIONING)
     assert len(registry.release(release_id).history) == 3
 
@@ -504,6 +508,18 @@ def test_of_two_releases_that_go_live_at_once_one_meets_a_conflict(registry: Reg
         assert registry.release(slower).status is Status.TESTING
 
 
+def test_an_algorithm_has_the_type_of_its_first_release_and_then_of_what_is_live(registry: Registry) -> None:
+    first, second = new_id(), new_id()
+    for release_id, type_, next_ in ((first, "in", ["asa"]), (second, "out", [])):
+        registry.create_upload(release_id, "nsx.zip")
+        assert registry.register(release_id, registration(type=type_, next=next_))
+    assert registry.algorithm("nsx-in").type == "in"
+    for before, after in itertools.pairwise(WAY):
+        registry.change_status(second, after, before=before)
+    registry.go_live(registry.release(second))
+    assert registry.algorithm("nsx-in").type == "out"
+
+
 @contextmanager
 def requests(dynamodb: DynamoDBClient) -> Iterator[list[dict[str, Any]]]:
     """The parameters of every request to DynamoDB in the meantime."""
@@ -534,6 +550,7 @@ def test_reads_are_consistent_and_lists_ask_for_what_a_row_shows(registry: Regis
         registry.in_flight()
     asked = [set(params.get("ExpressionAttributeNames", {}).values()) for params in seen]
     assert asked == [set(RELEASE_ROW), set(ALGORITHM_ROW), set()]
+    assert "ProjectionExpression" not in seen[-1]
 
 
 def test_what_dynamodb_leaves_unprocessed_is_asked_for_again(registry: Registry, dynamodb: DynamoDBClient) -> None:
