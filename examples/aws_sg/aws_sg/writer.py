@@ -72,7 +72,10 @@ class _Template:
         }
 
     def write(self) -> dict[str, Any]:
-        groups = [part for group in self._groups() for part in _parts(group)]
+        groups = self._groups(self._chosen())
+        if len(groups) > MAX_RESOURCES:
+            # Groups for machines that are treated alike can be fewer than the groups of the source.
+            groups = min(groups, self._groups({}), key=len)
         resources: dict[str, Any] = {}
         given: dict[str, list[str]] = {machine: [] for machine in self._policy.machines}
         for group in groups:
@@ -106,9 +109,8 @@ class _Template:
             )
         return template
 
-    def _groups(self) -> list[SecurityGroup]:
+    def _groups(self, chosen: dict[str, set[Key]]) -> list[SecurityGroup]:
         """The groups of the source with what all their members may do, then groups for what is left."""
-        chosen = self._chosen()
         groups = [
             SecurityGroup(name, self._policy.groups[name], sorted(keys, key=_order))
             for name, keys in sorted(chosen.items())
@@ -138,7 +140,8 @@ class _Template:
             SecurityGroup(self._title(machines), frozenset(machines), self._fitting(keys, machines))
             for keys, machines in alike.items()
         ]
-        return groups + sorted(rest, key=lambda group: (group.name, sorted(group.machines)))
+        rest.sort(key=lambda group: (group.name, sorted(group.machines)))
+        return [part for group in [*groups, *rest] for part in _parts(group)]
 
     def _fitting(self, keys: frozenset[Key], machines: list[str]) -> list[Key]:
         """The permissions that a network interface takes, by AWS's default quotas; the others are left out."""

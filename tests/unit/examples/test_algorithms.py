@@ -152,6 +152,24 @@ def test_more_groups_than_an_interface_takes_become_one_group_of_the_machine() -
     assert template["Metadata"]["Warnings"] == []
 
 
+def test_more_groups_than_a_template_takes_become_groups_of_machines_that_are_treated_alike() -> None:
+    addresses = [f"10.0.{number // 130}.{number % 130}/32" for number in range(260)]
+    machines = {f"m{number}": {"name": f"m{number}", "networks": [own]} for number, own in enumerate(addresses)}
+    pairs = [(number, (number + distance) % 260) for distance in (1, 2) for number in range(260)]
+    groups = {
+        f"g{one}-{other}": {"networks": [addresses[one], addresses[other]], "machines": [f"m{one}", f"m{other}"]}
+        for one, other in pairs
+    }
+    rules = [
+        {"destinations": {"networks": group["networks"]}, "direction": "in", "services": [{"protocol": "47"}],
+         "sources": {"networks": [f"192.0.{number // 250}.{number % 250}/32"]}}
+        for number, group in enumerate(groups.values())
+    ]  # fmt: skip
+    template = translate("aws_sg", {**policy_of(*rules, machines=machines), "groups": groups})
+    assert len(template["Resources"]) == len(machines)
+    assert template["Metadata"]["Warnings"] == []
+
+
 def test_limits_of_the_target_are_said_with_what_to_do() -> None:
     machines = {
         f"m{number}": {"name": f"m{number}", "networks": [f"10.1.{number // 250}.{number % 250}/32"]}
