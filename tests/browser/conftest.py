@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.browser.chromium import FLAGS, installed_chromium
 from tests.e2e.stage import Platform, running_platform
@@ -17,6 +17,7 @@ def browser() -> Iterator[Browser]:
     found = installed_chromium()
     if found is None:
         pytest.skip("no Chromium is installed: on Debian, apt-get install chromium")
+    expect.set_options(timeout=30_000)  # a busy machine is slow to show what it shows in the end
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
         yield browser

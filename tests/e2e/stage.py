@@ -41,11 +41,11 @@ class Platform:
         path = write(self.folder, body, f"{time.monotonic_ns()}.zip")
         return self.client.upload_package(path)
 
-    def ended(self, release_id: str, timeout_s: float = 120) -> Release:
+    def ended(self, release_id: str, timeout_s: float = 240) -> Release:
         """Wait until a release has ended or is live."""
         return self.client.wait_for_release(release_id, timeout_s=timeout_s)
 
-    def push_and_wait(self, body: bytes, timeout_s: float = 120) -> Release:
+    def push_and_wait(self, body: bytes, timeout_s: float = 240) -> Release:
         """Upload a package and wait for what becomes of it."""
         return self.ended(self.push(body), timeout_s)
 
@@ -109,7 +109,7 @@ def running_platform(data: Path, files: Path) -> Iterator[Platform]:
             yield Platform(aws, session, deployment, client, files)
 
 
-def eventually(look: Callable[[], T], timeout_s: float = 30) -> T:
+def eventually(look: Callable[[], T], timeout_s: float = 60) -> T:
     """Return the first true value that `look` gives; fail if there is none in time."""
     until = time.monotonic() + timeout_s
     while True:
@@ -155,9 +155,15 @@ def retried_at_once(platform: Platform, queue: str) -> Iterator[None]:
         sqs.set_queue_attributes(QueueUrl=url, Attributes=kept)
 
 
+def request(method: str, url: str, **options: Any) -> httpx.Response:
+    """Send a request of HTTP; wait for its answer as long as a busy machine may need."""
+    return httpx.request(method, url, timeout=60, **options)
+
+
 def new_upload(platform: Platform, file_name: str = "x.zip", size_bytes: int = 10) -> Any:
     """A release that waits for its package, and the form that lets it in."""
-    answer = httpx.post(
+    answer = request(
+        "POST",
         f"{platform.deployment.url}/releases",
         headers={"Authorization": f"Bearer {platform.deployment.token}"},
         json={"fileName": file_name, "sizeBytes": size_bytes},
@@ -179,6 +185,18 @@ def age(platform: Platform, release_id: str) -> None:
     """Let a release look as if nothing had happened to it for long."""
     long_ago = "2026-01-01T00:00:00.000Z"
     edit_release(platform, release_id, updatedAt=long_ago, createdAt=long_ago)
+
+
+@contextmanager
+def swept_by_hand(platform: Platform) -> Iterator[None]:
+    """Stop the schedule of the sweeper, which would look once a minute between two steps of a test."""
+    events = platform.service("events")
+    rule = f"{platform.deployment.prefix}-sweep"
+    events.disable_rule(Name=rule)
+    try:
+        yield
+    finally:
+        events.enable_rule(Name=rule)
 
 
 def sweep(platform: Platform) -> Any:

@@ -10,17 +10,17 @@ import pytest
 
 from greenroom.package.archive import MAX_ZIP_BYTES
 from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, new_upload
+from tests.e2e.stage import Platform, new_upload, request
 
 
 def call(platform: Platform, method: str, path: str, *, token: str | None = None, **options: Any) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token or platform.deployment.token}"} if token != "" else {}
-    return httpx.request(method, f"{platform.deployment.url}{path}", headers=headers, **options)
+    return request(method, f"{platform.deployment.url}{path}", headers=headers, **options)
 
 
 def post(upload: Any, body: bytes, **changed: str) -> httpx.Response:
     fields = {**upload["fields"], **changed}
-    return httpx.post(upload["url"], data=fields, files={"file": ("x.zip", io.BytesIO(body))})
+    return request("POST", upload["url"], data=fields, files={"file": ("x.zip", io.BytesIO(body))})
 
 
 @pytest.mark.parametrize(
@@ -47,17 +47,17 @@ def test_without_the_token_nothing_answers(platform: Platform, method: str, path
 
 
 def test_it_describes_itself_without_a_token(platform: Platform) -> None:
-    document = httpx.get(f"{platform.deployment.url}/openapi.json").raise_for_status().json()
+    document = request("GET", f"{platform.deployment.url}/openapi.json").raise_for_status().json()
     assert document["info"]["title"] == "Greenroom"
     assert {"/releases", "/algorithms", "/algorithms/{name}/rollback", "/status"} <= set(document["paths"])
-    schema = httpx.get(f"{platform.deployment.url}/schema/metadata.json").raise_for_status().json()
+    schema = request("GET", f"{platform.deployment.url}/schema/metadata.json").raise_for_status().json()
     assert "powerValues" in schema["properties"]
 
 
 def test_a_long_answer_is_compressed_for_whoever_takes_it(platform: Platform) -> None:
     path = f"{platform.deployment.url}/openapi.json"
-    packed = httpx.get(path, headers={"Accept-Encoding": "gzip"})
-    plain = httpx.get(path, headers={"Accept-Encoding": "identity"})
+    packed = request("GET", path, headers={"Accept-Encoding": "gzip"})
+    plain = request("GET", path, headers={"Accept-Encoding": "identity"})
     assert (packed.headers.get("content-encoding"), plain.headers.get("content-encoding")) == ("gzip", None)
     assert packed.json() == plain.json()
 
@@ -152,7 +152,9 @@ def test_an_input_that_is_too_long_is_refused(platform: Platform) -> None:
 def test_the_history_names_who_says_to_have_uploaded(platform: Platform, given: str, shown: str | None) -> None:
     headers = {"Authorization": f"Bearer {platform.deployment.token}", "X-Greenroom-Author": given}
     body = {"fileName": "x.zip", "sizeBytes": 10}
-    created = httpx.post(f"{platform.deployment.url}/releases", headers=headers, json=body).raise_for_status().json()
+    created = (
+        request("POST", f"{platform.deployment.url}/releases", headers=headers, json=body).raise_for_status().json()
+    )
     release = platform.client.release(created["releaseId"])
     assert (release.author, release.history[0].by) == (shown, shown)
 

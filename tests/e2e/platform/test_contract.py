@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 import schemathesis
 
 from tests.e2e.packages import package
-from tests.e2e.stage import Platform
+from tests.e2e.stage import Platform, request
 
 NAME = "contract"
 SCHEMATHESIS = Path(sys.executable).parent / "schemathesis"
@@ -80,7 +79,7 @@ def configuration(token: str, prepared: dict[str, list[str]]) -> str:
 
 
 def test_the_description_is_valid(platform: Platform) -> None:
-    document = httpx.get(f"{platform.deployment.url}/openapi.json").json()
+    document = request("GET", f"{platform.deployment.url}/openapi.json").json()
     schemathesis.openapi.from_dict(document).validate()
 
 
@@ -97,7 +96,7 @@ def test_every_answer_is_as_described(
     command += ["--report", "har", "--report-har-path", calls]
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert run.returncode == 0, run.stdout + run.stderr
-    routes = [each for each in operations(httpx.get(f"{url}/openapi.json").json()) if each[0] == method]
+    routes = [each for each in operations(request("GET", f"{url}/openapi.json").json()) if each[0] == method]
     assert succeeded(calls, url, routes) == {name for _, _, name in routes}
 
 

@@ -7,11 +7,11 @@ import json
 import pytest
 
 from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, age, denied, eventually, invoke, retried_at_once, sweep
+from tests.e2e.stage import Platform, age, denied, eventually, invoke, retried_at_once, sweep, swept_by_hand
 
 
 def test_what_is_our_fault_is_retried_and_rests_with_its_reason_and_is_redriven(platform: Platform) -> None:
-    with retried_at_once(platform, "ingest"):
+    with retried_at_once(platform, "ingest"), swept_by_hand(platform):
         with denied(platform, "register", "s3:PutObject"):
             release_id = platform.push(package("our-fault", num=1))
             (failure,) = eventually(lambda: platform.client.failures(None).failures)

@@ -7,11 +7,10 @@ import threading
 import time
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.e2e.packages import GREET, package, write
-from tests.e2e.stage import Platform, eventually
+from tests.e2e.stage import Platform, eventually, request
 
 COUNT = """
 class Algorithm:
@@ -141,7 +140,7 @@ def test_what_rests_is_looked_at_and_redriven_once_the_algorithm_is_mended(platf
     by_message = {failure.message_id: failure for failure in resting.failures}
     first = by_message[sent[0].message_id]
     assert first.reason and "thing" in first.reason
-    assert first.url and httpx.get(first.url).json() == {"things": [0]}
+    assert first.url and request("GET", first.url).json() == {"things": [0]}
     foreign = [failure for failure in resting.failures if failure.message_id is None]
     assert {failure.url for failure in foreign} == {None}
     assert "<b>no envelope</b>" in {failure.document for failure in foreign}
@@ -149,13 +148,13 @@ def test_what_rests_is_looked_at_and_redriven_once_the_algorithm_is_mended(platf
     assert platform.push_and_wait(package("mended", COUNT, tests=COUNT_TESTS, type="out", num=1)).status == "LIVE"
     handled = platform.client.redrive("mended", [first.failure_id])
     assert (handled.redriven, handled.left) == (1, 4)
-    answered = platform.client.wait_for_message("mended", sent[0].message_id, timeout_s=30)
+    answered = platform.client.wait_for_message("mended", sent[0].message_id, timeout_s=60)
     assert platform.answer(answered, "mended") == {"things": 1, "payload": [0]}
     deleted = platform.client.delete_failures("mended", [failure.failure_id for failure in foreign])
     assert (deleted.deleted, deleted.left) == (2, 2)
     assert platform.client.redrive("mended").redriven == 2
     for number in (1, 2):
-        answered = platform.client.wait_for_message("mended", sent[number].message_id, timeout_s=30)
+        answered = platform.client.wait_for_message("mended", sent[number].message_id, timeout_s=60)
         assert platform.answer(answered, "mended") == {"things": 1, "payload": [number]}
     assert platform.client.failures("mended").total == 0
     assert platform.client.redrive("mended", [first.failure_id]).redriven == 0

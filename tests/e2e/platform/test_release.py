@@ -6,14 +6,13 @@ import json
 from itertools import pairwise
 
 import boto3
-import httpx
 import pytest
 
 from greenroom.package.metadata import MetadataError, validate_metadata
 from greenroom.platform.measuring import Meter
 from greenroom.platform.services import Services, Settings
 from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, assumed, edit_release, eventually
+from tests.e2e.stage import Platform, assumed, edit_release, eventually, request
 
 
 def test_a_package_goes_live_at_the_power_value_that_was_chosen(platform: Platform) -> None:
@@ -243,7 +242,8 @@ def test_a_live_release_that_would_no_longer_be_accepted_is_shown_compared_with_
     second = platform.push_and_wait(package("older-rules", num=2))
     assert second.status == "LIVE", second.reason
     assert second.summary and second.summary.comparison
-    compared = httpx.get(
+    compared = request(
+        "GET",
         f"{platform.deployment.url}/releases/{first.release_id}/comparison?with={second.release_id}",
         headers={"Authorization": f"Bearer {platform.deployment.token}"},
     )

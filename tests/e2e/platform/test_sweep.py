@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
+
 from tests.e2e.packages import GREET, package
-from tests.e2e.stage import Platform, age, denied, edit_release, eventually, new_upload, sweep
+from tests.e2e.stage import Platform, age, denied, edit_release, eventually, new_upload, sweep, swept_by_hand
 
 SLOW = GREET.replace("    def translate", "    import time\n\n    def translate").replace(
     "return", "self.time.sleep(0.5); return"
 )
+
+
+@pytest.fixture(autouse=True)
+def by_hand(platform: Platform) -> Iterator[None]:
+    with swept_by_hand(platform):
+        yield
 
 
 def stop(platform: Platform, release_id: str, flow: str) -> None:
