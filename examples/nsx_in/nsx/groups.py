@@ -282,7 +282,7 @@ class Groups:
         if positive not in OPERATORS or not (key == "Tag" or key in NAME_KEYS):
             raise CannotEvaluate(f"conditions on {key!r} with {operator!r} are not known")
 
-        # Documentation and managers differ on case and on `|tag`: both readings are tried, and where they differ a
+        # Whether case matters, and which scopes `|tag` means, is taken both ways: where the two readings differ, a
         # machine is a member for a deny only.
         strict = {each for each, machine in self._machines.items() if _holds(machine, key, positive, wanted, True)}
         loose = {each for each, machine in self._machines.items() if _holds(machine, key, positive, wanted, False)}
