@@ -161,6 +161,18 @@ def test_an_error_says_what_the_platform_said_and_what_to_do(
     assert TOKEN not in str(caught.value)
 
 
+def test_an_error_says_where_as_the_platform_did_and_else_which_request_it_was(
+    api: StandInApi, client: GreenroomClient
+) -> None:
+    named = {"error": {"code": "invalid_request", "message": "too small", "where": "body.sizeBytes", "hint": ""}}
+    api.on("GET", "/status", Answer(422, named), Answer(422, error("Some", "it is so")))
+
+    for where in ("body.sizeBytes", f"GET {api.url}/status"):
+        with pytest.raises(RequestRefused) as caught:
+            client.status()
+        assert caught.value.where == where
+
+
 @pytest.mark.parametrize("body", [{"message": "Unauthorized"}, b"<html>", b"\xff\xfe", [1], {"error": "text"}])
 def test_a_wrong_token_is_named_whoever_refuses_it(api: StandInApi, client: GreenroomClient, body: Any) -> None:
     api.on("GET", "/status", Answer(401, body))

@@ -65,6 +65,14 @@ def test_what_a_test_cost_is_its_invocations_and_its_state_transitions() -> None
     assert found.test_cost_usd == pytest.approx(0.001 + 40 * PRICES.state_transition_usd)
 
 
+def test_a_summary_says_how_its_figures_were_made_and_at_what_prices() -> None:
+    found = summary()
+    assert found.statistics and found.prices
+    assert found.statistics.trim_share == decided().spec.averaging.trim_share > 0
+    assert found.statistics.confidence == 0.95
+    assert (found.prices.architecture, found.prices.gb_second_usd) == ("x86_64", PRICES.gb_second_usd)
+
+
 def test_figures_are_rounded_to_what_they_can_bear() -> None:
     value = summary().power_values[0]
     for figure in (value.mean_ms, value.trimmed_mean_ms, value.p90_ms, value.max_ms):
