@@ -144,11 +144,15 @@ def invoke(platform: Platform, function: str, event: Any) -> Any:
 
 @contextmanager
 def retried_at_once(platform: Platform, queue: str) -> Iterator[None]:
-    """Let the messages of one of the platform's queues come back at once when they could not be handled."""
+    """Let the messages of one of the platform's queues come back at once when they could not be handled.
+
+    At once is 3 seconds: on a busy machine a function may take longer than one, and what comes back before it has ended
+    is given up without its reason.
+    """
     sqs = platform.service("sqs")
     url = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-{queue}")["QueueUrl"]
     kept = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "1"})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "3"})
     try:
         yield
     finally:
