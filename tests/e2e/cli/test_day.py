@@ -192,9 +192,9 @@ def test_after_down_and_up_everything_is_still_there(data: Path, greenroom: Run,
 def test_after_down_and_up_releases_go_live_as_before(
     greenroom: Run, algorithm: Path, environment: dict[str, str]
 ) -> None:
-    pushed = greenroom("push", algorithm, "--json", "--timeout", "60")
+    pushed = greenroom("push", algorithm, "--json", "--timeout", "100")
 
-    # Sooner than the sweeper would find out that no change of a status is delivered any more.
+    # The sweeper would find out only after two minutes that no change of a status is delivered any more.
     assert pushed.returncode == 0, pushed.stderr
     assert json.loads(pushed.stdout)["status"] == "LIVE"
 
