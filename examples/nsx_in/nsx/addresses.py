@@ -138,6 +138,10 @@ class Inventory:
         met = intersect(own, addresses)
         return met == own if sure else bool(met)
 
+    def known_in(self, addresses: Ranges) -> Members:
+        """Return those of some addresses that are known to be a machine's."""
+        return Members(addresses=intersect(addresses, self.known))
+
     def machines_at(self, addresses: Ranges) -> frozenset[str]:
         """Return the machines that have one of these addresses, or might have."""
         if not addresses:

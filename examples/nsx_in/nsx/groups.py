@@ -42,20 +42,19 @@ class Index:
     """Finds groups or services by what a rule calls them: the path, or in abbreviated exports an id or a name."""
 
     def __init__(self, things: Iterable[Thing]) -> None:
-        self._by_path: dict[str, Thing] = {}
+        self._by_path: dict[str, list[Thing]] = {}
         self._by_name: dict[str, list[Thing]] = {}
         for thing in things:
             if thing.get("path"):
-                self._by_path[str(thing["path"])] = thing
+                self._by_path.setdefault(str(thing["path"]), []).append(thing)
             for key in dict.fromkeys((thing.get("id"), thing.get("display_name"))):
                 if key:
                     self._by_name.setdefault(str(key), []).append(thing)
 
     def find(self, reference: str) -> list[Thing]:
         """Return what a reference names: one thing, none, or several where a name is not enough to tell them apart."""
-        exact = self._by_path.get(reference)
-        if exact is not None:
-            return [exact]
+        if reference in self._by_path:
+            return self._by_path[reference]
         if "/" not in reference:
             return self._by_name.get(reference, [])
         # A path names one object. What has another path is another object, whatever it is called.
@@ -157,7 +156,7 @@ class Groups:
 
     def _agreed(self, name: str, group: Thing, evaluated: Bounds, realised: Bounds) -> Bounds:
         """The members on which the expression and NSX's realised members agree, and those that one of them gives."""
-        has_machines, has_addresses = bool(group.get("vm_members")), bool(group.get("ips_members"))
+        has_machines, has_addresses = (group.get(each) is not None for each in ("vm_members", "ips_members"))
         if not (has_machines or has_addresses):
             return evaluated
 
@@ -270,9 +269,15 @@ class Groups:
         subnets = self._segments[path].get("subnets") or []
         if not subnets:
             return self._cannot("paths", f"segment {path!r} has no subnets in the export")
-        self._warnings.add(f"segment {path!r} stands for its subnets", field_name="paths")
+        self._warnings.add(
+            f"segment {path!r} stands for its subnets in a deny, for the machines there in an allow", field_name="paths"
+        )
         texts = [str(subnet.get("network") or subnet.get("gateway_address")) for subnet in subnets]
-        return exactly(Members(addresses=union(*(parse_addresses(text) for text in texts))))
+        inside = union(*(parse_addresses(text) for text in texts))
+        # Its ports are the members, and the export does not name them: machines with an address of it must be some.
+        return Bounds(
+            self._inventory.known_in(inside), Members(self._inventory.machines_at(inside), inside), unknown=True
+        )
 
     def _condition(self, condition: Thing) -> Bounds:
         if condition.get("member_type") not in (None, "VirtualMachine"):
@@ -286,9 +291,13 @@ class Groups:
         # machine is a member for a deny only.
         strict = {each for each, machine in self._machines.items() if _holds(machine, key, positive, wanted, True)}
         loose = {each for each, machine in self._machines.items() if _holds(machine, key, positive, wanted, False)}
+        lacking = {each for each, machine in self._machines.items() if key != "Tag" and _named(machine, key) is None}
+        strict, loose = strict - lacking, loose | lacking
         if strict != loose:
             self._warnings.add(
-                f"a condition on {key} {operator} {wanted!r} depends on case or on an empty scope", field_name="value"
+                f"a condition on {key} {operator} {wanted!r} depends on case, on an empty scope, or on what the export "
+                "does not say of a machine",
+                field_name="value",
             )
         everyone = frozenset(self._machines)
         if operator in NEGATIVE:
@@ -312,11 +321,18 @@ def _by_identity(group: Thing) -> bool:
     return any(part.get("resource_type") == "IdentityGroupExpression" for part in group.get("expression") or [])
 
 
+def _named(machine: Thing, key: str) -> str | None:
+    """A machine's name, computer name or operating system; None where the export does not say."""
+    field_name = NAME_KEYS[key]
+    found = machine.get(field_name) or (machine.get("guest_info") or {}).get(field_name)
+    return None if found is None else str(found)
+
+
 def _holds(machine: Thing, key: str, operator: str, wanted: str, strict: bool) -> bool:
     compare = OPERATORS[operator]
     fold = str if strict else str.lower
     if key != "Tag":
-        return compare(fold(str(machine.get(NAME_KEYS[key]) or "")), fold(wanted))
+        return compare(fold(_named(machine, key) or ""), fold(wanted))
     scope, bar, tag = wanted.partition("|")
     if not bar:
         scope, tag = "", wanted

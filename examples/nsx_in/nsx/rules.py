@@ -150,9 +150,12 @@ class RuleReader:
 
     def _side(self, rule: dict[str, Any], groups: str, excluded: str, sure: bool) -> AddressSet:
         bounds = self._resolved(rule.get(groups))
+        negated = rule.get(excluded) or False
+        if negated not in (True, False):
+            return AddressSet() if sure else self._inventory.everybody
         if bounds is None:
-            return AddressSet() if rule.get(excluded) else self._inventory.everybody
-        if not rule.get(excluded):
+            return AddressSet() if negated else self._inventory.everybody
+        if not negated:
             return self._inventory.resolve(bounds.sure if sure else bounds.maybe, sure=sure)
         others = self._inventory.resolve(bounds.maybe if sure else bounds.sure, sure=not sure)
         return self._inventory.complement(others, sure=sure)
@@ -171,7 +174,7 @@ class RuleReader:
 
     def _resolved(self, references: Any) -> Bounds | None:
         """What some references stand for together; None for everything there is."""
-        names = [str(each) for each in references or ["ANY"]]
+        names = _texts(references) or ["ANY"]
         if "ANY" in {name.upper() for name in names}:
             return None
         found = [self._groups.resolve(name) for name in names]
@@ -183,14 +186,16 @@ class RuleReader:
         return result
 
     def _rule_services(self, rule: dict[str, Any]) -> ServiceBounds:
-        named = [str(each) for each in rule.get("services") or []]
+        named = _texts(rule.get("services"))
         inline = rule.get("service_entries") or []
-        if "ANY" in {name.upper() for name in named} or not (named or inline):
+        narrower = [name for name in named if name.upper() != "ANY"]
+        if not (narrower or inline):
             return services.EXACTLY_ANY
         found = self._services.entries(inline)
-        for reference in named:
+        for reference in narrower:
             found |= self._services.resolve(reference)
-        return found
+        # ANY next to something narrower is what some tools write for "nothing else": it is not taken to open.
+        return found if narrower == named else services.ServiceBounds(found.sure, services.ANY)
 
     def _say_what_is_not_sure(self, action: str, matches: list[Match]) -> None:
         sure, maybe = matches
@@ -214,6 +219,10 @@ class RuleReader:
             self._warnings.add(
                 f"no address is known of: {', '.join(sorted(lacking))}", field_name="virtual_network_interface"
             )
+
+
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(each) for each in value or []]
 
 
 def as_deny(rule: Rule, reason: str) -> Rule:

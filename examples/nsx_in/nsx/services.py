@@ -209,6 +209,8 @@ def _octet(value: Any) -> Ranges:
 
 
 def _ports(ports: Any) -> Ranges:
+    if not isinstance(ports or [], list):
+        raise ValueError(f"{ports!r} is not a list of ports")
     ranges = set()
     for text in ports or []:
         low, dash, high = str(text).partition("-")

@@ -10,9 +10,10 @@ counts as matched by a deny, and a warning says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from ipaddress import ip_interface
+from ipaddress import IPv6Address, ip_interface
+from itertools import groupby
 from typing import Any
 
 from nsx.addresses import AddressSet, Inventory
@@ -20,10 +21,13 @@ from nsx.groups import Groups, machine_id
 from nsx.ranges import EVERY_ADDRESS, FAMILIES, networks
 from nsx.rules import WIDE, Match, Rule, RuleReader, as_deny
 from nsx.services import ANY, Services
-from nsx.vocabulary import POLICY, RULE, Place, Warnings
+from nsx.vocabulary import ENTRIES, POLICY, RULE, Place, Warnings
 
 CATEGORIES = ("Emergency", "Infrastructure", "Environment", "Application", "Default")
 """In the order in which NSX-T evaluates them; Ethernet comes before all of them."""
+
+MAX_TIED = 400
+"""Above how many rules of policies without an order all denies are put first, and not only those that meet an allow."""
 
 APPLICATION = ("Application", "Default")
 """Where a jump goes on."""
@@ -31,6 +35,7 @@ APPLICATION = ("Application", "Default")
 NOT_TRANSLATED = ("redirection_policies", "intrusion_service_policies", "endpoint_policies")
 """Policies that neither allow nor deny by themselves: they hand traffic to a service that might drop it."""
 
+BOTH = "IPV4_IPV6"
 ETHER_TYPES = {0x0800: "IPV4", 0x86DD: "IPV6"}
 """https://www.iana.org/assignments/ieee-802-numbers"""
 
@@ -103,6 +108,7 @@ class _Translation:
         for text in texts:
             try:
                 address = ip_interface(str(text)).ip
+                address = (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
             except ValueError as error:
                 self._warnings.add(f"an address of machine {owner!r} can't be read: {error}")
             else:
@@ -114,25 +120,72 @@ class _Translation:
         return self._in_sequence(found, f"{kind} of one category")
 
     def _in_sequence(self, things: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
-        numbered = [thing for thing in things if thing.get("sequence_number") is not None]
-        if len(numbered) == len(things):
-            return sorted(things, key=lambda thing: float(thing["sequence_number"]))
-        if numbered:
+        """By sequence number; in the order of the export where none has one."""
+        lacking = [thing for thing in things if thing.get("sequence_number") is None]
+        if lacking and len(lacking) < len(things):
             self._warnings.add(
-                f"only some of the {what} have a sequence number: they are taken in the order of the export",
+                f"only some of the {what} have a sequence number: the others are taken to have 0",
                 field_name="sequence_number",
             )
-        return things
+        return sorted(things, key=_number)
 
     def _rules_of(self, policy: dict[str, Any]) -> Iterator[Rule]:
         """The rules of a policy in order, its default rule last."""
-        self._warnings.place = Place(object=f"policy {policy.get('display_name') or policy.get('id')}")
-        rules = self._in_sequence(policy.get("rules") or [], "rules of the policy")
+        place = Place(object=f"policy {policy.get('display_name') or policy.get('id')}")
+        self._warnings.place = place
         default = policy.get("default_rule")
-        for rule in [*rules, *([default] if default else []), *_implied(policy)]:
-            found = self._reader.read(rule, policy)
-            if found is not None:
-                yield found
+        for value in _preferences(policy):
+            if value in ALLOWING:
+                self._warnings.add(
+                    f"connectivity preference {value} allows at the end of the policy",
+                    field_name="connectivity_preference",
+                    effect="left out",
+                )
+        rules = self._in_sequence(policy.get("rules") or [], "rules of the policy")
+        for number, tied in _tied(rules):
+            found = [each for rule in tied if (each := self._reader.read(rule, policy)) is not None]
+            if len({_rank(rule) for rule in found}) > 1:
+                self._warnings.place = place
+                self._warn_of_tie(f"rules {', '.join(rule.rule_id for rule in found)}", number)
+                found.sort(key=_rank)
+            yield from found
+        for rule in [*([default] if default else []), *_implied(policy)]:
+            last = self._reader.read(rule, policy)
+            if last is not None:
+                yield last
+
+    def _warn_of_tie(self, what: str, number: float) -> None:
+        self._warnings.add(
+            f"{what} have the same sequence number {number:g}, so that their order is not known",
+            field_name="sequence_number",
+            effect="traffic is allowed only if it is in any order",
+        )
+
+    def _in_any_order(self, policies: list[list[Rule]]) -> list[Rule]:
+        """Rules of policies whose order is not known: traffic is allowed only if each that matches it allows."""
+        rules = [rule for policy in policies for rule in policy]
+        if len(rules) > MAX_TIED:
+            return sorted(rules, key=_rank)
+        together: list[Rule] = []
+        for policy in reversed(policies):
+            together = list(self._both(policy, together))
+        return together
+
+    def _both(self, rules: list[Rule], others: list[Rule]) -> Iterator[Rule]:
+        """One list with the verdict of two, of which the one that closes counts."""
+        for rule in rules:
+            for other in others if _rank(rule) else ():
+                closes = min(rule, other, key=_rank)
+                met = replace(
+                    closes,
+                    name=f"{rule.name} and {other.name}",
+                    sure=self._meet(rule.sure, other.sure, sure=True),
+                    maybe=self._meet(rule.maybe, other.maybe, sure=False),
+                )
+                if met.maybe is not None:
+                    yield met
+            yield rule
+        yield from others
 
     def _distributed(self) -> Iterator[Rule]:
         policies = self._policies("security_policies")
@@ -147,28 +200,35 @@ class _Translation:
                 self._warnings.add(f"category {category(policy)!r} is not known", field_name="category")
                 yield from (as_deny(rule, "order not known") for rule in self._rules_of(policy) if _closes(rule))
         for each in CATEGORIES:
-            for policy in policies:
-                if category(policy) == each:
-                    yield from self._rules_of(policy)
+            for number, tied in _tied([policy for policy in policies if category(policy) == each]):
+                found = [list(self._rules_of(policy)) for policy in tied]
+                if len(tied) > 1 and len({_rank(rule) for rules in found for rule in rules}) > 1:
+                    self._warnings.place = Place()
+                    names = ", ".join(str(policy.get("display_name") or policy.get("id")) for policy in tied)
+                    self._warn_of_tie(f"policies {names}", number)
+                    yield from self._in_any_order(found)
+                else:
+                    yield from (rule for rules in found for rule in rules)
 
     def _ethernet(self) -> Iterator[Rule]:
         """The denies of category Ethernet, which comes before all others and whose allows only go on to these."""
-        for policy in self._policies("security_policies"):
-            if policy.get("category") != "Ethernet":
-                continue
-            for rule in self._in_sequence(policy.get("rules") or [], "rules of the policy"):
-                if _passes_everything(rule, policy):
-                    return
-                if rule.get("action") != "ALLOW":
-                    yield from self._ethernet_deny(rule, policy)
+        policies = [each for each in self._policies("security_policies") if each.get("category") == "Ethernet"]
+        for _, tied_policies in _tied(policies):
+            for policy in tied_policies:
+                rules = self._in_sequence(policy.get("rules") or [], "rules of the policy")
+                for _, tied in _tied(rules):
+                    for rule in tied:
+                        if rule.get("action") != "ALLOW":
+                            yield from self._ethernet_deny(rule, policy)
+                    if len(tied_policies) == 1 and any(_passes_everything(rule, policy) for rule in tied):
+                        return
 
     def _ethernet_deny(self, rule: dict[str, Any], policy: dict[str, Any]) -> Iterator[Rule]:
-        entries = rule.get("service_entries") or []
-        families = {ETHER_TYPES.get(int(entry.get("ether_type") or 0), "") for entry in entries}
-        if entries and families == {""} and not rule.get("services"):
+        families = {_family_of_frames(entry) for entry in rule.get("service_entries") or []}
+        if families == {None} and not rule.get("services"):
             return  # Frames that carry no IP, such as ARP.
-        family = families.pop() if len(families) == 1 and not rule.get("services") else ""
-        plain = {**rule, "services": ["ANY"], "service_entries": None, "ip_protocol": family or None}
+        family = families.pop() if len(families) == 1 and not rule.get("services") else BOTH
+        plain = {**rule, "services": ["ANY"], "service_entries": None, "ip_protocol": family}
         found = self._reader.read(plain, {**policy, "stateful": None}, "deny")
         if found is not None:
             self._warnings.add("a rule on Ethernet frames denies", effect=WIDE)
@@ -298,6 +358,41 @@ def _cidrs(found: AddressSet) -> list[str]:
     return [str(network) for network in networks(found.addresses)]
 
 
+def _family_of_frames(entry: dict[str, Any]) -> str | None:
+    """Which IP family an entry about frames means: one, both where that is not known, or None for frames without IP."""
+    value = entry.get("ether_type")
+    if entry.get("resource_type") != "EtherTypeServiceEntry" or value is None or ENTRIES_OF_FRAMES.unknown(entry):
+        return BOTH
+    try:
+        number = value if isinstance(value, int) else int(str(value), 0)
+    except ValueError:
+        return BOTH
+    return ETHER_TYPES.get(number)
+
+
+ENTRIES_OF_FRAMES = ENTRIES["EtherTypeServiceEntry"]
+
+
+def _number(thing: dict[str, Any]) -> float:
+    """The sequence number, which is 0 where there is none."""
+    return float(thing.get("sequence_number") or 0)
+
+
+def _tied(things: list[dict[str, Any]]) -> Iterator[tuple[float, list[dict[str, Any]]]]:
+    """Policies or rules in order, those together that have one number; without a number each is alone."""
+    for number, tied in groupby(things, key=_number):
+        found = list(tied)
+        if any(thing.get("sequence_number") is not None for thing in found):
+            yield number, found
+        else:
+            yield from ((number, [thing]) for thing in found)
+
+
+def _rank(rule: Rule) -> int:
+    """How much a rule lets through, where the order of rules is not known: denies come first, allows last."""
+    return {"allow": 2, "jump": 1}.get(rule.action, 0)
+
+
 def _closes(rule: Rule) -> bool:
     return rule.action != "allow"
 
@@ -315,11 +410,32 @@ def _passes_everything(rule: dict[str, Any], policy: dict[str, Any]) -> bool:
     )
 
 
-def _implied(policy: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """The rule that a policy's connectivity preference puts at its end: only one that denies is taken."""
-    strategies = [policy.get("connectivity_preference"), policy.get("connectivity_strategy")]
-    strategies += [
-        each.get("application_connectivity_strategy") for each in policy.get("application_connectivity_strategy") or []
+def _implied(policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The denies that a policy's connectivity preference puts at its end. What is not known is taken to deny."""
+    for value in _preferences(policy):
+        if value not in ALLOWING:
+            direction = {"DROP_INGRESS": "IN", "DROP_EGRESS": "OUT"}.get(value, "IN_OUT")
+            name = {"display_name": f"connectivity preference {value}", "id": policy.get("default_rule_id")}
+            yield {**name, "action": "DROP", "direction": direction}
+
+
+def _preferences(policy: dict[str, Any]) -> list[str]:
+    strategies = policy.get("application_connectivity_strategy") or []
+    found = [
+        policy.get("connectivity_preference"),
+        policy.get("connectivity_strategy"),
+        *(
+            each.get("application_connectivity_strategy") if isinstance(each, dict) else each
+            for each in ([strategies] if isinstance(strategies, str) else strategies)
+        ),
     ]
-    if any(str(each).upper().startswith(("ALLOWLIST", "WHITELIST")) for each in strategies if each):
-        yield {"display_name": "connectivity preference", "id": policy.get("default_rule_id"), "action": "DROP"}
+    return [str(value).upper() for value in found if value and str(value).upper() != "NONE"]
+
+
+ALLOWING = frozenset(
+    {
+        *("DENYLIST", "DENYLIST_ENABLE_LOGGING", "BLACKLIST", "BLACKLIST_ENABLE_LOGGING"),
+        *("ALLOW_INTRA", "ALLOW_INGRESS", "ALLOW_EGRESS"),
+    }
+)
+"""Preferences whose rule at the end of the policy allows: it is left out."""
