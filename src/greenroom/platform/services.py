@@ -57,8 +57,16 @@ class Services:
 
     @cached_property
     def s3(self) -> S3Client:
-        """S3, with signature version 4, which presigned forms need in every region."""
-        client: S3Client = self._client("s3", signature_version="s3v4")
+        """S3, whose presigned forms and links are right in every region.
+
+        boto3 by itself signs them for S3's global endpoint. That redirects a new bucket's requests for up to a day, and
+        answers 400 for a bucket in a region that is newer than March 2019:
+        https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html#VirtualHostingBackwardsCompatibility
+        An endpoint that the environment names has no such names: there the bucket stays in the path.
+        """
+        own_endpoint = any(os.environ.get(name) for name in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"))
+        style = "path" if own_endpoint else "virtual"
+        client: S3Client = self._client("s3", signature_version="s3v4", s3={"addressing_style": style})
         return client
 
     @cached_property

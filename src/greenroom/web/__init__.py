@@ -46,12 +46,14 @@ def headers(region: str) -> dict[str, str]:
 
     Scripts and styles come from the page's own place only; it talks to its own API and, for uploads, to S3 of `region`.
     """
+    # https://docs.aws.amazon.com/general/latest/gr/s3.html
+    suffix = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
     policy = {
         "default-src": "'none'",
         "script-src": "'self'",
         "style-src": "'self'",
         "img-src": "'self' data:",
-        "connect-src": f"'self' https://*.s3.{region}.amazonaws.com https://*.s3.amazonaws.com",
+        "connect-src": f"'self' https://*.s3.{region}.{suffix} https://*.s3.{suffix}",
         "base-uri": "'none'",
         "form-action": "'none'",
         "frame-ancestors": "'none'",

@@ -54,7 +54,8 @@ def test_the_policy_allows_no_inline_script_and_no_other_place() -> None:
     policy = web.headers("eu-central-1")["Content-Security-Policy"]
     assert "unsafe" not in policy
     assert "script-src 'self';" in policy
-    assert "https://*.s3.eu-central-1.amazonaws.com" in policy
+    assert "https://*.s3.eu-central-1.amazonaws.com " in policy
+    assert "https://*.s3.cn-north-1.amazonaws.com.cn " in web.headers("cn-north-1")["Content-Security-Policy"]
 
 
 def test_the_page_has_nothing_inline() -> None:
