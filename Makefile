@@ -13,7 +13,8 @@ help:
 	@echo "make demo    set up everything and run the main job on the embedded AWS"
 	@echo "make test    set up everything, run every gate of make lint, and every test"
 	@echo "make lint    every gate: ruff, types (mypy --strict), imports (import-linter), dependencies (deptry),"
-	@echo "             templates (cfn-lint), page (deno check and lint); each is a target of its own"
+	@echo "             templates (cfn-lint), policies (the roles against AWS's own facts), page (deno check and lint);"
+	@echo "             each is a target of its own"
 	@echo "make unit    the tests of single parts: seconds, without a platform"
 	@echo "make format  reformat the sources"
 	@echo "make screenshots  take the page's pictures for the README, in Chromium"
@@ -28,7 +29,7 @@ demo: $(STAMP)
 	$(BIN)/greenroom demo
 
 # The gates. .pre-commit-config.yaml runs these same targets.
-GATES := ruff types imports dependencies templates page
+GATES := ruff types imports dependencies templates policies page
 
 .PHONY: $(GATES)
 lint: $(STAMP)
@@ -49,6 +50,10 @@ dependencies: $(STAMP)
 
 templates: $(STAMP)
 	$(timed) $(BIN)/cfn-lint src/greenroom/platform/*.yaml
+
+# What the roles may do, against what AWS says that it asks for.
+policies: $(STAMP)
+	$(timed) $(BIN)/pytest --quiet tests/unit/platform/test_policies.py tests/unit/embedded/test_stack_permissions.py
 
 # Deno is given no way to download anything, and leaves nothing in the home folder.
 page: export DENO_DIR = $(VENV)/deno

@@ -15,11 +15,16 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs
 
-from greenroom.embedded import gateway, iam_log
+from greenroom.embedded import gateway, iam_log, stack_permissions
 
 SOURCE_ACTIONS = {
     "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-    "dynamodb": ("dynamodb:DescribeStream", "dynamodb:GetRecords", "dynamodb:GetShardIterator"),
+    "dynamodb": (
+        "dynamodb:DescribeStream",
+        "dynamodb:GetRecords",
+        "dynamodb:GetShardIterator",
+        "dynamodb:ListStreams",
+    ),
 }
 """What a function's role needs for an event source.
 https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions and
@@ -113,9 +118,11 @@ def _role_of_function(lambda_svc: Any, function: str, qualifier: str | None = No
 
 def _refused_action(role: str, source: str) -> str | None:
     """Return the first action that reading an event source needs and the role does not have; None if it has all."""
+    named = {"queue": [source], "stream": [source]}
     for action in SOURCE_ACTIONS.get(source.split(":")[2], ()):
-        if role and not role_may(role, action, source):
-            return action
+        for resource in stack_permissions.evaluated_on(action, named):
+            if role and not role_may(role, action, resource):
+                return action
     return None
 
 
@@ -238,13 +245,27 @@ def _caller_may_pass(headers: Any, role: str) -> bool:
 
 def _require_all(kind: str, operation: str, properties: dict[str, Any], old: dict[str, Any] | None = None) -> None:
     role = _stack_role.get()
-    if not role or kind not in _NEEDS:
+    if not role or kind not in _NAMED or properties == old:
         return
-    for action, resource, context in _NEEDS[kind](operation, properties, old or {}):
-        require(role, action, resource, **context)
+    named = _NAMED[kind](properties, old)
+    for action in stack_permissions.needed(kind, operation, {*properties, *(old or {})}):
+        for resource in stack_permissions.evaluated_on(action, named):
+            require(role, action, resource, **_condition_keys(kind, action, properties))
 
 
-Need = tuple[str, str, dict[str, Any]]
+def _condition_keys(kind: str, action: str, properties: dict[str, Any]) -> dict[str, str]:
+    """Return what IAM knows of a request besides its resource.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_awslambda.html
+    """
+    if action == "iam:PassRole":
+        return {"iam__PassedToService": "lambda.amazonaws.com"}
+    if kind == "AWS::Lambda::EventSourceMapping" and action.endswith("EventSourceMapping"):
+        return {"lambda__FunctionArn": ":".join(str(properties.get("FunctionName", "")).split(":")[:7])}
+    return {}
+
+
+Named = dict[str, list[str]]
 
 
 def _arn(service: str, rest: str) -> str:
@@ -253,92 +274,46 @@ def _arn(service: str, rest: str) -> str:
     return f"arn:aws:{service}:{get_region()}:{get_account_id()}:{rest}"
 
 
-def _function_needs(operation: str, new: dict[str, Any], old: dict[str, Any]) -> list[Need]:
-    arn = _arn("lambda", f"function:{new.get('FunctionName')}")
-    if operation == "delete":
-        return [("lambda:DeleteFunction", arn, {})]
-    needs: list[Need] = [("lambda:GetFunction", arn, {})]
-    if operation == "create":
-        needs.append(("lambda:CreateFunction", arn, {}))
-    else:
-        needs.append(("lambda:UpdateFunctionConfiguration", arn, {}))
-    if new.get("Code") != old.get("Code"):
-        code = new.get("Code") or {}
-        if operation == "update":
-            needs.append(("lambda:UpdateFunctionCode", arn, {}))
-        if code.get("S3Bucket"):
-            needs.append(("s3:GetObject", f"arn:aws:s3:::{code['S3Bucket']}/{code.get('S3Key')}", {}))
-    if new.get("Role") != old.get("Role"):
-        needs.append(("iam:PassRole", new.get("Role", ""), {"iam__PassedToService": "lambda.amazonaws.com"}))
-    needs += [("lambda:GetLayerVersion", layer, {}) for layer in new.get("Layers") or []]
-    return needs
+def _function(new: dict[str, Any], old: dict[str, Any] | None) -> Named:
+    named: Named = {"function": [_arn("lambda", f"function:{new.get('FunctionName')}")]}
+    named["layerVersion"] = list(new.get("Layers") or [])
+    code = new.get("Code") or {}
+    if code.get("S3Bucket") and (old is None or code != old.get("Code")):
+        named["object"] = [f"arn:aws:s3:::{code['S3Bucket']}/{code.get('S3Key')}"]
+    if new.get("Role") and (old is None or new["Role"] != old.get("Role")):
+        named["role"] = [new["Role"]]
+    return named
 
 
-def _mapping_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
-    function = str(new.get("FunctionName", ""))
-    context = {"lambda__FunctionArn": ":".join(function.split(":")[:7])}
-    # Lambda makes the id: before that there is only the kind of resource.
-    arn = _arn("lambda", "event-source-mapping:new")
-    return [
-        (f"lambda:{operation.capitalize()}EventSourceMapping", arn, context),
-        ("lambda:GetEventSourceMapping", arn, {}),
-    ]
+def _mapping(_: dict[str, Any], __: dict[str, Any] | None) -> Named:
+    # Lambda makes the id.
+    return {"eventSourceMapping": [_arn("lambda", "event-source-mapping:00000000-0000-0000-0000-000000000000")]}
 
 
-def _queue_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
-    arn = _arn("sqs", str(new.get("QueueName")))
-    actions = {
-        "create": ("sqs:CreateQueue", "sqs:GetQueueAttributes"),
-        "update": ("sqs:SetQueueAttributes", "sqs:GetQueueAttributes"),
-        "delete": ("sqs:DeleteQueue",),
-    }
-    return [(action, arn, {}) for action in actions[operation]]
+def _queue(new: dict[str, Any], _: dict[str, Any] | None) -> Named:
+    return {"queue": [_arn("sqs", str(new.get("QueueName")))]}
 
 
-def _bucket_needs(operation: str, new: dict[str, Any], old: dict[str, Any]) -> list[Need]:
-    arn = f"arn:aws:s3:::{new.get('BucketName')}"
-    if operation == "delete":
-        return [("s3:DeleteBucket", arn, {})]
-    by_property = {
-        "CorsConfiguration": "s3:PutBucketCORS",
-        "LifecycleConfiguration": "s3:PutLifecycleConfiguration",
-        "PublicAccessBlockConfiguration": "s3:PutBucketPublicAccessBlock",
-        "Tags": "s3:PutBucketTagging",
-    }
-    actions = ["s3:CreateBucket"] if operation == "create" else []
-    actions += [action for name, action in by_property.items() if new.get(name) != old.get(name)]
-    return [(action, arn, {}) for action in actions]
+def _bucket(new: dict[str, Any], _: dict[str, Any] | None) -> Named:
+    return {"bucket": [f"arn:aws:s3:::{new.get('BucketName')}"]}
 
 
-def _role_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
+def _role(new: dict[str, Any], _: dict[str, Any] | None) -> Named:
     from ministack.core.responses import get_account_id
 
-    arn = f"arn:aws:iam::{get_account_id()}:role/{new.get('RoleName')}"
-    actions = {
-        "create": ("iam:CreateRole", "iam:PutRolePolicy", "iam:GetRole"),
-        "update": ("iam:PutRolePolicy", "iam:GetRole"),
-        "delete": ("iam:DeleteRolePolicy", "iam:DeleteRole", "iam:GetRole"),
-    }
-    return [(action, arn, {}) for action in actions[operation]]
+    return {"role": [f"arn:aws:iam::{get_account_id()}:role/{new.get('RoleName')}"]}
 
 
-def _log_group_needs(operation: str, new: dict[str, Any], _: dict[str, Any]) -> list[Need]:
-    arn = _arn("logs", f"log-group:{new.get('LogGroupName')}")
-    actions = {
-        "create": ("logs:CreateLogGroup", "logs:PutRetentionPolicy"),
-        "update": ("logs:PutRetentionPolicy",),
-        "delete": ("logs:DeleteLogGroup",),
-    }
-    return [(action, arn, {}) for action in actions[operation]]
+def _log_group(new: dict[str, Any], _: dict[str, Any] | None) -> Named:
+    return {"log-group": [_arn("logs", f"log-group:{new.get('LogGroupName')}")]}
 
 
-_NEEDS: dict[str, Callable[[str, dict[str, Any], dict[str, Any]], list[Need]]] = {
-    "AWS::IAM::Role": _role_needs,
-    "AWS::Lambda::EventSourceMapping": _mapping_needs,
-    "AWS::Lambda::Function": _function_needs,
-    "AWS::Logs::LogGroup": _log_group_needs,
-    "AWS::S3::Bucket": _bucket_needs,
-    "AWS::SQS::Queue": _queue_needs,
+_NAMED: dict[str, Callable[[dict[str, Any], dict[str, Any] | None], Named]] = {
+    "AWS::IAM::Role": _role,
+    "AWS::Lambda::EventSourceMapping": _mapping,
+    "AWS::Lambda::Function": _function,
+    "AWS::Logs::LogGroup": _log_group,
+    "AWS::S3::Bucket": _bucket,
+    "AWS::SQS::Queue": _queue,
 }
-"""What CloudFormation does in a stack's role for the kinds of resource in an algorithm's stack, from the `handlers` of
-their schemas: https://docs.aws.amazon.com/cloudformation-cli/latest/userguide/resource-type-schema.html"""
+"""The ARNs that the operations on each resource type name, by what IAM calls the resource."""
