@@ -176,7 +176,7 @@ def test_the_weight_of_balanced_moves_the_choice_between_cost_and_duration(shop:
     for weight in (0, 1):
         tuning = shop.tune(
             lambdaARN=name,
-            powerValues=[128, 320, 1769],
+            powerValues=[128, 1769],
             num=4,
             payload={"seconds": 0.06, "cpuSeconds": 0.04},
             strategy="balanced",

@@ -110,7 +110,7 @@ def test_the_weight_of_balanced_moves_the_choice_between_cost_and_duration(platf
                 f"balanced-{weight}",
                 MIX,
                 tests=CASES,
-                powerValues=[128, 320, 1769],
+                powerValues=[128, 1769],
                 strategy="balanced",
                 balancedWeight=weight,
                 num=4,
