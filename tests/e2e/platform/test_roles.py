@@ -14,6 +14,7 @@ from greenroom.embedded import iam_log
 from tests.e2e.platform.statements import unneeded_statements
 from tests.e2e.stage import Platform
 from tests.scheduling import JUDGED_FILES
+from tests.unit.service_authorization import accepts
 
 
 def test_every_statement_of_every_role_is_needed(platform: Platform, request: pytest.FixtureRequest) -> None:
@@ -34,6 +35,13 @@ def test_every_statement_of_every_role_is_needed(platform: Platform, request: py
     sids = set().union(*(all_of_it for all_of_it, _ in of_algorithms))
     needed = set().union(*(all_of_it - found for all_of_it, found in of_algorithms))
     assert (unneeded, sids - needed) == ({}, set())
+
+
+def test_every_role_was_asked_about_resources_that_the_action_takes(platform: Platform) -> None:
+    recorded = iam_log.read(platform.aws.data_dir / iam_log.FILE)
+    asked = {(each.action, each.resource) for each in recorded if each.role.startswith(platform.deployment.prefix)}
+    assert asked
+    assert [each for each in sorted(asked) if not accepts(*each)] == []
 
 
 def _policies(iam: Any, prefix: str) -> list[tuple[str, Any]]:
