@@ -20,7 +20,7 @@ JUDGED_FILES = [
 
 JUDGEMENT = "tests/e2e/platform/test_roles.py"
 
-LONGEST_FIRST = ("tests/e2e/platform/", "tests/browser/", "tests/e2e/", "tests/integration/")
+LONGEST_FIRST = ("tests/e2e/platform/", "tests/browser/", "tests/e2e/", "tests/integration/", "tests/firewall/")
 """Long files begin first, so that the short ones fill the gaps at the end."""
 
 
