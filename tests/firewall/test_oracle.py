@@ -85,6 +85,13 @@ def test_the_first_rule_that_matches_decides_by_category_and_sequence_number() -
     assert verdict(ssh(OUTSIDE, DB), {"disabled": True}) == DENIED
 
 
+def test_the_order_of_rules_and_policies_with_one_sequence_number_is_open() -> None:
+    deny, allow = {"action": "DROP", "sequence_number": 2}, {"action": "ALLOW", "sequence_number": 2}
+    assert verdict(ssh(OUTSIDE, DB), allow, deny) == OPEN
+    assert verdict(ssh(OUTSIDE, DB), allow, {**deny, "sequence_number": None}) == DENIED, "none is 0"
+    assert verdict(ssh(OUTSIDE, DB), allow, sequence_number=9) == OPEN
+
+
 def test_a_jump_leaves_the_environment_category_for_the_application_category() -> None:
     jump = {"action": "JUMP_TO_APPLICATION"}
     assert verdict(ssh(OUTSIDE, DB), jump, {}, category="Environment") == DENIED

@@ -148,16 +148,13 @@ class Nsx:
         return {service["path"]: service for service in self.export.get("services") or []}
 
     @cached_property
-    def rules(self) -> dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]]:
-        """The policies and rules of each category, in the order of evaluation."""
-        found: dict[str, list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {name: [] for name in CATEGORIES}
-        policies = [policy for domain in self._domains for policy in domain.get("security_policies") or []]
-        for policy in in_order(policies):
-            if policy.get("category", "Application") in found:
-                found[policy.get("category", "Application")] += [
-                    (policy, rule) for rule in in_order(policy.get("rules") or [])
-                ]
-        return found
+    def policies(self) -> dict[str, list[list[Mapping[str, Any]]]]:
+        """The policies of each category in the order of evaluation, those that are tied together."""
+        found = [policy for domain in self._domains for policy in domain.get("security_policies") or []]
+        return {
+            category: in_order([policy for policy in found if policy.get("category", "Application") == category])
+            for category in CATEGORIES
+        }
 
     def owner(self, address: Address) -> Machine | None:
         """The machine with an address."""
@@ -179,20 +176,31 @@ class Nsx:
     def _at(self, flow: Flow, machine: Machine, direction: str, first_category: int = 0) -> set[bool]:
         """What may become of a flow at a machine's vNIC."""
         outcomes: set[bool] = set()
-        for number, category in enumerate(CATEGORIES):
-            if number < first_category:
-                continue
-            for policy, rule in self.rules[category]:
-                match = self._rule(policy, rule, flow, machine, direction)
-                if match is Match.NO:
+        for category in CATEGORIES[first_category:]:
+            for tied in self.policies[category]:
+                results = [self._in_policy(policy, flow, machine, direction) for policy in tied]
+                outcomes |= {outcome for found, _ in results for outcome in found}
+                if any(ends for _, ends in results):
+                    return outcomes
+        return outcomes | {True, False}  # the default rule is not in the export
+
+    def _in_policy(
+        self, policy: Mapping[str, Any], flow: Flow, machine: Machine, direction: str
+    ) -> tuple[set[bool], bool]:
+        """What may become of a flow in one policy, and whether it surely ends there."""
+        outcomes: set[bool] = set()
+        for tied in in_order(policy.get("rules") or []):
+            matches = {id(rule): self._rule(policy, rule, flow, machine, direction) for rule in tied}
+            for rule in tied:
+                if matches[id(rule)] is Match.NO:
                     continue
                 if rule["action"] == "JUMP_TO_APPLICATION":
                     outcomes |= self._at(flow, machine, direction, CATEGORIES.index("Application"))
                 else:
                     outcomes.add(rule["action"] == "ALLOW")
-                if match is Match.YES:
-                    return outcomes
-        return outcomes | {True, False}  # the default rule is not in the export
+            if Match.YES in matches.values():
+                return outcomes, True
+        return outcomes, False
 
     def _rule(
         self, policy: Mapping[str, Any], rule: Mapping[str, Any], flow: Flow, machine: Machine, direction: str
@@ -307,9 +315,13 @@ class Nsx:
         return every((entry_matches(entry, flow), understood(entry, ENTRY_FIELDS)))
 
 
-def in_order(objects: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """By sequence number; without one, in the order of the export."""
-    return sorted(objects, key=lambda each: each.get("sequence_number") or 0)
+def in_order(objects: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The objects by sequence number. The order of those with one number "is not deterministic" (REST API): they are
+    together. Where no object has a number, the order is that of the export; among others, none is 0."""
+    if not any(each.get("sequence_number") for each in objects):
+        return [[each] for each in objects]
+    numbers = sorted({each.get("sequence_number") or 0 for each in objects})
+    return [[each for each in objects if (each.get("sequence_number") or 0) == number] for number in numbers]
 
 
 def understood(thing: Mapping[str, Any], fields: frozenset[str] | set[str]) -> Match:

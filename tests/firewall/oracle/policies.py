@@ -6,6 +6,7 @@ once got wrong (directions, scopes, negation, jumps, both families, types and co
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address, ip_network
@@ -176,7 +177,8 @@ def rules(draw: st.DrawFn, number: int, category: str) -> dict[str, Any]:
         "id": f"r{number}",
         "display_name": f"rule {number}",
         "rule_id": 1000 + number,
-        "sequence_number": number,
+        # Now and then one number is that of two rules.
+        "sequence_number": number - draw(st.sampled_from([0, 0, 0, 0, 0, 0, 0, 1])),
         "action": draw(st.sampled_from(actions)),
         "direction": draw(st.sampled_from(["IN_OUT", "IN_OUT", "IN", "OUT"])),
         "source_groups": sources,
@@ -294,10 +296,12 @@ def plain(export: dict[str, Any]) -> dict[str, Any]:
     machines_only = {
         group["path"] for group in resources["groups"] if "IPAddress" not in str(group) and "PathExpr" not in str(group)
     }
+    numbers = itertools.count(1)
     for policy in resources["security_policies"]:
         for thing in (policy, *policy["rules"]):
             for field in ("scheduler_path", "stateful", *(name for name, _ in NARROWING)):
                 thing.pop(field, None)
+            thing["sequence_number"] = next(numbers)
             thing["scope"] = thing["scope"] if set(thing["scope"]) <= machines_only else ["ANY"]
         for rule in policy["rules"]:
             rule["action"] = "DROP" if rule["action"] == "REJECT" else rule["action"]
