@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from .policy import (
@@ -72,7 +73,14 @@ class Permission:
     peer: Network
     description: str
 
-    @property
+    def __hash__(self) -> int:
+        return self._hash
+
+    @cached_property
+    def _hash(self) -> int:
+        return hash((self.order, self.protocol, self.first, self.last, self.peer))
+
+    @cached_property
     def key(self) -> tuple[Any, ...]:
         """What EC2 knows the rule by, in an order for reading."""
         return self.protocol, self.first, self.last, self.peer.version, int(self.peer[0]), self.peer.prefixlen

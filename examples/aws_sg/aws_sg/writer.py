@@ -64,12 +64,15 @@ class _Template:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
         permissions = Permissions(policy)
-        self._own: dict[str, frozenset[Key]] = {
-            machine: frozenset(
-                (ingress, each) for ingress in (INGRESS, EGRESS) for each in permissions.of(machine, ingress=ingress)
-            )
-            for machine in policy.machines
-        }
+        self._own: dict[str, frozenset[Key]] = {}
+        self._condensed: dict[frozenset[Key], frozenset[Key]] = {}
+        alike: dict[tuple[int, int], frozenset[Key]] = {}
+        for machine in policy.machines:
+            ways = {ingress: permissions.of(machine, ingress=ingress) for ingress in (INGRESS, EGRESS)}
+            same = id(ways[INGRESS]), id(ways[EGRESS])  # Permissions gives one set to all that are treated alike.
+            if same not in alike:
+                alike[same] = frozenset((ingress, each) for ingress, found in ways.items() for each in found)
+            self._own[machine] = alike[same]
 
     def write(self) -> dict[str, Any]:
         groups = self._groups(self._chosen())
@@ -115,21 +118,21 @@ class _Template:
             SecurityGroup(name, self._policy.groups[name], sorted(keys, key=_order))
             for name, keys in sorted(chosen.items())
         ]
-        covered: dict[str, set[Key]] = {machine: set() for machine in self._own}
-        counts = dict.fromkeys(self._own, 0)
-        for group in groups:
+        places: dict[str, list[int]] = {machine: [] for machine in self._own}
+        for place, group in enumerate(groups):
             for machine in group.machines:
-                covered[machine].update(group.permissions)
-                counts[machine] += _needed(group.permissions)
+                places[machine].append(place)
         alike: dict[frozenset[Key], list[str]] = defaultdict(list)
         crowded = set()
+        found: dict[tuple[int, tuple[int, ...]], tuple[frozenset[Key], bool]] = {}
         for machine, own in self._own.items():
-            left = own - covered[machine]
-            if counts[machine] + (_needed(left) if left else 0) > MAX_GROUPS:
-                # It gets groups of its own in place of those of the source, with fewer permissions for the same.
+            same = id(own), tuple(places[machine])
+            if same not in found:
+                found[same] = self._left(own, [groups[place] for place in places[machine]])
+            left, is_crowded = found[same]
+            if is_crowded:
                 crowded.add(machine)
-                left = _condensed(own)
-            if left or not counts[machine]:
+            if left or not places[machine]:
                 alike[left].append(machine)
         groups = [
             SecurityGroup(group.name, group.machines - crowded, group.permissions)
@@ -142,6 +145,20 @@ class _Template:
         ]
         rest.sort(key=lambda group: (group.name, sorted(group.machines)))
         return [part for group in [*groups, *rest] for part in _parts(group)]
+
+    def _left(self, own: frozenset[Key], groups: list[SecurityGroup]) -> tuple[frozenset[Key], bool]:
+        """The permissions that groups leave to be given, and whether it takes too many groups to give all of them.
+
+        A machine that would have too many gets groups of its own in place of those of the source, with fewer
+        permissions for the same traffic.
+        """
+        left = own.difference(*(group.permissions for group in groups))
+        count = sum(_needed(group.permissions) for group in groups) + (_needed(left) if left else 0)
+        if count <= MAX_GROUPS:
+            return left, False
+        if own not in self._condensed:
+            self._condensed[own] = _condensed(own)
+        return self._condensed[own], True
 
     def _fitting(self, keys: frozenset[Key], machines: list[str]) -> list[Key]:
         """The permissions that a network interface takes, by AWS's default quotas; the others are left out."""
@@ -164,18 +181,21 @@ class _Template:
 
     def _chosen(self) -> dict[str, set[Key]]:
         """For each group of the source, the permissions that it gives: all its machines have them."""
-        holders: dict[Key, set[str]] = defaultdict(set)
+        treated: dict[int, list[str]] = defaultdict(list)
         for machine, own in self._own.items():
-            for key in own:
-                holders[key].add(machine)
+            treated[id(own)].append(machine)
+        kinds: dict[Key, list[int]] = defaultdict(list)
+        for kind, machines in treated.items():
+            for key in self._own[machines[0]]:
+                kinds[key].append(kind)
         sizes = sorted(self._policy.groups.items(), key=lambda item: (-len(item[1]), item[0]))
         chosen: dict[str, set[Key]] = defaultdict(set)
-        by_holders: dict[frozenset[str], list[str]] = {}
-        for key, machines in holders.items():
-            who = frozenset(machines)
-            if who not in by_holders:
-                by_holders[who] = _cover(who, sizes)
-            for name in by_holders[who]:
+        covers: dict[tuple[int, ...], list[str]] = {}
+        for key, holding in kinds.items():
+            who = tuple(holding)
+            if who not in covers:
+                covers[who] = _cover(frozenset(machine for kind in who for machine in treated[kind]), sizes)
+            for name in covers[who]:
                 chosen[name].add(key)
         return chosen
 

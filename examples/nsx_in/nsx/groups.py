@@ -8,7 +8,6 @@ must agree on a member for it to be sure.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -18,6 +17,10 @@ from nsx.ranges import parse_addresses, union
 from nsx.vocabulary import EXPRESSIONS, GROUP, Warnings
 
 MAX_NESTING = 16
+"""How deep the expressions of a group may be nested."""
+
+MAX_CHAIN = 50
+"""How many groups may contain each other in a row."""
 
 Thing = dict[str, Any]
 
@@ -27,11 +30,28 @@ OPERATORS: dict[str, Callable[[str, str], bool]] = {
     "STARTSWITH": lambda found, wanted: found.startswith(wanted),
     "ENDSWITH": lambda found, wanted: found.endswith(wanted),
     "IN": lambda found, wanted: found in {part.strip() for part in wanted.split(",")},
-    "MATCHES": lambda found, wanted: bool(re.fullmatch(re.escape(wanted).replace(r"\*", ".*"), found)),
+    "MATCHES": lambda found, wanted: _fits(found, wanted),
 }
 NEGATIVE = {"NOTEQUALS": "EQUALS", "NOTIN": "IN"}
 
 NAME_KEYS = {"Name": "display_name", "ComputerName": "computer_name", "OSName": "os_name"}
+
+
+def _fits(found: str, pattern: str) -> bool:
+    """Whether a text fits a pattern in which a star is any text; in one pass, whatever the pattern is."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return found == pattern
+    *middle, last = rest
+    if not found.startswith(first) or not found.endswith(last):
+        return False
+    place, end = len(first), len(found) - len(last)
+    for part in middle:
+        place = found.find(part, place, end)
+        if place < 0:
+            return False
+        place += len(part)
+    return place <= end
 
 
 class CannotEvaluate(ValueError):
@@ -117,8 +137,9 @@ class Groups:
     def _group(self, group: Thing) -> Bounds:
         key = id(group)
         name = str(group.get("path") or group.get("display_name"))
-        if key in self._under_way:
-            self._warnings.add(f"group {name!r} contains itself", thing=name)
+        if key in self._under_way or len(self._under_way) > MAX_CHAIN:
+            what = "contains itself" if key in self._under_way else f"is in groups more than {MAX_CHAIN} deep"
+            self._warnings.add(f"group {name!r} {what}", thing=name)
             return self._anything
         if key not in self._evaluated:
             place = self._warnings.place

@@ -42,10 +42,16 @@ class Match:
         versions = {self.ip_version, other.ip_version} - {"any"}
         if len(directions) > 1 or len(versions) > 1:
             return None
+        sources = inventory.intersect(self.sources, other.sources, sure=sure)
+        destinations = (
+            AddressSet() if sources.empty else inventory.intersect(self.destinations, other.destinations, sure=sure)
+        )
+        if destinations.empty:
+            return None
         scopes = [each for each in (self.applied_to, other.applied_to) if each is not None]
         met = Match(
-            inventory.intersect(self.sources, other.sources, sure=sure),
-            inventory.intersect(self.destinations, other.destinations, sure=sure),
+            sources,
+            destinations,
             self.services.intersect(other.services),
             frozenset.intersection(*scopes) if scopes else None,
             directions.pop() if directions else "in-out",
@@ -102,6 +108,8 @@ class RuleReader:
             )
         narrowed = self._narrowed(rule, policy, found) or found is None
         matches = [self._match(rule, policy, sure=sure) for sure in (True, False)]
+        if matches[0] == matches[1]:
+            matches[1] = matches[0]
         self._say_what_is_not_sure(found or "deny", matches)
         return Rule(
             name=name,

@@ -122,6 +122,8 @@ class Services:
     def __init__(self, services: Iterable[dict[str, Any]], warnings: Warnings) -> None:
         self._warnings = warnings
         self._index = Index(services)
+        self._read: dict[int, ServiceBounds] = {}
+        self._under_way: list[int] = []
 
     def resolve(self, reference: str, depth: int = 0) -> ServiceBounds:
         """Return what a rule's reference to a service stands for."""
@@ -144,6 +146,16 @@ class Services:
         return result
 
     def _service(self, service: dict[str, Any], depth: int) -> ServiceBounds:
+        key = id(service)
+        if key in self._under_way:
+            return self._unknown("nested_service_path", f"service {service.get('display_name')!r} contains itself")
+        if key not in self._read:
+            self._under_way.append(key)
+            self._read[key] = self._read_service(service, depth)
+            self._under_way.pop()
+        return self._read[key]
+
+    def _read_service(self, service: dict[str, Any], depth: int) -> ServiceBounds:
         unknown = SERVICE.unknown(service)
         if unknown:
             return self._unknown(unknown[0], f"the field {unknown[0]!r} of a service is not understood")

@@ -175,15 +175,10 @@ class _Translation:
         """One list with the verdict of two, of which the one that closes counts."""
         for rule in rules:
             for other in others if _rank(rule) else ():
-                closes = min(rule, other, key=_rank)
-                met = replace(
-                    closes,
-                    name=f"{rule.name} and {other.name}",
-                    sure=self._meet(rule.sure, other.sure, sure=True),
-                    maybe=self._meet(rule.maybe, other.maybe, sure=False),
-                )
-                if met.maybe is not None:
-                    yield met
+                sure, maybe = self._meet_both(rule, other)
+                if maybe is not None:
+                    closes = min(rule, other, key=_rank)
+                    yield replace(closes, name=f"{rule.name} and {other.name}", sure=sure, maybe=maybe)
             yield rule
         yield from others
 
@@ -269,14 +264,17 @@ class _Translation:
         """What stands in the place of a jump: the rules of Application that it reaches, and what it leaves closed."""
         decided = False
         for target in application:
+            sure, maybe = self._meet_both(jump, target)
+            if maybe is None:
+                continue
             met = replace(
                 target,
                 name=f"{jump.name} > {target.name}",
                 category=jump.category,
                 logged=jump.logged or target.logged,
                 action="deny" if target.action == "jump" else target.action,
-                sure=self._meet(jump.sure, target.sure, sure=True),
-                maybe=self._meet(jump.maybe, target.maybe, sure=False),
+                sure=sure,
+                maybe=maybe,
             )
             if met.match is not None:
                 yield met
@@ -292,6 +290,14 @@ class _Translation:
     def _warn_of_jump(self, jump: Rule, reason: str) -> None:
         self._warnings.place = Place(jump.rule_id, jump.name, f"policy {jump.policy}")
         self._warnings.add(f"{reason}: all that might jump and is not allowed there is denied", field_name="action")
+
+    def _meet_both(self, one: Rule, other: Rule) -> tuple[Match | None, Match | None]:
+        """What two rules both surely match, and what both might match."""
+        maybe = self._meet(one.maybe, other.maybe, sure=False)
+        exact = one.sure is one.maybe and other.sure is other.maybe and not self._inventory.without_address
+        if maybe is None or exact:
+            return maybe, maybe
+        return self._meet(one.sure, other.sure, sure=True), maybe
 
     def _meet(self, one: Match | None, other: Match | None, *, sure: bool) -> Match | None:
         if one is None or other is None:
