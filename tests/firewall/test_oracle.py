@@ -97,6 +97,18 @@ def test_a_jump_leaves_the_environment_category_for_the_application_category() -
     assert verdict(ssh(OUTSIDE, DB), jump, {}, category="Environment") == DENIED
 
 
+@pytest.mark.parametrize(
+    ("operator", "value", "right"),
+    [("EQUALS", "WEB", ALLOWED), ("EQUALS", "db", DENIED), ("NOTEQUALS", "Web", DENIED), ("NOTEQUALS", "db", ALLOWED)],
+)
+def test_a_condition_is_met_in_upper_and_lower_case(operator: str, value: str, right: Verdict) -> None:
+    made = export({"source_groups": ["named"]})
+    condition = {"resource_type": "Condition", "member_type": "VirtualMachine", "key": "Name"}
+    group = {"path": "named", "expression": [{**condition, "operator": operator, "value": value}]}
+    made["domains"][0]["resources"]["groups"].append(group)
+    assert Nsx(made).verdict(ssh(WEB, DB)) == right
+
+
 def test_excluded_ends_are_all_but_those_named() -> None:
     rule = {"source_groups": ["web"], "sources_excluded": True}
     assert verdict(ssh(OUTSIDE, DB), rule) == ALLOWED

@@ -345,7 +345,7 @@ def in_text(text: str, address: Address) -> Match:
 
 
 def condition(term: Mapping[str, Any], machine: Machine | None) -> Match:
-    """Whether a machine meets a Condition on its name or its tags."""
+    """Whether a machine meets a Condition on its name or its tags, in upper or lower case (Condition of the REST API)."""
     if machine is None:
         return Match.NO
     compare = {
@@ -357,11 +357,12 @@ def condition(term: Mapping[str, Any], machine: Machine | None) -> Match:
     }.get(term["operator"])
     if compare is None:
         return Match.MAYBE
+    wanted = term["value"].casefold()
     if term["key"] == "Name":
-        found = compare(machine.name, term["value"])
+        found = compare(machine.name.casefold(), wanted)
     elif term["key"] == "Tag":
-        scope, _, tag = term["value"].rpartition("|")
-        found = any(compare(theirs, tag) and scope in ("", of) for of, theirs in machine.tags)
+        scope, _, tag = wanted.rpartition("|")
+        found = any(compare(theirs.casefold(), tag) and scope in ("", of.casefold()) for of, theirs in machine.tags)
     else:
         return Match.MAYBE
     return exactly(not found if term["operator"] == "NOTEQUALS" else bool(found))
