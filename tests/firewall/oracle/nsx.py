@@ -345,7 +345,7 @@ def in_text(text: str, address: Address) -> Match:
 
 
 def condition(term: Mapping[str, Any], machine: Machine | None) -> Match:
-    """Whether a machine meets a Condition on its name or its tags, in upper or lower case (Condition of the REST API)."""
+    """Whether a machine meets a Condition on its name or its tags, whatever their case (Condition of the REST API)."""
     if machine is None:
         return Match.NO
     compare = {
