@@ -79,7 +79,7 @@ def test_a_broken_package_is_rejected_with_a_reason_and_rests_in_no_queue(platfo
     nonsense = platform.push_and_wait(b"this is no ZIP")
     assert nonsense.status == "REJECTED"
     assert nonsense.reason and "ZIP" in nonsense.reason
-    assert platform.client.status().dead_letters == 0
+    assert platform.client.failures(None).total == 0
 
 
 def test_a_wrong_answer_fails_the_release_and_prod_does_not_move(platform: Platform) -> None:
