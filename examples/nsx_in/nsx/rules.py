@@ -129,7 +129,14 @@ class RuleReader:
             fields.append("profiles")
         if policy.get("scheduler_path"):
             fields.append("policy.scheduler_path")
-        if policy.get("stateful") is False:
+        realised = rule.get("firewall_rule")
+        if isinstance(realised, dict) and (
+            realised.get("action") not in (None, rule.get("action"))
+            or realised.get("is_disabled")
+            or realised.get("disabled")
+        ):
+            fields.append("firewall_rule")
+        if policy.get("stateful") not in (None, True):
             fields.append("policy.stateful")
         if str(rule.get("direction") or "IN_OUT") not in DIRECTIONS:
             fields.append("direction")

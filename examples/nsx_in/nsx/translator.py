@@ -21,7 +21,7 @@ from nsx.groups import Groups, machine_id
 from nsx.ranges import EVERY_ADDRESS, FAMILIES, networks
 from nsx.rules import WIDE, Match, Rule, RuleReader, as_deny
 from nsx.services import ANY, Services
-from nsx.vocabulary import ENTRIES, POLICY, RULE, Place, Warnings
+from nsx.vocabulary import DOCUMENT, DOMAIN, ENTRIES, POLICY, RESOURCES, RULE, Place, Warnings
 
 CATEGORIES = ("Emergency", "Infrastructure", "Environment", "Application", "Default")
 """In the order in which NSX-T evaluates them; Ethernet comes before all of them."""
@@ -55,6 +55,18 @@ class _Translation:
         self._document = document
         self._warnings = Warnings()
         self._resources = [domain.get("resources") or {} for domain in document["domains"]]
+        for where, vocabulary, things in (
+            ("the export", DOCUMENT, [document]),
+            ("a domain", DOMAIN, document["domains"]),
+            ("a domain's resources", RESOURCES, self._resources),
+        ):
+            for name in sorted({name for thing in things for name in vocabulary.unknown(thing)}):
+                if any(part in name for part in ("polic", "rule", "children")):
+                    raise ValueError(
+                        f"this is not an NSX-T policy export of the form that is read: {where} has {name!r}, "
+                        "which may deny; give the policies in domains[].resources.security_policies"
+                    )
+                self._warnings.add(f"{where} has {name!r}, which is not read", field_name=name)
         groups = [group for resources in self._resources for group in resources.get("groups") or []]
         machines = {machine_id(machine): machine for machine in document.get("virtual_machines") or []}
         self._inventory = self._take_inventory(machines, groups)

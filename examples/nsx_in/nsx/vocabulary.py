@@ -72,6 +72,14 @@ GROUP = Vocabulary(
     words("group_type state reference ip_group_members"),
 )
 
+DOCUMENT = Vocabulary(
+    words("services virtual_machines virtual_network_interface segments domains"), words("tier0 tier1 tier0s tier1s")
+)
+DOMAIN = Vocabulary(words("resources"))
+RESOURCES = Vocabulary(
+    words("security_policies groups gateway_policies redirection_policies intrusion_service_policies endpoint_policies")
+)
+
 SERVICE = Vocabulary(words("service_entries"), words("is_default service_type"))
 
 EXPRESSIONS = {
