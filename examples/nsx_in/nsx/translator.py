@@ -47,13 +47,23 @@ class NsxTranslator:
         """Return the neutral policy of an export. Raises ValueError if it is not an NSX-T policy export."""
         if not isinstance(document, dict) or not isinstance(document.get("domains"), list):
             raise ValueError("this is not an NSX-T policy export: it has no list 'domains'")
-        return _Translation(document).run()
+        warnings = Warnings()
+        try:
+            return _Translation(document, warnings).run()
+        except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
+            place = warnings.place
+            found = [text for text in (place.object, place.rule and f"rule {place.rule} ({place.name})") if text]
+            where = ", ".join(found) or "outside of its policies"
+            raise ValueError(
+                f"this is not an NSX-T policy export of the form that is read: a value is of another kind ({where}): "
+                f"{error}"
+            ) from error
 
 
 class _Translation:
-    def __init__(self, document: dict[str, Any]) -> None:
+    def __init__(self, document: dict[str, Any], warnings: Warnings) -> None:
         self._document = document
-        self._warnings = Warnings()
+        self._warnings = warnings
         self._resources = [domain.get("resources") or {} for domain in document["domains"]]
         for where, vocabulary, things in (
             ("the export", DOCUMENT, [document]),

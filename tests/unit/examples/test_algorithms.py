@@ -95,6 +95,20 @@ def test_another_kind_of_document_is_refused_in_words(folder: str, document: Any
         translate(folder, document)
 
 
+@pytest.mark.parametrize(
+    "resources",
+    [
+        {"security_policies": [None]},
+        {"security_policies": [{"display_name": "p", "rules": "x"}]},
+        {"security_policies": [{"display_name": "p", "rules": [{"action": "ALLOW", "service_entries": 7}]}]},
+        {"security_policies_v2": [{"rules": []}]},
+    ],
+)
+def test_an_export_of_another_form_is_refused_in_words(resources: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="of the form that is read"):
+        translate("nsx_in", {"domains": [{"resources": resources}]})
+
+
 def policy_of(*rules: dict[str, Any], machines: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return a neutral policy of some rules; what a rule does not say is any."""
     everything = {
