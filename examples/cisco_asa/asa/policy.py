@@ -26,6 +26,8 @@ RULE_FIELDS = {
 }
 """A rule that says more than this is refused: what is not read could narrow it."""
 
+SERVICE_FIELDS = {"protocol", "destinationPorts", "sourcePorts", "icmpType", "icmpCode"}
+
 ACTIONS = ("allow", "deny", "reject")
 DIRECTIONS = ("in", "out", "in-out")
 
@@ -214,7 +216,10 @@ def read_policy(document: Any) -> Policy:
 
 
 def _rule(rule: dict[str, Any], machines: dict[str, Machine]) -> Rule:
-    unknown = sorted(rule.keys() - RULE_FIELDS)
+    parts = [(rule, RULE_FIELDS), (rule.get("appliedTo", {}), {"any", "machines"})]
+    parts += [(rule[side], {"any", "networks", "unresolved"}) for side in ("sources", "destinations")]
+    parts += [(service, SERVICE_FIELDS) for service in rule["services"] or []]
+    unknown = sorted({name for part, known in parts for name in part.keys() - known})
     if unknown or rule["action"] not in ACTIONS or rule.get("direction", "in-out") not in DIRECTIONS:
         what = ", ".join(unknown) or f"{rule['action']} {rule.get('direction')}"
         raise ValueError(f"rule {rule.get('order')} of the policy says something that is not known: {what}")
@@ -254,7 +259,7 @@ def _services(services: list[dict[str, Any]] | None) -> Iterator[tuple[Ranges, R
             yield EVERY_PROTOCOL, EVERY_PORT, EVERY_PORT
             continue
         name = str(service["protocol"])
-        number = PROTOCOLS[name] if name in PROTOCOLS else int(name)
+        number = _within(PROTOCOLS[name] if name in PROTOCOLS else int(name), 255)
         if number in WITH_TYPES:
             first, second = _one(service.get("icmpType")), _one(service.get("icmpCode"))
         else:
@@ -263,8 +268,18 @@ def _services(services: list[dict[str, Any]] | None) -> Iterator[tuple[Ranges, R
 
 
 def _one(number: int | None) -> Ranges:
-    return EVERY_PORT if number is None else ((number, number),)
+    return EVERY_PORT if number is None else ((_within(number, 255), number),)
 
 
 def _several(ranges: list[list[int]] | None) -> Ranges:
-    return EVERY_PORT if ranges is None else union(*(((low, high),) for low, high in ranges))
+    return (
+        EVERY_PORT
+        if ranges is None
+        else union(*(((_within(low, high), _within(high, 65_535)),) for low, high in ranges))
+    )
+
+
+def _within(number: int, highest: int) -> int:
+    if not 0 <= number <= highest:
+        raise ValueError(f"the policy says something that is not known: {number} is not between 0 and {highest}")
+    return number

@@ -35,8 +35,16 @@ class Bounds:
     unknown: bool = False
     """Whether a part could not be evaluated at all."""
 
+    by_user: bool = False
+    """Whether it depends on who is logged in, so that no member is sure."""
+
     def __or__(self, other: Bounds) -> Bounds:
-        return Bounds(self.sure | other.sure, self.maybe | other.maybe, self.unknown or other.unknown)
+        return Bounds(
+            self.sure | other.sure,
+            self.maybe | other.maybe,
+            self.unknown or other.unknown,
+            self.by_user or other.by_user,
+        )
 
 
 def exactly(members: Members) -> Bounds:

@@ -156,7 +156,7 @@ class Groups:
         if group.get("extended_expression"):
             # It selects by the user who is logged in, of the members that the expression gives.
             self._warnings.add(f"group {name!r} depends on who is logged in", field_name="extended_expression")
-            return replace(bounds, sure=Members(), unknown=True)
+            return replace(bounds, sure=Members(), unknown=True, by_user=True)
         if unknown:
             self._warnings.add(
                 f"group {name!r} has fields that are not understood: {', '.join(unknown)}", field_name=unknown[0]
@@ -187,10 +187,10 @@ class Groups:
             realised.sure.addresses if has_addresses else evaluated.sure.addresses,
         )
         sure = self._inventory.intersect_members(agreed, evaluated.maybe, sure=True)
-        if _by_identity(group):
+        if evaluated.by_user:
             sure = Members()
         possible = evaluated.maybe if evaluated.unknown else evaluated.sure
-        bounds = Bounds(sure, realised.maybe | possible, evaluated.unknown)
+        bounds = Bounds(sure, realised.maybe | possible, evaluated.unknown, evaluated.by_user)
         one, other = (self._inventory.resolve(each, sure=False) for each in (bounds.sure, bounds.maybe))
         if one != other and not evaluated.unknown:
             self._warnings.add(
@@ -249,6 +249,7 @@ class Groups:
                 self._inventory.intersect_members(both.sure, other.sure, sure=True),
                 self._inventory.intersect_members(both.maybe, other.maybe, sure=False),
                 both.unknown or other.unknown,
+                both.by_user or other.by_user,
             )
         return both
 
@@ -262,7 +263,8 @@ class Groups:
     def _term(self, part: Thing, depth: int) -> Bounds:
         kind = str(part.get("resource_type"))
         if kind not in EXPRESSIONS:
-            return self._cannot(kind, f"type {kind!r} is not known")
+            found = self._cannot(kind, f"type {kind!r} is not known")
+            return replace(found, by_user=kind == "IdentityGroupExpression")
         unknown = EXPRESSIONS[kind].unknown(part)
         if unknown:
             return self._cannot(unknown[0], f"the field {unknown[0]!r} of a {kind} is not understood")
@@ -336,10 +338,6 @@ class Groups:
 def machine_id(machine: Thing) -> str:
     """Return the id by which groups and interfaces name a machine."""
     return str(machine.get("external_id") or machine.get("id") or machine.get("display_name"))
-
-
-def _by_identity(group: Thing) -> bool:
-    return any(part.get("resource_type") == "IdentityGroupExpression" for part in group.get("expression") or [])
 
 
 def _named(machine: Thing, key: str) -> str | None:

@@ -126,7 +126,19 @@ def policy_of(*rules: dict[str, Any], machines: dict[str, Any] | None = None) ->
 
 
 @pytest.mark.parametrize("folder", ["cisco_asa", "aws_sg"])
-@pytest.mark.parametrize("unread", [{"userId": "ada"}, {"direction": "sideways"}, {"action": "jump"}])
+@pytest.mark.parametrize(
+    "unread",
+    [
+        {"userId": "ada"},
+        {"direction": "sideways"},
+        {"action": "jump"},
+        {"sources": {"networks": ["10.0.0.0/8"], "negated": True}},
+        {"services": [{"protocol": "tcp", "ports": [[22, 22]]}]},
+        {"services": [{"protocol": "999"}]},
+        {"services": [{"protocol": "tcp", "destinationPorts": [[30, 20]]}]},
+        {"services": [{"protocol": "icmp", "icmpType": 300}]},
+    ],
+)
 def test_a_rule_that_says_more_than_a_writer_reads_is_refused(folder: str, unread: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="says something that is not known"):
         translate(folder, policy_of(unread))
