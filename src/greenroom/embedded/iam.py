@@ -245,8 +245,10 @@ def _caller_may_pass(headers: Any, role: str) -> bool:
 
 def _require_all(kind: str, operation: str, properties: dict[str, Any], old: dict[str, Any] | None = None) -> None:
     role = _stack_role.get()
-    if not role or kind not in _NAMED or properties == old:
+    if not role or kind not in _NAMED:
         return
+    # An update asks for unchanged resources too, which AWS leaves alone: so a role is not too small
+    # for the first template that changes them.
     named = _NAMED[kind](properties, old)
     for action in stack_permissions.needed(kind, operation, {*properties, *(old or {})}):
         for resource in stack_permissions.evaluated_on(action, named):

@@ -73,17 +73,17 @@ class Account:
         policy = json.dumps({"Version": "2012-10-17", "Statement": statements})
         self.client("iam").put_role_policy(RoleName=ROLE, PolicyName="stacks", PolicyDocument=policy)
 
-    def stack(self, operation: str, *, live: bool = False) -> str:
+    def stack(self, operation: str, *, live: bool = False, release: str = "1") -> str:
         """Create, update or delete the algorithm's stack and return what CloudFormation says in the end."""
         cloudformation = self.client("cloudformation")
         if operation == "delete":
-            cloudformation.delete_stack(StackName=NAME)
+            cloudformation.delete_stack(StackName=NAME, RoleARN=self.role)
         else:
             values = {
                 "Prefix": "greenroom",
                 "Algorithm": "scan",
                 "Type": "in",
-                "Release": "1",
+                "Release": release,
                 "CodeBucket": f"{PACKAGES}-{self.aws.account_id}-{self.aws.region}",
                 "CodeKey": "packages/1.zip",
                 "Handler": "app.handler",
@@ -185,4 +185,11 @@ def test_a_stack_comes_and_gets_its_mapping_and_goes_in_the_role_of_the_template
 
     account.allow(account.template_statements())
     assert account.stack("update", live=True).startswith("UPDATE_COMPLETE")
+
+    for operation in ("update", "delete"):
+        action = f"lambda:{operation.capitalize()}EventSourceMapping"
+        account.allow(without(account.template_statements(), action))
+        ended = account.stack(operation, live=True, release="2")
+        assert f"not authorized to perform: {action} on resource: {mappings[:-1]}" in ended
+    account.allow(account.template_statements())
     assert account.stack("delete") == "DELETE_COMPLETE"
