@@ -54,13 +54,25 @@ DESCRIBING = frozenset(
 
 RULE_FIELDS = DESCRIBING | {
     *("action", "direction", "disabled", "ip_protocol", "source_groups", "destination_groups", "sources_excluded"),
-    *("destinations_excluded", "services", "service_entries", "scope", "sequence_number", "firewall_rule"),
+    *("destinations_excluded", "services", "service_entries", "scope", "sequence_number"),
 }
 POLICY_FIELDS = DESCRIBING | {"category", "scope", "sequence_number", "rules", "tcp_strict", "stateful"}
+GROUP_FIELDS = DESCRIBING | {"vm_members", "ips_members", "expression", "group_type", "ip_group_members"}
+TERM_FIELDS = DESCRIBING | {
+    *("key", "member_type", "operator", "value", "ip_addresses", "paths", "external_ids", "expressions"),
+}
 ENTRY_FIELDS = DESCRIBING | {
     *("l4_protocol", "source_ports", "destination_ports", "protocol", "icmp_type", "icmp_code", "protocol_number"),
     *("alg", "nested_service_path"),
 }
+CLOSING = (
+    "application_connectivity_strategy",
+    "connectivity_preference",
+    "connectivity_strategy",
+    "default_rule",
+)
+"""Fields by which a policy may end with a rule of its own (SecurityPolicy of the REST API)."""
+
 NEUTRAL: tuple[Any, ...] = ("ANY", ["ANY"], [], {}, None, "", False)
 """Values with which a field says nothing."""
 
@@ -138,14 +150,14 @@ class Nsx:
         return [domain["resources"] for domain in self.export["domains"]]
 
     @cached_property
-    def groups(self) -> dict[str, Mapping[str, Any]]:
-        """The groups by path."""
-        return {group["path"]: group for domain in self._domains for group in domain.get("groups") or []}
+    def groups(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The groups by path; more than one where a path is taken twice."""
+        return by_path(group for domain in self._domains for group in domain.get("groups") or [])
 
     @cached_property
-    def services(self) -> dict[str, Mapping[str, Any]]:
-        """The services by path."""
-        return {service["path"]: service for service in self.export.get("services") or []}
+    def services(self) -> dict[str, list[Mapping[str, Any]]]:
+        """The services by path; more than one where a path is taken twice."""
+        return by_path(self.export.get("services") or [])
 
     @cached_property
     def policies(self) -> dict[str, list[list[Mapping[str, Any]]]]:
@@ -156,13 +168,31 @@ class Nsx:
             for category in CATEGORIES
         }
 
-    def owner(self, address: Address) -> Machine | None:
-        """The machine with an address."""
-        return next((each for each in self.machines.values() if address in each.addresses), None)
+    @cached_property
+    def strange_policies(self) -> list[Mapping[str, Any]]:
+        """Policies that are enforced at another place (a gateway), on frames, or in a category unknown here."""
+        apart = [policy for domain in self._domains for policy in domain.get("gateway_policies") or []]
+        policies = [policy for domain in self._domains for policy in domain.get("security_policies") or []]
+        return apart + [policy for policy in policies if policy.get("category", "Application") not in CATEGORIES]
+
+    def owners(self, address: Address) -> list[Machine | None]:
+        """The machines with an address; None alone if it is no machine's."""
+        return [each for each in self.machines.values() if address in each.addresses] or [None]
 
     def verdict(self, flow: Flow) -> Verdict:
         """What becomes of a flow on its way out of one vNIC and into another."""
-        source, destination = self.owner(flow.source_address), self.owner(flow.destination_address)
+        verdicts = [
+            self._between(flow, source, destination)
+            for source in self.owners(flow.source_address)
+            for destination in self.owners(flow.destination_address)
+        ]
+        stopped = self._may_be_stopped_elsewhere(flow)
+        return Verdict(
+            all(each.surely for each in verdicts) and not stopped,
+            any(each.possibly for each in verdicts),
+        )
+
+    def _between(self, flow: Flow, source: Machine | None, destination: Machine | None) -> Verdict:
         outcomes = [
             self._at(flow, machine, direction)
             for machine, direction in ((source, "OUT"), (destination, "IN"))
@@ -171,6 +201,18 @@ class Nsx:
         return Verdict(
             all(each == {True} for each in outcomes),
             all(True in each for each in outcomes),
+        )
+
+    def _may_be_stopped_elsewhere(self, flow: Flow) -> bool:
+        """Whether a rule that is no vNIC's may stop a flow; where it is enforced is not looked at."""
+        return any(
+            rule["action"] != "ALLOW"
+            and not rule.get("disabled")
+            and self._end(rule, "source", flow.source_address) is not Match.NO
+            and self._end(rule, "destination", flow.destination_address) is not Match.NO
+            and self._services(rule, flow) is not Match.NO
+            for policy in self.strange_policies
+            for rule in policy.get("rules") or []
         )
 
     def _at(self, flow: Flow, machine: Machine, direction: str, first_category: int = 0) -> set[bool]:
@@ -200,7 +242,16 @@ class Nsx:
                     outcomes.add(rule["action"] == "ALLOW")
             if Match.YES in matches.values():
                 return outcomes, True
+        if self._may_close(policy, machine, direction):
+            outcomes.add(False)
         return outcomes, False
+
+    def _may_close(self, policy: Mapping[str, Any], machine: Machine, direction: str) -> bool:
+        """Whether a policy may end with a deny of its own at a vNIC."""
+        values = [policy.get(field) for field in CLOSING]
+        one_sided = {"IN": "DROP_EGRESS", "OUT": "DROP_INGRESS"}[direction]
+        closes = any(value not in (*NEUTRAL, "NONE", one_sided) for value in values)
+        return closes and self._scope(policy, {}, machine) is not Match.NO
 
     def _rule(
         self, policy: Mapping[str, Any], rule: Mapping[str, Any], flow: Flow, machine: Machine, direction: str
@@ -247,7 +298,7 @@ class Nsx:
 
     def _named(self, path: str, address: Address) -> Match:
         if path in self.groups:
-            return self._in_group(path, address, self.owner(address))
+            return some(self._in_group(path, address, owner) for owner in self.owners(address))
         return in_text(path, address)
 
     def _in_group(
@@ -255,15 +306,21 @@ class Nsx:
     ) -> Match:
         if path in above:
             return Match.NO
-        if path not in self.groups:
+        if len(self.groups.get(path, ())) != 1:
             return Match.MAYBE
-        group = self.groups[path]
-        parts = [exactly(machine is not None and machine.id in {vm["id"] for vm in group.get("vm_members") or []})]
-        if address is not None:
-            parts += [in_text(text, address) for text in group.get("ips_members") or []]
+        (group,) = self.groups[path]
+        readings = []
+        if "vm_members" in group or "ips_members" in group:
+            members = {vm["id"] for vm in group.get("vm_members") or []}
+            networks = group.get("ips_members") or []
+            as_address = [in_text(text, address) for text in networks if address is not None]
+            readings.append(some([exactly(machine is not None and machine.id in members), *as_address]))
         if group.get("expression"):
-            parts.append(self._expression(group["expression"], address, machine, (*above, path)))
-        return some(parts)
+            readings.append(self._expression(group["expression"], address, machine, (*above, path)))
+        if understood(group, GROUP_FIELDS) is not Match.YES:
+            return Match.MAYBE
+        # What is realised and what the expression says should be the same; where it is not, who knows?
+        return agreed(readings) if readings else Match.NO
 
     def _expression(
         self,
@@ -272,16 +329,25 @@ class Nsx:
         machine: Machine | None,
         above: tuple[str, ...],
     ) -> Match:
-        found = self._term(expression[0], address, machine, above)
-        for operator, term in zip(expression[1::2], expression[2::2], strict=True):
-            combine = every if operator["conjunction_operator"] == "AND" else some
-            found = combine((found, self._term(term, address, machine, above)))
-        return found
+        found = [self._term(term, address, machine, above) for term in expression[::2]]
+        operators = [each["conjunction_operator"] for each in expression[1::2]]
+        from_left = found[0]
+        products = [[found[0]]]
+        for operator, term in zip(operators, found[1:], strict=True):
+            from_left = (every if operator == "AND" else some)((from_left, term))
+            if operator == "AND":
+                products[-1].append(term)
+            else:
+                products.append([term])
+        # Whether AND binds before OR, no document says.
+        return agreed([from_left, some(every(product) for product in products)])
 
     def _term(
         self, term: Mapping[str, Any], address: Address | None, machine: Machine | None, above: tuple[str, ...]
     ) -> Match:
         kind = term["resource_type"]
+        if understood(term, TERM_FIELDS) is not Match.YES:
+            return Match.MAYBE
         if kind == "NestedExpression":
             return self._expression(term["expressions"], address, machine, above)
         if kind == "IPAddressExpression":
@@ -296,23 +362,42 @@ class Nsx:
 
     def _services(self, rule: Mapping[str, Any], flow: Flow) -> Match:
         named, entries = rule.get("services") or [], rule.get("service_entries") or []
-        if "ANY" in named or not (named or entries):
+        if (not named and not entries) or ("ANY" in named and not entries):
             return Match.YES
-        found = [self._service(path, flow) for path in named]
-        return some([*found, *(self._entry(entry, flow) for entry in entries)])
+        found = some(
+            [
+                *(self._service(path, flow) for path in named if path != "ANY"),
+                *(self._entry(entry, flow) for entry in entries),
+            ]
+        )
+        # Terraform's provider writes ANY next to the entries that are meant.
+        return some((found, Match.MAYBE)) if "ANY" in named else found
 
     def _service(self, path: str, flow: Flow, above: tuple[str, ...] = ()) -> Match:
-        if path not in self.services or path in above:
+        if len(self.services.get(path, ())) != 1 or path in above:
             return Match.MAYBE
         return some(
             self._service(entry["nested_service_path"], flow, (*above, path))
             if entry["resource_type"] == "NestedServiceServiceEntry"
             else self._entry(entry, flow)
-            for entry in self.services[path]["service_entries"]
+            for entry in self.services[path][0]["service_entries"]
         )
 
     def _entry(self, entry: Mapping[str, Any], flow: Flow) -> Match:
         return every((entry_matches(entry, flow), understood(entry, ENTRY_FIELDS)))
+
+
+def agreed(readings: Sequence[Match]) -> Match:
+    """What all readings of the same thing say, or MAYBE."""
+    return readings[0] if len(set(readings)) == 1 else Match.MAYBE
+
+
+def by_path(objects: Iterable[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:
+    """The objects with each path."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for each in objects:
+        found.setdefault(each["path"], []).append(each)
+    return found
 
 
 def in_order(objects: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -377,7 +462,8 @@ def entry_matches(entry: Mapping[str, Any], flow: Flow) -> Match:
     if kind == "ALGTypeServiceEntry":
         return exactly(flow.protocol == ALG_PROTOCOLS[entry["alg"]] and ports(entry, flow))
     if kind == "ICMPTypeServiceEntry":
-        right = flow.protocol == {"ICMPv4": ICMP, "ICMPv6": ICMPV6}[entry["protocol"]]
+        number, version = {"ICMPv4": (ICMP, 4), "ICMPv6": (ICMPV6, 6)}[entry["protocol"]]
+        right = flow.protocol == number and flow.source_address.version == version
         wanted = (entry.get("icmp_type"), entry.get("icmp_code"))
         pairs = zip(wanted, (flow.first, flow.second), strict=True)
         return exactly(right and all(want in (None, have) for want, have in pairs))

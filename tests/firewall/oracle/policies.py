@@ -25,10 +25,18 @@ NETWORKS = ("10.0.0.0/30", "10.0.0.1", "10.0.1.0/24", "203.0.113.0/24", "203.0.1
 NETWORKS_6 = ("2001:db8::/126", "2001:db8::1", "2001:db8:ff::/48", "::/0")
 OUTSIDE = ("203.0.113.5", "198.51.100.7", "2001:db8:ff::5", "2001:db8:ee::7")
 PORTS = ("22", "20-25", "443", "1024-65535", "0-65535")
+UNSAYABLE: tuple[dict[str, Any], ...] = (
+    {"scheduler_path": "/infra/firewall-schedulers/night"},
+    {"stateful": False},
+    {"connectivity_preference": "ALLOWLIST", "scope": [f"{GROUPS}/g0"]},
+    {"application_connectivity_strategy": "DROP_INGRESS"},
+)
 NARROWING = (
     ("profiles", ["/infra/context-profiles/office365"]),
     ("a_field_of_a_later_version", "narrow"),
 )
+
+NOT_PLAIN = [*(name for each in UNSAYABLE for name in each if name != "scope"), *(name for name, _ in NARROWING)]
 
 
 def machines() -> st.SearchStrategy[list[dict[str, Any]]]:
@@ -116,13 +124,20 @@ def groups(number: int) -> st.SearchStrategy[dict[str, Any]]:
                 "expression": None,
             }
         ),
-        st.lists(terms(number), min_size=1, max_size=2).map(
-            lambda of: {
-                **base,
-                "expression": [of[0], *(part for term in of[1:] for part in (_conjunction("OR"), term))],
-            }
+        st.builds(
+            lambda of, operator, also: {**base, "expression": [*of[:1], *_joined(operator, of[1:])], **also},
+            st.lists(terms(number), min_size=1, max_size=3),
+            st.sampled_from(["OR", "OR", "AND"]),
+            st.sampled_from([{}, {}, {}, {}, {"vm_members": [{"id": "vm-1"}]}, {"extended_expression": [{"x": "AD"}]}]),
         ),
+        st.just({**base, "ips_members": ["10.0.0.0/30", "2001:db8::1"], "group_type": ["IPAddress"]}),
     )
+
+
+def _joined(operator: str, terms: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for number, term in enumerate(terms):
+        yield _conjunction("OR" if number else operator)
+        yield term
 
 
 def entries() -> st.SearchStrategy[dict[str, Any]]:
@@ -191,7 +206,8 @@ def rules(draw: st.DrawFn, number: int, category: str) -> dict[str, Any]:
             st.one_of(
                 st.just({"services": ["ANY"]}),
                 st.lists(entries(), min_size=1, max_size=3).map(lambda of: {"services": [], "service_entries": of}),
-                st.integers(0, 2).map(lambda of: {"services": [f"{SERVICES}/s{of}"]}),
+                st.integers(0, 3).map(lambda of: {"services": [f"{SERVICES}/s{of}"]}),
+                entries().map(lambda of: {"services": ["ANY"], "service_entries": [of]}),
             )
         ),
     }
@@ -202,6 +218,11 @@ def rules(draw: st.DrawFn, number: int, category: str) -> dict[str, Any]:
         field, value = draw(st.sampled_from(NARROWING))
         rule[field] = value
     return rule
+
+
+def _nested(path: str) -> dict[str, Any]:
+    entry = {"resource_type": "NestedServiceServiceEntry", "nested_service_path": path}
+    return {"path": f"{SERVICES}/s3", "id": "s3", "display_name": "nested", "service_entries": [entry]}
 
 
 def scopes() -> st.SearchStrategy[list[str]]:
@@ -223,7 +244,9 @@ def exports(draw: st.DrawFn) -> dict[str, Any]:
     numbers = iter(range(1, 100))
     for category in draw(
         st.lists(
-            st.sampled_from(["Infrastructure", "Environment", "Application", "Application"]), min_size=1, max_size=3
+            st.sampled_from(["Emergency", "Infrastructure", "Environment", "Application", "Application"]),
+            min_size=1,
+            max_size=3,
         )
     ):
         number = next(numbers)
@@ -236,9 +259,7 @@ def exports(draw: st.DrawFn) -> dict[str, Any]:
             "rules": [draw(rules(next(numbers), category)) for _ in range(draw(st.integers(1, 4)))],
         }
         if draw(st.integers(0, 14)) == 0:
-            policy.update(
-                draw(st.sampled_from([{"scheduler_path": "/infra/firewall-schedulers/night"}, {"stateful": False}]))
-            )
+            policy.update(draw(st.sampled_from(UNSAYABLE)))
         policies.append(policy)
     last: dict[str, Any] = {
         "id": "default",
@@ -271,7 +292,8 @@ def exports(draw: st.DrawFn) -> dict[str, Any]:
                 "service_entries": draw(st.lists(entries(), min_size=1, max_size=2)),
             }
             for number in range(3)
-        ],
+        ]
+        + [_nested(f"{SERVICES}/s0")],
         "virtual_machines": [{key: value for key, value in vm.items() if key != "_addresses"} for vm in vms],
         "virtual_network_interface": cards,
         "segments": [],
@@ -293,23 +315,33 @@ def plain(export: dict[str, Any]) -> dict[str, Any]:
             info = [{"ip_addresses": [f"10.0.8.{number + 1}"]}]
             export["virtual_network_interface"].append({"owner_vm_id": vm["external_id"], "ip_address_info": info})
     resources = export["domains"][0]["resources"]
+    _plain_groups(resources["groups"])
     machines_only = {
         group["path"] for group in resources["groups"] if "IPAddress" not in str(group) and "PathExpr" not in str(group)
     }
     numbers = itertools.count(1)
     for policy in resources["security_policies"]:
         for thing in (policy, *policy["rules"]):
-            for field in ("scheduler_path", "stateful", *(name for name, _ in NARROWING)):
+            for field in NOT_PLAIN:
                 thing.pop(field, None)
             thing["sequence_number"] = next(numbers)
             thing["scope"] = thing["scope"] if set(thing["scope"]) <= machines_only else ["ANY"]
         for rule in policy["rules"]:
+            if rule.get("service_entries"):
+                rule["services"] = []
             rule["action"] = "DROP" if rule["action"] == "REJECT" else rule["action"]
     for entry in _entries_of(export):
         if entry["resource_type"] == "ALGTypeServiceEntry":
             entry.update({"resource_type": "L4PortSetServiceEntry", "l4_protocol": "TCP", "destination_ports": ["21"]})
             del entry["alg"]
     return export
+
+
+def _plain_groups(groups: Sequence[dict[str, Any]]) -> None:
+    for group in groups:
+        group.pop("extended_expression", None)
+        if group.get("expression"):
+            group.pop("vm_members", None)
 
 
 def _entries_of(export: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
