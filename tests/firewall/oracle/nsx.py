@@ -56,7 +56,14 @@ RULE_FIELDS = DESCRIBING | {
     *("action", "direction", "disabled", "ip_protocol", "source_groups", "destination_groups", "sources_excluded"),
     *("destinations_excluded", "services", "service_entries", "scope", "sequence_number"),
 }
-POLICY_FIELDS = DESCRIBING | {"category", "scope", "sequence_number", "rules", "tcp_strict", "stateful"}
+CLOSING = (
+    "application_connectivity_strategy",
+    "connectivity_preference",
+    "connectivity_strategy",
+    "default_rule",
+)
+"""Fields by which a policy may end with a rule of its own (SecurityPolicy of the REST API)."""
+POLICY_FIELDS = DESCRIBING | {*CLOSING, "category", "scope", "sequence_number", "rules", "tcp_strict", "stateful"}
 GROUP_FIELDS = DESCRIBING | {"vm_members", "ips_members", "expression", "group_type", "ip_group_members"}
 TERM_FIELDS = DESCRIBING | {
     *("key", "member_type", "operator", "value", "ip_addresses", "paths", "external_ids", "expressions"),
@@ -65,14 +72,6 @@ ENTRY_FIELDS = DESCRIBING | {
     *("l4_protocol", "source_ports", "destination_ports", "protocol", "icmp_type", "icmp_code", "protocol_number"),
     *("alg", "nested_service_path"),
 }
-CLOSING = (
-    "application_connectivity_strategy",
-    "connectivity_preference",
-    "connectivity_strategy",
-    "default_rule",
-)
-"""Fields by which a policy may end with a rule of its own (SecurityPolicy of the REST API)."""
-
 NEUTRAL: tuple[Any, ...] = ("ANY", ["ANY"], [], {}, None, "", False)
 """Values with which a field says nothing."""
 
@@ -311,16 +310,15 @@ class Nsx:
         (group,) = self.groups[path]
         readings = []
         if "vm_members" in group or "ips_members" in group:
-            members = {vm["id"] for vm in group.get("vm_members") or []}
+            machines = {vm["id"] for vm in group.get("vm_members") or []}
             networks = group.get("ips_members") or []
             as_address = [in_text(text, address) for text in networks if address is not None]
-            readings.append(some([exactly(machine is not None and machine.id in members), *as_address]))
+            readings.append(some([exactly(machine is not None and machine.id in machines), *as_address]))
         if group.get("expression"):
             readings.append(self._expression(group["expression"], address, machine, (*above, path)))
-        if understood(group, GROUP_FIELDS) is not Match.YES:
-            return Match.MAYBE
-        # What is realised and what the expression says should be the same; where it is not, who knows?
-        return agreed(readings) if readings else Match.NO
+        # What is realised and what the expression says should be the same; where it is not, either may be right.
+        members = agreed(readings) if readings else Match.NO
+        return every((members, understood(group, GROUP_FIELDS)))
 
     def _expression(
         self,
