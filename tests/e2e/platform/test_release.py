@@ -231,7 +231,7 @@ def test_roll_back_makes_the_release_before_live_again(platform: Platform) -> No
 def test_a_live_release_that_would_no_longer_be_accepted_is_shown_compared_with_and_rolled_back_to(
     platform: Platform,
 ) -> None:
-    first = platform.push_and_wait(package("older-rules", num=1))
+    first = platform.push_and_wait(package("older-rules", num=5))
     assert first.status == "LIVE", first.reason
     stored = {**(first.metadata or {}), "num": 5_000, "runtime": "python3.9", "strategy": "energy", "zone": "a"}
     with pytest.raises(MetadataError):
@@ -239,7 +239,7 @@ def test_a_live_release_that_would_no_longer_be_accepted_is_shown_compared_with_
     edit_release(platform, first.release_id, metadata=json.dumps(stored))
     shown = platform.client.release(first.release_id)
     assert shown.metadata and (shown.metadata["num"], shown.metadata["runtime"]) == (5_000, "python3.9")
-    second = platform.push_and_wait(package("older-rules", num=2))
+    second = platform.push_and_wait(package("older-rules", num=6))
     assert second.status == "LIVE", second.reason
     assert second.summary and second.summary.comparison
     compared = request(
