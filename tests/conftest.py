@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.scheduling import MEASURED, MeasuredLast, group_of, rank_of
+from tests.scheduling import ALONE, MeasuredLast, group_of, rank_of
 
 
 def pytest_configure() -> None:
@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into their order, and count no lines while something is measured."""
     items.sort(key=lambda item: rank_of(item.nodeid))
     for item in items:
-        if group_of(item.nodeid) == MEASURED:
+        if group_of(item.nodeid) == ALONE:
             item.add_marker(pytest.mark.no_cover)
 
 

@@ -1,8 +1,8 @@
 """In which order tests run, and how they are shared out among the workers of `pytest -n 3`.
 
-A file's tests run on one worker, in their order. The files that ask for what the platform's roles are judged by run on
-one worker, and then the judgement: it is by what one platform has recorded. Files called `test_measured.py` measure
-time, CPU or layout: they run at the end, when every other worker has gone, and with it everything that it has started.
+A file's tests run on one worker, in their order, and a worker has one deployed platform for all of them. Files called
+`test_measured.py` measure time, CPU or layout: they run at the end, when every other worker has gone, and with it
+everything that it has started. After them what the platforms' roles were asked for is judged, of all workers together.
 """
 
 from __future__ import annotations
@@ -11,32 +11,36 @@ from typing import Any
 
 from xdist.scheduler import LoadScopeScheduling
 
-MEASURED = "measured"
-JUDGED = "judged"
+ALONE = "alone"
 JUDGED_FILES = [
-    f"tests/e2e/platform/test_{each}.py" for each in ("faults", "production", "release", "sweep", "function_tuning")
+    f"tests/e2e/platform/test_{each}.py"
+    for each in ("api", "faults", "function_tuning", "production", "release", "sweep")
 ]
 """What they ask for shows which statements the platform's roles need."""
 
 JUDGEMENT = "tests/e2e/platform/test_roles.py"
 
-LONGEST_FIRST = ("tests/e2e/platform/", "tests/browser/", "tests/e2e/", "tests/integration/", "tests/firewall/")
+LONGEST_FIRST = (
+    "tests/e2e/platform/test_faults.py",
+    "tests/e2e/platform/test_release.py",
+    "tests/browser/",
+    "tests/e2e/",
+    "tests/integration/",
+    "tests/firewall/",
+)
 """Long files begin first, so that the short ones fill the gaps at the end."""
 
 
 def group_of(nodeid: str) -> str:
     """Return what a test runs together with on one worker."""
     file = nodeid.partition("::")[0]
-    if file.endswith("/test_measured.py"):
-        return MEASURED
-    return JUDGED if file in (*JUDGED_FILES, JUDGEMENT) else file
+    return ALONE if file.endswith("/test_measured.py") or file == JUDGEMENT else file
 
 
-def rank_of(nodeid: str) -> tuple[bool, bool, bool, int]:
-    """Return a test's place in the order: what is judged first, then the judgement, what measures last."""
-    group = group_of(nodeid)
+def rank_of(nodeid: str) -> tuple[bool, bool, int]:
+    """Return a test's place in the order: what measures last, and then the judgement."""
     place = next((at for at, start in enumerate(LONGEST_FIRST) if nodeid.startswith(start)), len(LONGEST_FIRST))
-    return group == MEASURED, group != JUDGED, nodeid.startswith(JUDGEMENT), place
+    return group_of(nodeid) == ALONE, nodeid.startswith(JUDGEMENT), place
 
 
 class MeasuredLast(LoadScopeScheduling):  # type: ignore[misc]
@@ -54,7 +58,7 @@ class MeasuredLast(LoadScopeScheduling):  # type: ignore[misc]
         return group_of(nodeid)
 
     def _assign_work_unit(self, node: Any) -> None:
-        if list(self.workqueue) != [MEASURED] or self.nodes == [node]:
+        if list(self.workqueue) != [ALONE] or self.nodes == [node]:
             super()._assign_work_unit(node)
         elif any(not other.shutting_down for other in self.nodes if other is not node):
             node.shutdown()

@@ -17,6 +17,7 @@ from greenroom.client import GreenroomClient
 from greenroom.deploy import Deployment, deploy_platform
 from greenroom.embedded import EmbeddedAws
 from greenroom.wire.models import Message, Release
+from tests.e2e import record
 from tests.e2e.packages import write
 
 T = TypeVar("T")
@@ -106,7 +107,9 @@ def running_platform(data: Path, files: Path) -> Iterator[Platform]:
         )
         deployment = deploy_platform(session, endpoint_url=aws.endpoint_url, poll_s=0.1)
         with GreenroomClient(deployment.url, deployment.token) as client:
-            yield Platform(aws, session, deployment, client, files)
+            platform = Platform(aws, session, deployment, client, files)
+            yield platform
+            record.leave(data, platform.service("iam"), deployment.prefix)
 
 
 def eventually(look: Callable[[], T], timeout_s: float = 60) -> T:
@@ -146,13 +149,13 @@ def invoke(platform: Platform, function: str, event: Any) -> Any:
 def retried_at_once(platform: Platform, queue: str) -> Iterator[None]:
     """Let the messages of one of the platform's queues come back at once when they could not be handled.
 
-    At once is 3 seconds: on a busy machine a function may take longer than one, and what comes back before it has ended
+    At once is 2 seconds: on a busy machine a function may take longer than one, and what comes back before it has ended
     is given up without its reason.
     """
     sqs = platform.service("sqs")
     url = sqs.get_queue_url(QueueName=f"{platform.deployment.prefix}-{queue}")["QueueUrl"]
     kept = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["VisibilityTimeout"])["Attributes"]
-    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "3"})
+    sqs.set_queue_attributes(QueueUrl=url, Attributes={"VisibilityTimeout": "2"})
     try:
         yield
     finally:

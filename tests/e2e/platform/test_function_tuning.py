@@ -239,7 +239,8 @@ def test_weighted_payloads_are_used_as_often_as_they_weigh_and_weigh_in_the_aver
     assert tuning.status == "SUCCEEDED", tuning.reason
     cases = {case.case: case.passed for case in tuning.summary.cases}  # type: ignore[union-attr]
     assert set(cases) == {"payload 1", "payload 2"}
-    assert 2 <= cases["payload 1"] < 8 <= cases["payload 2"]  # disturbed ones are measured again
+    # What the machine disturbed was measured again, up to three times.
+    assert 2 <= cases["payload 1"] <= 8 <= cases["payload 2"] <= 32
     assert tuning.output is not None
     assert 28 <= tuning.output.duration <= 40
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.scheduling import JUDGED, JUDGED_FILES, JUDGEMENT, group_of, rank_of
+from tests.scheduling import ALONE, JUDGED_FILES, JUDGEMENT, group_of, rank_of
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -42,7 +42,7 @@ def test_what_measures_runs_alone_and_the_tests_of_a_file_on_one_worker(tmp_path
     assert len({worker for _, worker, _, _ in ran}) == 3
 
 
-def test_the_roles_are_judged_after_and_with_what_they_are_judged_by() -> None:
-    assert {group_of(f"{file}::test_x[a::b]") for file in (*JUDGED_FILES, JUDGEMENT)} == {JUDGED}
+def test_the_roles_are_judged_after_all_that_they_are_judged_by() -> None:
+    assert group_of(f"{JUDGEMENT}::test_x[a::b]") == group_of("tests/unit/web/test_measured.py::test_x") == ALONE
     assert all(rank_of(f"{file}::test_x") < rank_of(f"{JUDGEMENT}::test_x") for file in JUDGED_FILES)
     assert all((REPOSITORY / file).is_file() for file in (*JUDGED_FILES, JUDGEMENT))
