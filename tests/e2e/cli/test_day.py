@@ -11,10 +11,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+
+from greenroom.client import GreenroomClient
+from tests.e2e.stage import eventually
 
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
@@ -206,7 +209,9 @@ def test_a_test_that_down_interrupts_goes_on_after_up(
     metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "num": 300}))
     pushed = greenroom("push", algorithm, "--no-wait", "--json")
     release_id = json.loads(pushed.stdout)["releaseId"]
-    assert until(greenroom, release_id, lambda release: bool(release["progress"]))["status"] == "TESTING"
+    with GreenroomClient(environment["GREENROOM_URL"], environment["GREENROOM_TOKEN"]) as platform:
+        eventually(lambda: platform.release(release_id).progress)
+        assert platform.release(release_id).status == "TESTING"
     assert call("down", "--data", data, env=bare_environment()).returncode == 0
     port = environment["AWS_ENDPOINT_URL"].rpartition(":")[2]
     assert call("up", "--data", data, "--port", port, "--detach", env=bare_environment()).returncode == 0
@@ -215,14 +220,6 @@ def test_a_test_that_down_interrupts_goes_on_after_up(
     # The sweeper looks every minute; here it is asked to look now.
     client(environment).invoke(FunctionName="greenroom-sweep", Payload=b"{}")
 
-    release = until(greenroom, release_id, lambda release: release["status"] != "TESTING")
-    assert release["status"] == "LIVE", release["reason"]
-
-
-def until(greenroom: Run, release_id: str, reached: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The release, as soon as it is so."""
-    for _ in range(300):
-        release: dict[str, Any] = json.loads(greenroom("show", release_id, "--json").stdout)
-        if reached(release):
-            return release
-    raise AssertionError(f"still {release}")
+    with GreenroomClient(environment["GREENROOM_URL"], environment["GREENROOM_TOKEN"]) as platform:
+        release = platform.wait_for_release(release_id, timeout_s=240)
+    assert release.status == "LIVE", release.reason
