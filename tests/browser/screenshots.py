@@ -49,7 +49,7 @@ def example(platform: Platform, name: str, *, author: str, broken: bool = False,
 
 
 def leave_failures(platform: Platform) -> None:
-    """Send what can't be handled, and wait until it rests."""
+    """Send what can't be handled, and wait until it is in the dead-letter queue."""
     queue = platform.service("sqs").get_queue_url(QueueName=f"{platform.function('aws-sg')}-input")["QueueUrl"]
     platform.service("sqs").set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
     documents: list[Any] = [[], {"rules": 5}]

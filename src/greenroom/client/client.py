@@ -217,7 +217,7 @@ class GreenroomClient:
             raise GreenroomError(
                 f"{result.algorithm} has no document yet",
                 where=f"its status is {result.status}",
-                hint="Wait for the message to be done",
+                hint="Wait for the message to be done.",
             )
         return self._connection.download(result.url, f"the result of {result.algorithm}", into)
 
@@ -353,5 +353,5 @@ def _size_bytes(path: Path) -> int:
     except OSError as error:
         raise GreenroomError(f"the file can't be read: {error.strerror}", where=str(path)) from error
     if not path.is_file() or not size_bytes:
-        raise GreenroomError("this is not a file, or it is empty", where=str(path), hint="Give a file with content")
+        raise GreenroomError("this is not a file, or it is empty", where=str(path), hint="Give a file with content.")
     return size_bytes

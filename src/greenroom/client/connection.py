@@ -71,7 +71,7 @@ class Connection:
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             raise GreenroomError(
                 "the token is empty or has characters that no token has",
-                hint="Use the GREENROOM_TOKEN that `greenroom env` prints, or ask the platform team for one",
+                hint="Use the GREENROOM_TOKEN that `greenroom env` prints, or ask the platform team for one.",
             )
         self.url = url.rstrip("/")
         self._timing = timing
@@ -198,7 +198,7 @@ class _SentFile(io.FileIO):
             raise GreenroomError(
                 "the file became shorter while it was sent",
                 where=str(self._path),
-                hint="Send it again when nothing else writes to it",
+                hint="Send it again when nothing else writes to it.",
             )
         if piece and self._on_progress:
             self._on_progress(self.tell(), self.size_bytes)
@@ -216,7 +216,7 @@ def _read(response: httpx.Response, model: type[A]) -> A:
         raise UnexpectedAnswer(
             f"the answer is not one of Greenroom's HTTP API{detail}",
             where=str(response.url),
-            hint="Check GREENROOM_URL; if it is right, the platform and this client differ in version",
+            hint="Check GREENROOM_URL; if it is right, the platform and this client differ in version.",
         ) from error
 
 

@@ -26,15 +26,15 @@ ERROR_LIMIT_BYTES = 64 * 1024
 """S3's error documents have some hundred bytes; a longer one is something else."""
 
 UPLOAD_HINTS = {
-    "EntityTooLarge": "Make the file smaller: leave out what the algorithm does not import",
-    "ExpiredToken": "Start again: the permission to upload has run out",
-    "RequestTimeout": "Start again: the upload stood still for too long",
+    "EntityTooLarge": "Make the file smaller: leave out what the algorithm does not import.",
+    "ExpiredToken": "Start again: the permission to upload has run out.",
+    "RequestTimeout": "Start again: the upload stood still for too long.",
 }
 
 
 def unreachable(error: httpx.HTTPError, where: str) -> Unreachable:
     """Return the error of a request that got no answer."""
-    hint = "Is it running, and is GREENROOM_URL right? For the embedded one: greenroom up, then greenroom env"
+    hint = "Is it running, and is GREENROOM_URL right? For the embedded one: greenroom up, then greenroom env."
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return Unreachable("the platform did not answer in time", where=where, hint=hint)
     return Unreachable(f"the platform can't be reached: {str(error) or type(error).__name__}", where=where, hint=hint)
@@ -47,20 +47,20 @@ def of_api(response: httpx.Response, where: str) -> GreenroomError:
     said = f": {message}" if message else ""
     about: dict[str, Any] = {"status_code": status, "code": problem.code, "where": problem.where or where}
     if status in (401, 403):
-        default = "Set GREENROOM_TOKEN to the one `greenroom env` prints, or ask the platform team for a new one"
+        default = "Set GREENROOM_TOKEN to the one `greenroom env` prints, or ask the platform team for a new one."
         return Unauthorized(f"the token was refused{said}", hint=hint or default, **about)
     if status == 404:
-        default = "`greenroom algorithms` and `greenroom releases NAME` list what there is"
+        default = "`greenroom algorithms` and `greenroom releases NAME` list what there is."
         return NotFound(message or "it does not exist", hint=hint or default, **about)
     if status == 409:
         return Conflict(message or "the present state does not allow this", hint=hint, **about)
     if status >= 500:
-        default = "Try again in a moment; `greenroom status` and the platform's logs show more"
+        default = "Try again in a moment; `greenroom status` and the platform's logs show more."
         return PlatformFault(f"the platform failed with HTTP {status}{said}", hint=hint or default, **about)
     if status >= 400:
         return RequestRefused(f"the platform refused it with HTTP {status}{said}", hint=hint, **about)
     return UnexpectedAnswer(
-        f"HTTP {status} is not an answer of Greenroom's HTTP API", where=where, hint="Check GREENROOM_URL"
+        f"HTTP {status} is not an answer of Greenroom's HTTP API", where=where, hint="Check GREENROOM_URL."
     )
 
 

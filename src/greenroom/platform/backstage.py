@@ -21,6 +21,7 @@ from greenroom.platform.measuring import Disturbed, Meter
 from greenroom.platform.services import Services
 from greenroom.releases import LIVE_KEPT, Progress
 from greenroom.tuning import Batch, Decision, Measurement, case_of, chart
+from greenroom.tuning.sentences import not_promoted
 
 PROGRESS_EVERY_S = 0.3
 MAX_DURATIONS_SHOWN = 200
@@ -91,7 +92,7 @@ def publish(services: Services, release_id: str, publication: Publication) -> st
 def execute(services: Services, release_id: str, round_number: int, batch: Batch) -> None:
     """Measure a batch of the test, or of the comparison with the live release."""
     test = ReleaseTest(services, release_id)
-    if batch.beside_live:
+    if batch.with_live:
         LiveComparison(services, test.release).execute(batch, round_number)
     else:
         watch = _Reporter(services, release_id, batch, round_number)
@@ -175,7 +176,7 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
 def _with_sentence(decision: Decision, sentence: str, regression: str | None) -> Decision:
     """Add what the comparison with the live release says: a regression fails the release."""
     if regression:
-        return replace(decision, passed=False, reason=regression, sentence=f"Not promoted: {regression}")
+        return replace(decision, passed=False, reason=regression, sentence=not_promoted(regression))
     return replace(decision, sentence=f"{decision.sentence} {sentence}")
 
 

@@ -15,7 +15,7 @@ from greenroom.platform.measurements import Store
 from greenroom.platform.measuring import Disturbed, Meter
 from greenroom.platform.services import Services
 from greenroom.releases import Release
-from greenroom.tuning import Batch, Decision, Measurement, compare, plan_beside_live, side_of
+from greenroom.tuning import Batch, Decision, Measurement, compare, plan_with_live, side_of
 from greenroom.wire import models
 
 NO_LIVE_RELEASE = "no release is live any more to compare with"
@@ -62,7 +62,7 @@ class LiveComparison:
         if self.live is None or not self.is_due() or decision.chosen_memory_mb is None or not decision.passed:
             return Round()
         pairs = specs.pairs_of(self._release.metadata)
-        batches = plan_beside_live(len(self.live.cases), decision.chosen_memory_mb, pairs, self.timeout_s)
+        batches = plan_with_live(len(self.live.cases), decision.chosen_memory_mb, pairs, self.timeout_s)
         return Round((Publication(names.LIVE_TEST_ALIAS, None),), tuple(batches))
 
     def publish(self) -> str:

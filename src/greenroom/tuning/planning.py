@@ -42,13 +42,13 @@ _RETRY_ROUNDS = 3
 class Batch:
     """The invocations `start` to `start + count - 1` of a power value, to be made by one executor, one by one.
 
-    Those of a batch `beside_live` are half of the release and half of the live one (`side_of`).
+    Those of a batch `with_live` are half of the release and half of the live one (`side_of`).
     """
 
     memory_mb: int
     start: int
     count: int
-    beside_live: bool = False
+    with_live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,12 @@ def case_of(cases: Sequence[str], index: int) -> str:
     return cases[index % len(cases)]
 
 
-def plan_beside_live(cases: int, memory_mb: int, num: int, timeout_s: int) -> list[Batch]:
+def plan_with_live(cases: int, memory_mb: int, num: int, timeout_s: int) -> list[Batch]:
     """Return batches with every one of so many cases on both sides, the release at `memory_mb` and the live one, `num`
     times on each or as often as there are cases, and once more for the cold start."""
     pairs = max(num, cases) + 1
     dealt = _deal(memory_mb, range(2 * pairs), timeout_s, DEFAULT_EXECUTOR_S)
-    return [replace(batch, beside_live=True) for batch in dealt]
+    return [replace(batch, with_live=True) for batch in dealt]
 
 
 def side_of(index: int) -> tuple[bool, int]:

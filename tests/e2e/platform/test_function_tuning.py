@@ -48,7 +48,7 @@ def silent(event, context):
 
 
 class Shop:
-    """Functions of somebody else's, beside the platform."""
+    """Functions that are not the platform's."""
 
     def __init__(self, platform: Platform) -> None:
         self.platform, self.client = platform, platform.service("lambda")

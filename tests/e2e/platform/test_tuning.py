@@ -97,7 +97,7 @@ def test_what_a_test_costs_is_bounded_before_and_counted_to_the_state_transition
         prices["requestUsd"] + prices["gbSecondUsd"] * m.memory_mb / 1024 * (m.billed_duration_ms or 0) / 1000
         for m in measured
     )
-    # Besides, there are those beside the live release.
+    # The invocations of the comparison with the live release cost something too.
     assert lambda_usd < summary["testLambdaCostUsd"] < 3 * lambda_usd
     assert summary["testLambdaCostUsd"] < summary["testCostUsd"] < document["costAtMostUsd"]
 

@@ -61,7 +61,7 @@ def test_a_difference_names_its_path_and_shows_both_sides() -> None:
 
 
 def test_looking_for_a_difference_takes_next_to_no_memory() -> None:
-    """A function of 128 MB has little room besides a large document."""
+    """A function of 128 MB has little room next to a large document."""
     one = {"rows": list(range(200_000))}
     other = {"rows": [*range(199_999), -1]}
     tracemalloc.start()

@@ -212,14 +212,14 @@ def test_a_measurement_without_a_field_that_it_needs_is_not_read(absent: str) ->
 
 def test_a_batch_is_read_back_as_it_was_written_and_what_is_wrong_is_named() -> None:
     assert findings.batch_document(Batch(512, 0, 5)) == {"memoryMb": 512, "start": 0, "count": 5}
-    for batch in (Batch(512, 0, 5), Batch(512, 10, 5, beside_live=True)):
+    for batch in (Batch(512, 0, 5), Batch(512, 10, 5, with_live=True)):
         assert findings.batch_from(json.loads(json.dumps(findings.batch_document(batch)))) == batch
     with pytest.raises(ValueError, match="a batch can't be read: memoryMb: Field required"):
         findings.batch_from({"start": 0, "count": 1})
 
 
 def test_the_largest_round_is_far_below_what_a_state_may_have_as_its_output() -> None:
-    batches = [findings.batch_document(Batch(10_240, 99_999, 999, beside_live=True))] * MAX_BATCHES_A_ROUND
+    batches = [findings.batch_document(Batch(10_240, 99_999, 999, with_live=True))] * MAX_BATCHES_A_ROUND
     assert len(json.dumps(batches)) < 256 * 1024 / 2
 
 

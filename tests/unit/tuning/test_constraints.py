@@ -16,7 +16,7 @@ from greenroom.tuning import (
     case_of,
     decide,
     plan,
-    plan_beside_live,
+    plan_with_live,
     side_of,
 )
 from greenroom.tuning.spec import LADDER_MB
@@ -105,8 +105,8 @@ def test_weights_weigh_the_cases_as_by_hand(values: dict[str, list[float]], weig
 def test_in_the_comparison_with_the_live_release_both_sides_run_each_case_as_often_and_in_turn(
     cases: int, num: int, timeout_s: int
 ) -> None:
-    batches = plan_beside_live(cases, 256, num, timeout_s)
-    assert all(batch.beside_live and batch.memory_mb == 256 for batch in batches)
+    batches = plan_with_live(cases, 256, num, timeout_s)
+    assert all(batch.with_live and batch.memory_mb == 256 for batch in batches)
     indexes = [index for batch in batches for index in range(batch.start, batch.start + batch.count)]
     assert indexes == list(range(len(indexes)))
     sides = [side_of(index) for index in indexes]

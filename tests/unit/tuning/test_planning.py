@@ -17,7 +17,7 @@ from greenroom.tuning import (
     ends_batch,
     longest_wait_s,
     plan,
-    plan_beside_live,
+    plan_with_live,
     rounds_at_most,
     upper_bound_usd,
 )
@@ -209,8 +209,8 @@ def test_a_batch_takes_at_most_twelve_minutes_at_its_worst(timeout_s: int, count
 
 
 def test_the_comparison_with_the_live_release_has_a_pair_more_than_it_counts() -> None:
-    assert plan_beside_live(2, 512, 5, 60) == [
-        Batch(512, 0, 6, beside_live=True),
-        Batch(512, 6, 6, beside_live=True),
+    assert plan_with_live(2, 512, 5, 60) == [
+        Batch(512, 0, 6, with_live=True),
+        Batch(512, 6, 6, with_live=True),
     ]
-    assert sum(batch.count for batch in plan_beside_live(9, 512, 5, 60)) == 20
+    assert sum(batch.count for batch in plan_with_live(9, 512, 5, 60)) == 20

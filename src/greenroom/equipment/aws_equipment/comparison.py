@@ -52,7 +52,7 @@ def _first_difference(expected: Any, actual: Any) -> tuple[str, Any, Any] | None
     """Return path and both sides of the first difference.
 
     It does not recurse, since documents may be nested deeply, and builds nothing for equal parts, since a function of
-    128 MB has little room besides a large document.
+    128 MB has little room next to a large document.
     """
     levels: list[Iterator[tuple[str | int, Any, Any]]] = [iter([("$", expected, actual)])]
     path: list[str | int] = []

@@ -62,6 +62,8 @@ def _not_possible(error: NotPossible) -> Answered:
 @_answers(RequestValidationError)
 def _invalid(error: RequestValidationError) -> Answered:
     problems = error.errors()[:MAX_PROBLEMS]
+    if any(problem["type"] == "json_invalid" for problem in problems):
+        return _unreadable(error)
     places = [".".join(str(part) for part in problem["loc"]) for problem in problems]
     texts = [str(problem["msg"]).removeprefix("Value error, ") for problem in problems]
     message = texts[0] if len(texts) == 1 else "; ".join(map(": ".join, zip(places, texts, strict=True)))
