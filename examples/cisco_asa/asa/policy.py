@@ -5,10 +5,11 @@ The examples are packages of their own, so this file is in each `out` algorithm,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from .form import Form, a_list, an_object, check, wrong
 from .ranges import EVERY_ADDRESS, FAMILIES, Ranges, intersect, parse_addresses, subtract, union
 
 VERSION = 2
@@ -20,16 +21,7 @@ EVERY_PORT: Ranges = ((0, 65_535),)
 PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "icmpv6": 58}
 """https://www.iana.org/assignments/protocol-numbers"""
 
-RULE_FIELDS = {
-    *("order", "name", "id", "policy", "category", "action", "direction", "ipVersion", "appliedTo", "logged"),
-    *("sources", "destinations", "services"),
-}
-"""A rule that says more than this is refused: what is not read could narrow it."""
-
-SERVICE_FIELDS = {"protocol", "destinationPorts", "sourcePorts", "icmpType", "icmpCode"}
-
-ACTIONS = ("allow", "deny", "reject")
-DIRECTIONS = ("in", "out", "in-out")
+FAMILIES_OF = {"4": (4,), "6": (6,), "any": (4, 6)}
 
 TCP, UDP, ICMP, ICMPV6 = 6, 17, 1, 58
 WITH_PORTS = (TCP, UDP)
@@ -190,67 +182,57 @@ class Policy:
 
 
 def read_policy(document: Any) -> Policy:
-    """Return the policy of a document. Raises ValueError, with words, if it is not a neutral policy."""
-    if not isinstance(document, dict) or document.get("format") != "firewall-policy":
-        raise ValueError("this is not a neutral firewall policy: its format is not 'firewall-policy'")
-    if document.get("version") != VERSION:
-        raise ValueError(f"version {document.get('version')!r} of the neutral policy is not known; {VERSION} is")
-    if not isinstance(document.get("rules"), list) or not isinstance(document.get("machines"), dict):
-        raise ValueError("this is not a neutral firewall policy: it has no list 'rules' or no object 'machines'")
+    """Return the policy of a document. Raises WrongForm, with the place and what is expected, if it is not one."""
+    check(document, DOCUMENT, WHAT)
     machines = {
-        identity: Machine(str(machine.get("name", identity)), _addresses(machine))
+        identity: Machine(machine.get("name", identity), _addresses(machine))
         for identity, machine in document["machines"].items()
     }
     groups = document.get("groups", {})
-    policy = Policy(
-        str(document.get("source", "unknown")),
+    rules = document["rules"]
+    return Policy(
+        document.get("source", "unknown"),
         machines,
         {name: frozenset(members.get("machines", [])) & frozenset(machines) for name, members in groups.items()},
         {name: _addresses(members) for name, members in groups.items()},
-        [],
+        [_rule(rule, machines, f"$.rules[{place}]") for place, rule in enumerate(rules)],
         list(document.get("warnings", [])),
     )
-    for rule in document["rules"]:
-        policy.rules.append(_rule(rule, machines))
-    return policy
 
 
-def _rule(rule: dict[str, Any], machines: dict[str, Machine]) -> Rule:
-    parts = [(rule, RULE_FIELDS), (rule.get("appliedTo", {}), {"any", "machines"})]
-    parts += [(rule[side], {"any", "networks", "unresolved"}) for side in ("sources", "destinations")]
-    parts += [(service, SERVICE_FIELDS) for service in rule["services"] or []]
-    unknown = sorted({name for part, known in parts for name in part.keys() - known})
-    if unknown or rule["action"] not in ACTIONS or rule.get("direction", "in-out") not in DIRECTIONS:
-        what = ", ".join(unknown) or f"{rule['action']} {rule.get('direction')}"
-        raise ValueError(f"rule {rule.get('order')} of the policy says something that is not known: {what}")
+def _rule(rule: dict[str, Any], machines: dict[str, Machine], path: str) -> Rule:
     applied = rule.get("appliedTo", {"any": True})
     return Rule(
         order=rule["order"],
         name=rule["name"],
-        rule_id=str(rule.get("id", "")),
+        rule_id=rule.get("id", ""),
         policy=rule.get("policy", ""),
         category=rule.get("category", ""),
         action=rule["action"],
         direction=rule.get("direction", "in-out"),
-        families={"4": (4,), "6": (6,), "any": (4, 6)}[rule.get("ipVersion", "any")],
-        logged=bool(rule.get("logged")),
-        sources=_side(rule["sources"], machines),
-        destinations=_side(rule["destinations"], machines),
+        families=FAMILIES_OF[rule.get("ipVersion", "any")],
+        logged=rule.get("logged", False),
+        sources=_side(rule["sources"], machines, f"{path}.sources"),
+        destinations=_side(rule["destinations"], machines, f"{path}.destinations"),
         services=tuple(_services(rule["services"])),
         applied_to=None if applied.get("any") else frozenset(applied["machines"]) & frozenset(machines),
     )
 
 
-def _side(members: dict[str, Any], machines: dict[str, Machine]) -> Side:
+def _side(members: dict[str, Any], machines: dict[str, Machine], path: str) -> Side:
     if members.get("any"):
         return Side(EVERY_ADDRESS, frozenset(each for each, machine in machines.items() if not machine.addresses))
-    return Side(_addresses(members), frozenset(members.get("unresolved", [])))
+    unresolved = members.get("unresolved", [])
+    for place, identity in enumerate(unresolved):
+        if identity not in machines:
+            raise wrong(WHAT, f"{path}.unresolved[{place}]", "the id of a machine of $.machines", identity)
+    return Side(_addresses(members), frozenset(unresolved))
 
 
 def _addresses(members: dict[str, Any]) -> Ranges:
     if members.get("any"):
         return EVERY_ADDRESS
-    return union(*(parse_addresses(str(text)) for text in members.get("networks", [])))
+    return union(*(parse_addresses(text) for text in members.get("networks", [])))
 
 
 def _services(services: list[dict[str, Any]] | None) -> Iterator[tuple[Ranges, Ranges, Ranges]]:
@@ -258,8 +240,7 @@ def _services(services: list[dict[str, Any]] | None) -> Iterator[tuple[Ranges, R
         if service is None:
             yield EVERY_PROTOCOL, EVERY_PORT, EVERY_PORT
             continue
-        name = str(service["protocol"])
-        number = _within(PROTOCOLS[name] if name in PROTOCOLS else int(name), 255)
+        number = _protocol(service["protocol"])
         if number in WITH_TYPES:
             first, second = _one(service.get("icmpType")), _one(service.get("icmpCode"))
         else:
@@ -267,19 +248,124 @@ def _services(services: list[dict[str, Any]] | None) -> Iterator[tuple[Ranges, R
         yield ((number, number),), first, second
 
 
+def _protocol(name: str) -> int:
+    return PROTOCOLS[name] if name in PROTOCOLS else int(name)
+
+
 def _one(number: int | None) -> Ranges:
-    return EVERY_PORT if number is None else ((_within(number, 255), number),)
+    return EVERY_PORT if number is None else ((number, number),)
 
 
 def _several(ranges: list[list[int]] | None) -> Ranges:
-    return (
-        EVERY_PORT
-        if ranges is None
-        else union(*(((_within(low, high), _within(high, 65_535)),) for low, high in ranges))
-    )
+    return EVERY_PORT if ranges is None else union(*(((low, high),) for low, high in ranges))
 
 
-def _within(number: int, highest: int) -> int:
-    if not 0 <= number <= highest:
-        raise ValueError(f"the policy says something that is not known: {number} is not between 0 and {highest}")
-    return number
+def _is_network(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(parse_addresses(value))
+    except ValueError:
+        return False
+
+
+def _is_protocol(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    return value in PROTOCOLS or (value.isascii() and value.isdigit() and len(value) <= 3 and int(value) <= 255)
+
+
+def _is_service(value: Any) -> bool:
+    if not isinstance(value, dict) or not _is_protocol(value.get("protocol")):
+        return isinstance(value, dict)  # The field's own form says what is wrong with it.
+    number = _protocol(value["protocol"])
+    has_ports, has_types = (bool(value.keys() & names) for names in (PORT_FIELDS, TYPE_FIELDS))
+    return not (has_ports and number not in WITH_PORTS) and not (has_types and number not in WITH_TYPES)
+
+
+def _is_port_range(value: Any) -> bool:
+    if not isinstance(value, list) or len(value) != 2 or not all(map(_is_whole, value)):
+        return False
+    return bool(0 <= value[0] <= value[1] <= EVERY_PORT[0][1])
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_any_or(name: str) -> Callable[[Any], bool]:
+    def fits(value: Any) -> bool:
+        return isinstance(value, dict) and (value.get("any", False) is not False) != (name in value)
+
+    return fits
+
+
+def _one_of(*values: str) -> Form:
+    return Form(f"one of {', '.join(values)}", lambda value: isinstance(value, str) and value in values)
+
+
+WHAT = "a neutral firewall policy that is known here"
+TEXT = Form("a text", lambda value: isinstance(value, str))
+TEXTS = a_list(TEXT, expected="a list of texts")
+FLAG = Form("true or false", lambda value: isinstance(value, bool))
+NETWORKS = a_list(Form("a network such as 10.0.0.0/8", _is_network), expected="a list of networks")
+PORT_RANGES = Form(
+    "a list of ranges such as [[80, 80]]",
+    lambda value: isinstance(value, list) and bool(value),
+    items=Form("a range from low to high between 0 and 65535 such as [80, 443]", _is_port_range),
+)
+OCTET = Form("a number from 0 to 255", lambda value: _is_whole(value) and 0 <= value <= 255)
+PORT_FIELDS, TYPE_FIELDS = {"destinationPorts", "sourcePorts"}, {"icmpType", "icmpCode"}
+SERVICE = Form(
+    "an object with ports only for tcp and udp, and with a type and code only for icmp and icmpv6",
+    _is_service,
+    {
+        "protocol": Form("tcp, udp, icmp, icmpv6, igmp or a number from 0 to 255 as text", _is_protocol),
+        **dict.fromkeys(PORT_FIELDS, PORT_RANGES),
+        **dict.fromkeys(TYPE_FIELDS, OCTET),
+    },
+    required=frozenset({"protocol"}),
+    closed=True,
+)
+SIDE = Form(
+    "an object with either `any`: true or a list `networks`",
+    _is_any_or("networks"),
+    {"any": FLAG, "networks": NETWORKS, "unresolved": TEXTS},
+    closed=True,
+)
+APPLIED_TO = Form(
+    "an object with either `any`: true or a list `machines`",
+    _is_any_or("machines"),
+    {"any": FLAG, "machines": TEXTS},
+    closed=True,
+)
+RULE = an_object(
+    {
+        **dict.fromkeys(("name", "id", "policy", "category"), TEXT),
+        "order": Form("a whole number", _is_whole),
+        "action": _one_of("allow", "deny", "reject"),
+        "direction": _one_of("in", "out", "in-out"),
+        "ipVersion": _one_of(*FAMILIES_OF),
+        "appliedTo": APPLIED_TO,
+        "logged": FLAG,
+        "sources": SIDE,
+        "destinations": SIDE,
+        "services": replace(a_list(SERVICE, expected="a list of services, or null for all"), nullable=True),
+    },
+    required="order name action sources destinations services",
+    closed=True,
+)
+"""A rule that says more than this is refused: what is not read could narrow it."""
+
+WARNING = an_object(dict.fromkeys(("rule", "name", "object", "field", "effect", "message"), TEXT), closed=True)
+DOCUMENT = an_object(
+    {
+        "format": _one_of("firewall-policy"),
+        "version": Form(f"{VERSION}", lambda value: _is_whole(value) and value == VERSION),
+        "source": TEXT,
+        "machines": replace(an_object(), values=an_object({"name": TEXT, "networks": NETWORKS})),
+        "groups": replace(an_object(), values=an_object({"any": FLAG, "networks": NETWORKS, "machines": TEXTS})),
+        "rules": a_list(RULE, expected="a list of rules"),
+        "warnings": a_list(WARNING, expected="a list of warnings"),
+    },
+    required="format version machines rules",
+)
+"""A neutral policy, as `../NEUTRAL.md` describes it."""

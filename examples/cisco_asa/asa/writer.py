@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -27,6 +27,9 @@ MAX_REMARK_CHARS = 90
 MAX_ENTRIES = 25_000
 """How many entries a list may expand to in memory before the list says so."""
 
+MAX_PAIRS_OF_PORTS = 100
+"""How many pairs of source and destination ports are written one by one; above that, object groups hold the ports."""
+
 NAMES = {TCP: "tcp", UDP: "udp", ICMP: "icmp", ICMPV6: "icmp6"}
 
 UNWRITABLE_PROTOCOLS = (0, 255)
@@ -37,14 +40,15 @@ class AsaWriter:
     """Writes access lists; holds nothing between them."""
 
     def translate(self, document: dict[str, Any]) -> str:
-        """Return the access list for a neutral policy. Raises ValueError if it is not one."""
+        """Return the access list for a neutral policy. Raises WrongForm if it is not one."""
         return _AccessList(read_policy(document)).write()
 
 
 class _AccessList:
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._groups: dict[str, tuple[str, list[Network]]] = {}
+        self._groups: dict[str, list[str]] = {}
+        """The lines of each object group, by its name."""
         self._names = {addresses: name for name, addresses in policy.group_addresses.items() if addresses}
         self._entries = 0
 
@@ -61,7 +65,7 @@ class _AccessList:
         head = [
             f"! greenroom: access list from {_clean(self._policy.source)}; apply it in one go",
             f"clear configure access-list {ACCESS_LIST}",
-            *(text for name, (title, members) in self._groups.items() for text in _object_group(name, title, members)),
+            *(text for group in self._groups.values() for text in ("!", *group)),
             *(text for warning in self._policy.warnings for text in _remark(_sentence(warning))),
         ]
         return "\n".join([*head, *body, "!", f"access-group {ACCESS_LIST} global"]) + "\n"
@@ -103,14 +107,27 @@ class _AccessList:
             code = "" if box.second == EVERY_PORT else f" {box.second[0][0]}"
             texts = [f"{protocol} {source} {destination}{kind}{code}"]
         elif box.protocol in WITH_PORTS:
+            ports, source_ports = _ports(box.first), _ports(box.second)
+            pairs = len(ports) * len(source_ports)
+            if pairs > MAX_PAIRS_OF_PORTS:
+                self._entries += (pairs - 1) * source_count * destination_count
+                ports, source_ports = self._port_group(protocol, ports), self._port_group(protocol, source_ports)
             texts = [
                 f"{protocol} {source}{source_port} {destination}{port}"
-                for port, source_port in product(_ports(box.first), _ports(box.second))
+                for port, source_port in product(ports, source_ports)
             ]
         else:
             texts = [f"{protocol} {source} {destination}"]
         self._entries += len(texts) * source_count * destination_count
         yield from texts
+
+    def _port_group(self, protocol: str, ports: list[str]) -> list[str]:
+        """Ports as one object group, as entries name it."""
+        if len(ports) == 1:
+            return ports
+        name = f"GR-{protocol}-{_digest(ports)}"
+        self._groups[name] = [f"object-group service {name} {protocol}", *(f" port-object{port}" for port in ports)]
+        return [f" object-group {name}"]
 
     def _network(self, addresses: Ranges) -> tuple[str, int]:
         """Addresses of one family as an entry names them, and how many networks they are."""
@@ -121,13 +138,16 @@ class _AccessList:
         if len(found) == 1:
             return _inline(found[0]), 1
         # The name holds what the group holds: an object group that is entered again only grows.
-        digest = hashlib.sha256(" ".join(map(str, found)).encode()).hexdigest()[:8]
         title = next((name for every, name in self._names.items() if addresses in _by_family(every)), "")
         if not title and addresses in _by_family(self._policy.known):
             title = "machines"
         slug = re.sub(r"[^A-Za-z0-9_]+", "-", title).strip("-")[:40] or "networks"
-        name = f"GR-{slug}-{digest}"
-        self._groups[name] = (title, found)
+        name = f"GR-{slug}-{_digest(map(str, found))}"
+        self._groups[name] = [
+            f"object-group network {name}",
+            *([f" description {_clean(title)[:MAX_REMARK_CHARS]}"] if title else []),
+            *(f" network-object {_inline(network)}" for network in found),
+        ]
         return f"object-group {name}", len(found)
 
 
@@ -157,13 +177,8 @@ def _inline(network: Network) -> str:
     return f"{network.network_address} {network.netmask}" if network.version == 4 else str(network)
 
 
-def _object_group(name: str, title: str, members: list[Network]) -> Iterator[str]:
-    yield "!"
-    yield f"object-group network {name}"
-    if title:
-        yield f" description {_clean(title)[:MAX_REMARK_CHARS]}"
-    for network in members:
-        yield f" network-object {_inline(network)}"
+def _digest(members: Iterable[str]) -> str:
+    return hashlib.sha256(" ".join(members).encode()).hexdigest()[:8]
 
 
 def _ports(ranges: Ranges) -> list[str]:

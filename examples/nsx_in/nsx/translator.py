@@ -17,6 +17,8 @@ from itertools import groupby
 from typing import Any
 
 from nsx.addresses import AddressSet, Inventory
+from nsx.export import EXPORT, WHAT
+from nsx.form import WrongForm, check
 from nsx.groups import Groups, machine_id
 from nsx.ranges import EVERY_ADDRESS, FAMILIES, networks
 from nsx.rules import WIDE, Match, Rule, RuleReader, as_deny
@@ -44,20 +46,9 @@ class NsxTranslator:
     """Translates exports; holds nothing between them."""
 
     def translate(self, document: dict[str, Any]) -> dict[str, Any]:
-        """Return the neutral policy of an export. Raises ValueError if it is not an NSX-T policy export."""
-        if not isinstance(document, dict) or not isinstance(document.get("domains"), list):
-            raise ValueError("this is not an NSX-T policy export: it has no list 'domains'")
-        warnings = Warnings()
-        try:
-            return _Translation(document, warnings).run()
-        except (AttributeError, IndexError, KeyError, TypeError, RecursionError) as error:
-            place = warnings.place
-            found = [text for text in (place.object, place.rule and f"rule {place.rule} ({place.name})") if text]
-            where = ", ".join(found) or "outside of its policies"
-            raise ValueError(
-                f"this is not an NSX-T policy export of the form that is read: a value is of another kind ({where}): "
-                f"{error}"
-            ) from error
+        """Return the neutral policy of an export. Raises WrongForm if it is not an NSX-T policy export."""
+        check(document, EXPORT, WHAT)
+        return _Translation(document, Warnings()).run()
 
 
 class _Translation:
@@ -72,8 +63,8 @@ class _Translation:
         ):
             for name in sorted({name for thing in things for name in vocabulary.unknown(thing)}):
                 if any(part in name for part in ("polic", "rule", "children")):
-                    raise ValueError(
-                        f"this is not an NSX-T policy export of the form that is read: {where} has {name!r}, "
+                    raise WrongForm(
+                        f"this is not {WHAT}: {where} has {name!r}, "
                         "which may deny; give the policies in domains[].resources.security_policies"
                     )
                 self._warnings.add(f"{where} has {name!r}, which is not read", field_name=name)
@@ -157,6 +148,12 @@ class _Translation:
         self._warnings.place = place
         default = policy.get("default_rule")
         for value in _preferences(policy):
+            if value not in ALLOWING | DENYING:
+                self._warnings.add(
+                    f"connectivity preference {value} is not known: it is taken to deny",
+                    field_name="connectivity_preference",
+                    effect=WIDE,
+                )
             if value in ALLOWING:
                 self._warnings.add(
                     f"connectivity preference {value} allows at the end of the policy",
@@ -433,6 +430,7 @@ def _passes_everything(rule: dict[str, Any], policy: dict[str, Any]) -> bool:
         rule.get("action") == "ALLOW"
         and not (rule.get("disabled") or rule.get("service_entries"))
         and str(rule.get("direction") or "IN_OUT") == "IN_OUT"
+        and str(rule.get("ip_protocol") or BOTH) == BOTH
         and not (RULE.unknown(rule) or POLICY.unknown(policy) or policy.get("scheduler_path"))
         and all(not each or str(each[0]).upper() == "ANY" for each in lists)
     )
@@ -467,3 +465,11 @@ ALLOWING = frozenset(
     }
 )
 """Preferences whose rule at the end of the policy allows: it is left out."""
+
+DENYING = frozenset(
+    {
+        *("ALLOWLIST", "ALLOWLIST_ENABLE_LOGGING", "WHITELIST", "WHITELIST_ENABLE_LOGGING"),
+        *("DROP_INGRESS", "DROP_EGRESS"),
+    }
+)
+"""Preferences whose rule at the end of the policy denies."""

@@ -35,11 +35,11 @@ class Vocabulary:
     harmless: frozenset[str] = frozenset()
 
     def unknown(self, thing: Mapping[str, Any]) -> list[str]:
-        """Return the fields that are set and that are not in this vocabulary; false, empty and null are not set."""
+        """Return the fields that are set (false, empty and null are not, 0 is) and are not in this vocabulary."""
         return sorted(
             name
             for name, value in thing.items()
-            if value
+            if (value or (value == 0 and value is not False))
             and not name.startswith("_")
             and name not in EVERY_OBJECT
             and name not in self.understood

@@ -31,6 +31,7 @@ FOLDERS = {"nsx_in": "nsx.translator", "cisco_asa": "asa.writer", "aws_sg": "aws
 CASES = sorted(path.parent for folder in FOLDERS for path in (EXAMPLES / folder / "tests").glob("*/input.json"))
 SHARED_FILES = {
     "ranges.py": ("nsx_in/nsx", "cisco_asa/asa", "aws_sg/aws_sg"),
+    "form.py": ("nsx_in/nsx", "cisco_asa/asa", "aws_sg/aws_sg"),
     "policy.py": ("cisco_asa/asa", "aws_sg/aws_sg"),
 }
 
@@ -91,7 +92,7 @@ def test_a_file_that_several_packages_share_has_the_same_text_in_each(name: str)
     [{}, [], {"domains": 3}, {"format": "firewall-policy", "version": 1}, {"format": "firewall-policy", "version": 2}],
 )
 def test_another_kind_of_document_is_refused_in_words(folder: str, document: Any) -> None:
-    with pytest.raises(ValueError, match=r"this is not|not known"):
+    with pytest.raises(ValueError, match=r"this is not .*: at \$.*, expected .*, found"):
         translate(folder, document)
 
 
@@ -140,7 +141,7 @@ def policy_of(*rules: dict[str, Any], machines: dict[str, Any] | None = None) ->
     ],
 )
 def test_a_rule_that_says_more_than_a_writer_reads_is_refused(folder: str, unread: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="says something that is not known"):
+    with pytest.raises(ValueError, match=r"\$\.rules\[0\]\S*(, expected .*, found| is a field that is not known)"):
         translate(folder, policy_of(unread))
 
 
@@ -161,9 +162,20 @@ def test_many_addresses_are_one_entry_with_object_groups() -> None:
     assert "object-group-search access-control" in text
 
 
+def test_many_pairs_of_ports_are_one_entry_with_object_groups() -> None:
+    ports = [[number * 2, number * 2] for number in range(500)]
+    service = {"protocol": "tcp", "destinationPorts": ports, "sourcePorts": ports[1:]}
+    text = translate("cisco_asa", policy_of({"destinations": {"networks": ["10.0.0.1/32"]}, "services": [service]}))
+    (entry,) = [line for line in text.splitlines() if "extended permit" in line]
+    names = re.findall(r"^object-group service (\S+) tcp$", text, re.MULTILINE)
+    assert entry.endswith(f" permit tcp any4 object-group {names[1]} host 10.0.0.1 object-group {names[0]}")
+    assert text.count(" port-object eq ") == 999
+    assert "WARNING: the list expands to 249500 entries" in text
+
+
 def test_an_object_group_has_another_name_when_it_has_other_members() -> None:
     def names(*networks: str) -> set[str]:
-        text = translate("cisco_asa", policy_of({"sources": {"networks": networks}}))
+        text = translate("cisco_asa", policy_of({"sources": {"networks": list(networks)}}))
         return set(re.findall(r"^object-group network (\S+)", text, re.MULTILINE))
 
     assert names("10.0.0.1/32", "10.0.0.9/32").isdisjoint(names("10.0.0.1/32", "10.0.0.8/32"))
@@ -222,6 +234,33 @@ def test_limits_of_the_target_are_said_with_what_to_do() -> None:
         )["Metadata"]["Warnings"]
     )
     assert "an interface takes 5 security groups of 60 rules" in said and "left out: the rest of" in said
+
+
+def export_of(rule: dict[str, Any], **policy: Any) -> dict[str, Any]:
+    """Return an export of a policy with one rule."""
+    return {"domains": [{"resources": {"security_policies": [{"display_name": "p", "rules": [rule], **policy}]}}]}
+
+
+def test_a_field_that_is_not_known_is_set_if_it_is_0() -> None:
+    for value, number in ((0, 0), (0.0, 0), (False, 1), (None, 1), ("", 1)):
+        neutral = translate("nsx_in", export_of({"action": "ALLOW", "a_later_field": value}))
+        assert len(neutral["rules"]) == number, value
+
+
+def test_a_connectivity_preference_that_is_not_known_denies_with_a_warning() -> None:
+    neutral = translate("nsx_in", export_of({"action": "ALLOW", "direction": "IN"}, connectivity_preference="ODD"))
+    assert [rule["action"] for rule in neutral["rules"]] == ["allow", "deny"]
+    assert "connectivity preference ODD is not known" in json.dumps(neutral["warnings"])
+
+
+@pytest.mark.parametrize(("family", "count"), [("IPV4_IPV6", 1), ("IPV6", 2), ("IPV4", 2)])
+def test_an_ethernet_rule_passes_all_frames_only_if_it_is_for_both_families(family: str, count: int) -> None:
+    export = export_of({"action": "ALLOW", "ip_protocol": family}, category="Ethernet")
+    export["domains"][0]["resources"]["security_policies"] += [
+        {"category": "Ethernet", "sequence_number": 1, "rules": [{"action": "DROP"}]},
+        {"rules": [{"action": "ALLOW"}]},
+    ]
+    assert len(translate("nsx_in", export)["rules"]) == count
 
 
 numbers = st.integers(0, 300)
