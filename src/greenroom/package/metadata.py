@@ -169,7 +169,7 @@ class AlgorithmSettings(TestSettings):
     )
     strategy: Literal["cost", "duration", "balanced"] = Field(default="cost", description="What the choice is made by")
     max_regression: float | None = Field(
-        default=None, ge=0, description="Share by which the release may be slower or dearer than the live one"
+        default=None, ge=0, description="Share by which the release may be slower or more expensive than the live one"
     )
     timeout: int = Field(default=60, ge=1, le=MAX_TIMEOUT_S, description="Seconds that an invocation may take")
     next: Annotated[

@@ -76,7 +76,7 @@ def comparison_of(services: Services, release: Upload | Release, other: Upload |
     found = compare(sides[0], sides[1], prices_for(services.settings.region, measured[0].metadata.architecture))
     if found is None:
         return models.ReleaseComparison(releases=rows)
-    duration, cost = found.duration.words("slower", "faster"), found.cost.words("dearer", "cheaper")
+    duration, cost = found.duration.words("slower", "faster"), found.cost.words("more expensive", "cheaper")
     sentence = f"The first is {duration} and {cost}."
     compared = findings.comparison_of(found).model_copy(update={"sentence": sentence})
     return models.ReleaseComparison(releases=rows, comparison=compared)

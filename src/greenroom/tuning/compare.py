@@ -1,4 +1,4 @@
-"""Compares a release with the live one: faster or slower, cheaper or dearer, and how sure that is.
+"""Compares a release with the live one: faster or slower, cheaper or more expensive, and how sure that is.
 
 Not for measuring: the live version's measurements are made by the same executor with the same cases, interleaved with
 the release's, so that drift falls on both. Only cases that both sides passed are compared.
@@ -58,7 +58,7 @@ def compare(
     case.
 
     Each side's measurements are those of one power value. With `max_regression` (0.1 is ten per cent) a release is a
-    regression when it is slower or dearer by more than that with 95 % confidence.
+    regression when it is slower or more expensive by more than that with 95 % confidence.
     """
     sides = [[m for m in side if m.error is None and not m.cold_start] for side in (release, live)]
     cases = sorted({m.case for m in sides[0]} & {m.case for m in sides[1]})
@@ -77,10 +77,10 @@ def compare(
     duration, cost = _change(durations), _change(costs)
     worse = [
         f"{change.words(word, '')} than the live release, above the {max_regression * 100:g} % of maxRegression"
-        for change, word in ((duration, "slower"), (cost, "dearer"))
+        for change, word in ((duration, "slower"), (cost, "more expensive"))
         if max_regression is not None and change.low > 1 + max_regression
     ]
-    words = f"{duration.words('slower', 'faster')} and {cost.words('dearer', 'cheaper')}"
+    words = f"{duration.words('slower', 'faster')} and {cost.words('more expensive', 'cheaper')}"
     sentence = f"Compared with the live release it is {words}."
     return Comparison(duration, cost, tuple(cases), sentence, "; ".join(worse) or None)
 

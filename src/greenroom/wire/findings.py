@@ -155,7 +155,7 @@ class LiveComparison(Comparison):
 
     live_release_id: str = ""
     live_memory_mb: int | None = None
-    max_regression: float | None = Field(default=None, description="Share by which it may be slower or dearer")
+    max_regression: float | None = Field(default=None, description="Share by which it may be slower or more expensive")
     invocations: list[int] = Field(default=[], description="Of the release, and of the live one")
 
 

@@ -42,11 +42,11 @@ def test_what_the_data_cannot_tell_apart_is_said_so() -> None:
     assert found.regression is None
 
 
-def test_a_larger_size_may_be_faster_and_dearer() -> None:
+def test_a_larger_size_may_be_faster_and_more_expensive() -> None:
     found = compare(noisy(1024, 80, 1), noisy(256, 100, 2), PRICES)
     assert found is not None
     assert "faster" in found.sentence
-    assert "dearer" in found.sentence
+    assert "more expensive" in found.sentence
 
 
 def test_only_cases_that_both_passed_are_compared() -> None:
@@ -85,20 +85,23 @@ def test_a_comparison_is_said_in_figures() -> None:
     found = compare(flat(512, 80.0), flat(256, 100.0), PRICES, max_regression=0.25)
     assert found is not None
     assert found.sentence == (
-        "Compared with the live release it is 20.0 % faster (18.2 to 21.7 %) and 40.5 % dearer (37.5 to 43.6 %)."
+        "Compared with the live release it is 20.0 % faster (18.2 to 21.7 %) and "
+        "40.5 % more expensive (37.5 to 43.6 %)."
     )
-    assert found.regression == ("40.5 % dearer (37.5 to 43.6 %) than the live release, above the 25 % of maxRegression")
+    assert found.regression == (
+        "40.5 % more expensive (37.5 to 43.6 %) than the live release, above the 25 % of maxRegression"
+    )
     slower = compare(flat(256, 130.0), flat(256, 100.0), PRICES, max_regression=0.1)
     assert slower is not None
     assert slower.regression == (
         "30.0 % slower (27.2 to 32.9 %) than the live release, above the 10 % of maxRegression; "
-        "20.3 % dearer (17.7 to 22.9 %) than the live release, above the 10 % of maxRegression"
+        "20.3 % more expensive (17.7 to 22.9 %) than the live release, above the 10 % of maxRegression"
     )
     same = compare(flat(256, 100.0), flat(256, 100.0), PRICES)
     assert same is not None
     assert same.sentence == (
         "Compared with the live release it is not measurably slower or faster (-2.1 % to +2.2 %) and not measurably "
-        "dearer or cheaper (-2.1 % to +2.2 %)."
+        "more expensive or cheaper (-2.1 % to +2.2 %)."
     )
 
 
