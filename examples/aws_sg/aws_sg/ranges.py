@@ -6,6 +6,7 @@ The examples are packages of their own, so this file is in each of those that ne
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 
 Ranges = tuple[tuple[int, int], ...]
@@ -76,6 +77,7 @@ def covers(outer: Ranges, inner: Ranges) -> bool:
     return intersect(outer, inner) == inner
 
 
+@lru_cache(maxsize=10_000)
 def parse_addresses(text: str) -> Ranges:
     """Return the addresses that an address, a CIDR or a range `a-b` stands for. Raises ValueError."""
     first, dash, last = text.strip().partition("-")

@@ -113,7 +113,12 @@ class Rule:
     @property
     def title(self) -> str:
         """The rule as warnings and comments name it."""
-        return f"rule {self.order} ({self.name})"
+        return f"rule {self.shown_id} ({self.name})"
+
+    @property
+    def shown_id(self) -> str:
+        """The rule's id in the source, or its place where it has none."""
+        return self.rule_id or str(self.order)
 
     def boxes(self, sources: Ranges, destinations: Ranges) -> Iterator[Box]:
         """The traffic of the rule between some addresses, by family and service."""
@@ -173,7 +178,7 @@ class Policy:
         """Add a warning, once."""
         warning = {"message": message}
         if rule is not None:
-            warning = {"rule": rule.rule_id, "name": rule.name, **warning}
+            warning = {"rule": rule.shown_id, "name": rule.name, **warning}
         for key, value in (("effect", effect), ("field", field_name)):
             if value:
                 warning[key] = value
@@ -322,7 +327,7 @@ SERVICE = Form(
         **dict.fromkeys(PORT_FIELDS, PORT_RANGES),
         **dict.fromkeys(TYPE_FIELDS, OCTET),
     },
-    required=frozenset({"protocol"}),
+    required=("protocol",),
     closed=True,
 )
 SIDE = Form(

@@ -33,21 +33,27 @@ class Form:
     fields: Mapping[str, Form] = field(default_factory=dict)
     values: Form | None = None
     items: Form | None = None
-    required: frozenset[str] = frozenset()
+    required: tuple[str, ...] = ()
     nullable: bool = False
     closed: bool = False
 
 
+Path = tuple[Any, ...]
+"""The way to a value: the path of what holds it, and its key or place there; () is the document."""
+
+
 def check(document: Any, form: Form, what: str) -> None:
     """Raise WrongForm, with what the document is not, for the first value of another form."""
-    waiting: list[tuple[str, Any, Form]] = [("$", document, form)]
+    waiting: list[tuple[Path, Any, Form]] = [((), document, form)]
     while waiting:
         path, value, wanted = waiting.pop()
-        if value is None and wanted.nullable:
-            continue
         if not wanted.fits(value):
-            raise wrong(what, path, wanted.expected, value)
-        waiting += reversed(list(_parts(path, value, wanted, what)))
+            raise wrong(what, written(path), wanted.expected, value)
+        for key, part, below in _parts(path, value, wanted, what):
+            if part is None and below.nullable:
+                continue
+            if below.fields or below.values or below.items or not below.fits(part):
+                waiting.append(((path, key), part, below))
 
 
 def wrong(what: str, path: str, expected: str, value: Any) -> WrongForm:
@@ -55,22 +61,31 @@ def wrong(what: str, path: str, expected: str, value: Any) -> WrongForm:
     return WrongForm(f"this is not {what}: at {path}, expected {expected}, found {_shown(value)}")
 
 
-def _parts(path: str, value: Any, form: Form, what: str) -> Iterator[tuple[str, Any, Form]]:
+def written(path: Path) -> str:
+    """Return a path as JSON paths are written."""
+    keys = []
+    while path:
+        path, key = path
+        keys.append(key)
+    return "$" + "".join(
+        f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{_cut(json.dumps(key))}]"
+        for key in reversed(keys)
+    )
+
+
+def _parts(path: Path, value: Any, form: Form, what: str) -> Iterator[tuple[Any, Any, Form]]:
     if isinstance(value, dict):
-        for name in sorted(form.required - value.keys()):
-            raise WrongForm(f"this is not {what}: at {path}, expected a field {name!r}, found none")
+        for name in form.required:
+            if name not in value:
+                raise WrongForm(f"this is not {what}: at {written(path)}, expected a field {name!r}, found none")
         for key, part in value.items():
             known = form.fields.get(key, form.values)
             if known is not None:
-                yield _below(path, key), part, known
+                yield key, part, known
             elif form.closed:
-                raise WrongForm(f"this is not {what}: {_below(path, key)} is a field that is not known")
+                raise WrongForm(f"this is not {what}: {written((path, key))} is a field that is not known")
     if isinstance(value, list) and form.items is not None:
-        yield from ((f"{path}[{place}]", part, form.items) for place, part in enumerate(value))
-
-
-def _below(path: str, key: str) -> str:
-    return f"{path}.{key}" if key.isidentifier() else f"{path}[{_cut(json.dumps(key))}]"
+        yield from ((place, part, form.items) for place, part in enumerate(value))
 
 
 def _cut(text: str) -> str:
@@ -101,7 +116,7 @@ def an_object(
         expected,
         lambda value: isinstance(value, dict),
         fields or {},
-        required=frozenset(required.split()),
+        required=tuple(required.split()),
         closed=closed,
     )
 
