@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from tests.firewall.oracle.policies import exports
@@ -29,6 +29,7 @@ OTHERS = [
 some = settings(
     max_examples=60,
     derandomize=True,
+    phases=[Phase.generate],
     database=None,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
