@@ -17,7 +17,7 @@ from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.platform import cost_bounds, names, storage
 from greenroom.platform.services import Services
-from greenroom.releases import Conflict, NotFound, Registration, Status, new_id
+from greenroom.releases import Conflict, NotFound, Registration, Rejection, Status, new_id
 
 UPLOAD_EXPIRES_S = 900
 """How long a presigned form may be used."""
@@ -69,7 +69,7 @@ def register(services: Services, key: str) -> Status | None:
         try:
             report = _check(services, file)
         except PackageError as error:
-            return _reject(services, release_id, str(error))
+            return _reject(services, release_id, Rejection(error.code, error.message, error.where, error.hint))
         kept = storage.package_key(release_id, report.sha256)
         file.seek(0)
         services.s3.upload_fileobj(file, services.packages_bucket, kept)
@@ -115,9 +115,9 @@ def _check(services: Services, file: IO[bytes]) -> PackageReport:
     return report
 
 
-def _reject(services: Services, release_id: str, reason: str) -> Status:
+def _reject(services: Services, release_id: str, rejection: Rejection) -> Status:
     try:
-        services.registry.change_status(release_id, Status.REJECTED, before=Status.UPLOADING, reason=reason)
+        services.registry.reject(release_id, rejection)
     except Conflict:
         return services.registry.find(release_id).status
     return Status.REJECTED

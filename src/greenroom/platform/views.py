@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from botocore.exceptions import ClientError
@@ -27,7 +28,7 @@ def release_of(services: Services, release: Upload | Release) -> models.Release:
             models.StatusChange(status=change.status, at=models.moment(change.at), reason=change.reason, by=change.by)
             for change in release.history
         ],
-        problem=models.release_problem(release.status, release.reason, summary),
+        problem=_problem_of(release, summary),
         metadata=registered.metadata.model_dump(mode="json", by_alias=True) if registered else None,
         power_values=[*registered.metadata.listed_mb] if registered else [],
         cases=[*registered.cases] if registered else [],
@@ -36,6 +37,12 @@ def release_of(services: Services, release: Upload | Release) -> models.Release:
         cost_at_most_usd=registered.cost_at_most_usd if registered else None,
         summary=summary,
     )
+
+
+def _problem_of(release: Upload | Release, summary: models.Summary | None) -> models.Problem | None:
+    if isinstance(release, Upload) and release.rejection:
+        return models.package_problem(models.Problem(**asdict(release.rejection)))
+    return models.release_problem(release.status, release.reason, summary)
 
 
 def release_row(release: Upload | ReleaseRow) -> models.ReleaseRow:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple
+from dataclasses import asdict, astuple
 from typing import Any
 
 from greenroom.package.metadata import StoredMetadata
@@ -16,6 +16,7 @@ from greenroom.releases.model import (
     LiveVersion,
     Progress,
     Registration,
+    Rejection,
     Release,
     ReleaseRow,
     StatusChange,
@@ -107,7 +108,8 @@ def upload_or_release(item: Mapping[str, Any]) -> Upload | Release:
         for change in item["history"]
     )
     if "algorithm" not in item:
-        return Upload(**_uploaded(item), history=history)
+        rejected = item.get("rejection")
+        return Upload(**_uploaded(item), history=history, rejection=Rejection(**rejected) if rejected else None)
     stored = json.loads(item["metadata"])
     return Release(
         **_row(item),
@@ -120,6 +122,11 @@ def upload_or_release(item: Mapping[str, Any]) -> Upload | Release:
         versions={int(mb): version for mb, version in item["versions"].items()},
         restarts=int(item.get("restarts", 0)),
     )
+
+
+def rejection_values(rejection: Rejection) -> dict[str, Any]:
+    """Return what a rejected upload's item holds of why it was rejected."""
+    return {"rejection": asdict(rejection)}
 
 
 def release_row(item: Mapping[str, Any]) -> ReleaseRow:

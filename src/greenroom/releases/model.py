@@ -50,10 +50,24 @@ class _Uploaded:
     changed_by: str | None = None
 
 
+@dataclass(frozen=True)
+class Rejection:
+    """Why a package was not accepted: a short name for programs, what was wrong, where, and what to do."""
+
+    code: str
+    message: str
+    where: str
+    hint: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Upload(_Uploaded):
-    """An upload whose package has not been registered: it is UPLOADING, or ended before it was registered."""
+    """An upload whose package has not been registered: it is UPLOADING, or ended before it was registered.
 
+    `rejection` is missing in uploads that an older platform rejected.
+    """
+
+    rejection: Rejection | None = None
     history: tuple[StatusChange, ...] = ()
 
 

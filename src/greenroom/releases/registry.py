@@ -26,6 +26,7 @@ from greenroom.releases.model import (
     Algorithm,
     Progress,
     Registration,
+    Rejection,
     Release,
     ReleaseRow,
     StatusChange,
@@ -97,13 +98,28 @@ class Registry:
         Returns False if it has `after` already: a message was delivered twice. Raises Conflict if it has any other
         status than `before`, NotFound if there is no such release.
         """
+        return self._change(release_id, StatusChange(after, utc_now(), reason), before=before)
+
+    def reject(self, release_id: str, rejection: Rejection) -> bool:
+        """Take an upload whose package was not accepted from UPLOADING to REJECTED, and record why.
+
+        Returns False if that was done before. Raises Conflict if it is not UPLOADING any more, NotFound.
+        """
+        change = StatusChange(Status.REJECTED, utc_now(), f"{rejection.message}. {rejection.hint}")
+        return self._change(release_id, change, before=Status.UPLOADING, values=items.rejection_values(rejection))
+
+    def _change(
+        self, release_id: str, change: StatusChange, *, before: Status, values: Mapping[str, Any] | None = None
+    ) -> bool:
         try:
-            self._table.update(_status_update(release_id, StatusChange(after, utc_now(), reason), before=before))
+            self._table.update(_status_update(release_id, change, before=before, values=values))
         except ConditionFailed as error:
             present = self.find(release_id).status
-            if present is after:
+            if present is change.status:
                 return False
-            raise Conflict(f"release {release_id} is {present}, not {before}: it can't become {after}") from error
+            raise Conflict(
+                f"release {release_id} is {present}, not {before}: it can't become {change.status}"
+            ) from error
         return True
 
     def register(self, release_id: str, registration: Registration) -> bool:

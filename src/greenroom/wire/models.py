@@ -51,7 +51,7 @@ from greenroom.wire.findings import (
     StatisticsUsed,
     Summary,
 )
-from greenroom.wire.problems import release_problem
+from greenroom.wire.problems import package_problem, release_problem
 from greenroom.wire.requests import (
     FAILURE_ID_PATTERN,
     MAX_DOCUMENT_BYTES,
@@ -125,5 +125,6 @@ __all__ = [
     "UploadForm",
     "iso_utc",
     "moment",
+    "package_problem",
     "release_problem",
 ]

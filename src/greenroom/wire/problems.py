@@ -17,6 +17,11 @@ _AGAIN = f"Then upload the package again. {_UNCHANGED}"
 _ON_YOUR_MACHINE = "`greenroom test` runs the case on your machine."
 
 
+def package_problem(fault: Problem) -> Problem:
+    """Return a fault of a package as the problem of the release that was rejected for it."""
+    return fault.model_copy(update={"hint": f"{fault.hint} {_AGAIN}"})
+
+
 def release_problem(status: str, reason: str | None, summary: Summary | None) -> Problem | None:
     """Return what was wrong with a release, where, and what to do; None if nothing was.
 

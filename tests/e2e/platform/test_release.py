@@ -79,6 +79,9 @@ def test_a_broken_package_is_rejected_with_a_reason_and_rests_in_no_queue(platfo
     nonsense = platform.push_and_wait(b"this is no ZIP")
     assert nonsense.status == "REJECTED"
     assert nonsense.reason and "ZIP" in nonsense.reason
+    problem = nonsense.problem
+    assert problem and problem.where and problem.hint.endswith("What is live has not changed.")
+    assert problem.message in nonsense.reason and problem.code != "package_rejected"
     assert platform.client.failures(None).total == 0
 
 

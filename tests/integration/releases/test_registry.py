@@ -27,6 +27,7 @@ from greenroom.releases import (
     Progress,
     Registration,
     Registry,
+    Rejection,
     Release,
     Status,
     StatusChange,
@@ -316,10 +317,13 @@ def test_an_upload_becomes_a_release_of_which_everything_is_known(registry: Regi
 def test_an_upload_that_ended_before_it_was_registered_stays_an_upload(registry: Registry) -> None:
     release_id = new_id()
     registry.create_upload(release_id, "nsx.zip")
-    registry.change_status(release_id, Status.REJECTED, before=Status.UPLOADING, reason="no tests")
+    rejection = Rejection("no_tests", "tests: is empty", "tests", "Add a case.")
+    assert registry.reject(release_id, rejection)
+    assert not registry.reject(release_id, rejection), "a message that is delivered twice"
     found = registry.find(release_id)
-    assert isinstance(found, Upload)
-    assert (found.status, found.reason, found.history[-1].reason) == (Status.REJECTED, "no tests", "no tests")
+    reason = "tests: is empty. Add a case."
+    assert (found.status, found.reason, found.history[-1].reason) == (Status.REJECTED, reason, reason)
+    assert isinstance(found, Upload) and found.rejection == rejection
 
 
 NO_LONGER_ALLOWED = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.wire.models import CaseResult, LiveComparison, Problem, Summary, release_problem
+from greenroom.wire.models import CaseResult, LiveComparison, Problem, Summary, package_problem, release_problem
 from greenroom.wire.statuses import Status
 
 
@@ -23,6 +23,13 @@ def test_a_rejected_package_is_to_be_corrected() -> None:
     found = problem("metadata.json: field 'name' is missing", status=Status.REJECTED)
     assert (found.code, found.message) == ("package_rejected", "metadata.json: field 'name' is missing")
     assert "Correct the package" in found.hint
+
+
+def test_a_fault_of_a_package_keeps_its_place_and_says_what_to_do_after_it_is_corrected() -> None:
+    fault = Problem(code="no_tests", message="tests: is empty", where="tests", hint="Add a case.")
+    found = package_problem(fault)
+    assert (found.code, found.message, found.where) == ("no_tests", "tests: is empty", "tests")
+    assert found.hint == "Add a case. Then upload the package again. What is live has not changed."
 
 
 def test_a_wrong_answer_is_told_with_the_case_the_size_and_the_place_in_the_answer() -> None:
