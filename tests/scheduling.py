@@ -1,6 +1,7 @@
 """In which order tests run, and how they are shared out among the workers of `pytest -n 3`.
 
-A file's tests run on one worker, in their order, and a worker has one deployed platform for all of them. Files called
+A file's tests run on one worker, in their order. Those that need a deployed platform are two chains: on a small machine
+a third platform that measures releases would only disturb the other two, which then measure again. Files called
 `test_measured.py` measure time, CPU or layout: they run at the end, when every other worker has gone, and with it
 everything that it has started. After them what the platforms' roles were asked for is judged, of all workers together.
 """
@@ -20,21 +21,23 @@ JUDGED_FILES = [
 
 JUDGEMENT = "tests/e2e/platform/test_roles.py"
 
-LONGEST_FIRST = (
-    "tests/e2e/platform/test_faults.py",
-    "tests/e2e/platform/test_release.py",
-    "tests/browser/",
-    "tests/e2e/",
-    "tests/integration/",
-    "tests/firewall/",
-)
+FIRST_CHAIN = [
+    f"tests/e2e/platform/test_{each}.py" for each in ("faults", "function_tuning", "production", "release", "sweep")
+]
+SECOND_CHAIN = ("tests/e2e/", "tests/browser/")
+
+LONGEST_FIRST = (*FIRST_CHAIN, *SECOND_CHAIN, "tests/integration/", "tests/firewall/")
 """Long files begin first, so that the short ones fill the gaps at the end."""
 
 
 def group_of(nodeid: str) -> str:
     """Return what a test runs together with on one worker."""
     file = nodeid.partition("::")[0]
-    return ALONE if file.endswith("/test_measured.py") or file == JUDGEMENT else file
+    if file.endswith("/test_measured.py") or file == JUDGEMENT:
+        return ALONE
+    if file in FIRST_CHAIN:
+        return "first chain"
+    return "second chain" if file.startswith(SECOND_CHAIN) else file
 
 
 def rank_of(nodeid: str) -> tuple[bool, bool, int]:
