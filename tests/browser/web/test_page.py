@@ -169,7 +169,7 @@ def test_an_exception_and_a_rejection_are_told_too(page: Page, platform: Platfor
     expect(page.get_by_role("alert")).to_contain_text("raised an exception: KeyError: 'nome'")
     rejected = platform.push_and_wait(package("Bad Name", num=1))
     go(page, platform, f"releases/{rejected.release_id}")
-    expect(page.get_by_role("alert")).to_contain_text("Correct the package")
+    expect(page.get_by_role("alert")).to_contain_text("Then upload the package again")
     expect(page.get_by_role("alert")).to_contain_text("name")
 
 

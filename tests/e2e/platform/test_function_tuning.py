@@ -288,11 +288,10 @@ def test_only_cold_starts_are_measured_where_that_is_asked(shop: Shop) -> None:
     tuning = shop.tune(lambdaARN=name, powerValues=[256, 512], num=2, payload={"seconds": 0}, onlyColdStarts=True)
     assert tuning.status == "SUCCEEDED", tuning.reason
     assert tuning.summary is not None
-    measured = {
-        (value.memory_mb, value.cold_starts - each.done)
-        for value, each in zip(tuning.summary.power_values, tuning.progress, strict=True)
-    }
-    assert measured == {(256, 0), (512, 0)}
+    assert [value.memory_mb for value in tuning.summary.power_values] == [256, 512]
+    for value, each in zip(tuning.summary.power_values, tuning.progress, strict=True):
+        # What the machine disturbed was measured again, and need not count.
+        assert each.done - value.disturbed <= value.cold_starts <= each.done
     assert tuning.output is not None
     assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
     assert shop.is_untouched(name)
