@@ -19,7 +19,7 @@ schedule), *may* match. A verdict therefore has two ends: `surely`, allowed howe
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
@@ -241,16 +241,17 @@ class Nsx:
                     outcomes.add(rule["action"] == "ALLOW")
             if Match.YES in matches.values():
                 return outcomes, True
-        if self._may_close(policy, machine, direction):
-            outcomes.add(False)
-        return outcomes, False
+        closes = self._closes(policy, machine, direction)
+        return (outcomes if closes is Match.NO else outcomes | {False}), closes is Match.YES
 
-    def _may_close(self, policy: Mapping[str, Any], machine: Machine, direction: str) -> bool:
-        """Whether a policy may end with a deny of its own at a vNIC."""
-        values = [policy.get(field) for field in CLOSING]
+    def _closes(self, policy: Mapping[str, Any], machine: Machine, direction: str) -> Match:
+        """Whether a policy ends with a deny of its own at a vNIC."""
         one_sided = {"IN": "DROP_EGRESS", "OUT": "DROP_INGRESS"}[direction]
-        closes = any(value not in (*NEUTRAL, "NONE", one_sided) for value in values)
-        return closes and self._scope(policy, {}, machine) is not Match.NO
+        values = {str(policy.get(field)) for field in CLOSING if policy.get(field) not in (*NEUTRAL, "NONE", one_sided)}
+        if not values:
+            return Match.NO
+        known = values <= {"DROP_EGRESS", "DROP_INGRESS", "ALLOWLIST"} and not policy.get("scheduler_path")
+        return every((self._scope(policy, {}, machine), Match.YES if known else Match.MAYBE))
 
     def _rule(
         self, policy: Mapping[str, Any], rule: Mapping[str, Any], flow: Flow, machine: Machine, direction: str
@@ -308,17 +309,35 @@ class Nsx:
         if len(self.groups.get(path, ())) != 1:
             return Match.MAYBE
         (group,) = self.groups[path]
-        readings = []
+        expression = group.get("expression")
+
+        def expressed(of_address: Address | None, of_machine: Machine | None) -> Match:
+            return self._expression(expression, of_address, of_machine, (*above, path)) if expression else Match.NO
+
+        readings = [expressed(address, machine)] if expression else []
         if "vm_members" in group or "ips_members" in group:
-            machines = {vm["id"] for vm in group.get("vm_members") or []}
-            networks = group.get("ips_members") or []
-            as_address = [in_text(text, address) for text in networks if address is not None]
-            readings.append(some([exactly(machine is not None and machine.id in machines), *as_address]))
-        if group.get("expression"):
-            readings.append(self._expression(group["expression"], address, machine, (*above, path)))
+            readings.append(some(self._realised(group, address, machine, expressed)))
         # What is realised and what the expression says should be the same; where it is not, either may be right.
         members = agreed(readings) if readings else Match.NO
         return every((members, understood(group, GROUP_FIELDS)))
+
+    def _realised(
+        self,
+        group: Mapping[str, Any],
+        address: Address | None,
+        machine: Machine | None,
+        expressed: Callable[[Address | None, Machine | None], Match],
+    ) -> Iterator[Match]:
+        """Membership by what NSX had realised of a group; where it lists no machines, or no addresses, by its
+        expression."""
+        if "vm_members" in group:
+            yield exactly(machine is not None and machine.id in {vm["id"] for vm in group["vm_members"] or []})
+        else:
+            yield expressed(None, machine)
+        if "ips_members" in group:
+            yield some(in_text(text, address) for text in group["ips_members"] or [] if address is not None)
+        else:
+            yield expressed(address, None)
 
     def _expression(
         self,
