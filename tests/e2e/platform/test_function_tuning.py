@@ -293,7 +293,9 @@ def test_only_cold_starts_are_measured_where_that_is_asked(shop: Shop) -> None:
         # What the machine disturbed was measured again, and need not count.
         assert each.done - value.disturbed <= value.cold_starts <= each.done
     assert tuning.output is not None
-    assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
+    # An invocation that is measured again meets the environment of its first time, which is warm.
+    if not any(value.disturbed for value in tuning.summary.power_values):
+        assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
     assert shop.is_untouched(name)
 
 
