@@ -4,6 +4,7 @@
 
 * `spec` has the plain data: what a function version is, what an invocation takes and gives back.
 * `code` unpacks code and layers once, read-only, by their SHA-256.
+* `capability` says which runtimes the engine can run, and why not another one.
 * `zygote` is the prepared process: it has imported AWS's runtime client already, and every environment is a fork of it,
   in namespaces of its own. What runs inside is in `runtime/`: standard library and `awslambdaric` only.
 * `interpreters` finds the Python that a function's runtime asks for.
@@ -19,8 +20,19 @@ marshalling and error payloads, is `awslambdaric` itself, which gets an object t
 The engine knows nothing of Greenroom's platform and nothing of the emulator above it.
 """
 
+from greenroom.engine.capability import can_run
 from greenroom.engine.cgroup import Isolation, isolation
 from greenroom.engine.pool import Engine, Limits
 from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LayerCode
 
-__all__ = ["Engine", "FunctionSpec", "Invocation", "InvokeResult", "Isolation", "LayerCode", "Limits", "isolation"]
+__all__ = [
+    "Engine",
+    "FunctionSpec",
+    "Invocation",
+    "InvokeResult",
+    "Isolation",
+    "LayerCode",
+    "Limits",
+    "can_run",
+    "isolation",
+]

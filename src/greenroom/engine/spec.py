@@ -51,6 +51,7 @@ class Invocation:
 
     `code`, `layers` and `credentials` are called only when a new environment needs them. A `measured` invocation has
     its cores to itself, as far as other measured ones go, and its report says whether it was disturbed.
+    `client_context` is the JSON of the caller's context, `trace_id` an X-Ray tracing header.
     """
 
     spec: FunctionSpec
@@ -61,6 +62,8 @@ class Invocation:
     layers: Callable[[], Sequence[LayerCode]] = tuple
     credentials: Callable[[], Mapping[str, str]] = dict
     measured: bool = False
+    client_context: str | None = None
+    trace_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,40 @@
+"""Which runtimes the engine takes, and what it says of the others."""
+
+from __future__ import annotations
+
+from importlib.metadata import metadata
+
+import pytest
+
+from greenroom.engine import can_run
+from greenroom.engine.capability import OLDEST_PYTHON
+
+
+@pytest.mark.parametrize("minor", range(10, 16))
+def test_lambdas_pythons_run(minor: int) -> None:
+    assert can_run(f"python3.{minor}") is None
+
+
+@pytest.mark.parametrize("runtime", ["python2.7", "python3.8", "python3.9"])
+def test_a_python_that_is_too_old_for_the_sdk_is_refused_with_the_reason(runtime: str) -> None:
+    reason = can_run(runtime)
+    assert reason is not None and reason.startswith(f"{runtime} can't run here: the AWS SDK")
+
+
+@pytest.mark.parametrize("package", ["boto3", "awslambdaric"])
+def test_the_oldest_python_is_the_one_that_the_packages_need(package: str) -> None:
+    oldest = ".".join(map(str, OLDEST_PYTHON))
+    assert metadata(package)["Requires-Python"].replace(" ", "") == f">={oldest}"
+
+
+@pytest.mark.parametrize(
+    "runtime", ["java21", "ruby3.3", "dotnet8", "go1.x", "provided", "nonsense", "python3.99", "python3", ""]
+)
+def test_what_the_engine_can_not_run_is_refused_by_name(runtime: str) -> None:
+    reason = can_run(runtime)
+    assert reason is not None and reason.startswith(runtime) and "can't run here" in reason
+
+
+def test_another_instruction_set_is_refused() -> None:
+    assert can_run("python3.13", "arm64") is None
+    assert can_run("python3.13", "sparc") == "sparc is not an instruction set of Lambda's: x86_64 or arm64."
