@@ -129,22 +129,24 @@ class Inventory:
         return AddressSet(intersect(one.addresses, other.addresses), both)
 
     def intersect_members(self, one: Members, other: Members, *, sure: bool) -> Members:
-        """Return the members of both. A machine is in a network with all its addresses (sure), or any (maybe)."""
+        """Return the members of both.
+
+        A machine whose addresses are in the other set is surely there with these addresses only: whether a rule is
+        enforced at its interface, no document says.
+        """
         machines = one.machines & other.machines
-        for candidates, addresses in ((one.machines, other.addresses), (other.machines, one.addresses)):
-            machines |= {each for each in candidates - machines if self._inside(each, addresses, sure=sure)}
+        if not sure:
+            for candidates, addresses in ((one.machines, other.addresses), (other.machines, one.addresses)):
+                machines |= {each for each in candidates - machines if self._may_be_inside(each, addresses)}
         written = union(
             intersect(one.addresses, self.resolve(other, sure=sure).addresses),
             intersect(other.addresses, self.resolve(one, sure=sure).addresses),
         )
         return Members(machines, written)
 
-    def _inside(self, machine: str, addresses: Ranges, *, sure: bool) -> bool:
+    def _may_be_inside(self, machine: str, addresses: Ranges) -> bool:
         own = self.addresses.get(machine, ())
-        if not own:
-            return not sure and bool(subtract(addresses, self.known))
-        met = intersect(own, addresses)
-        return met == own if sure else bool(met)
+        return bool(intersect(own, addresses) if own else subtract(addresses, self.known))
 
     def known_in(self, addresses: Ranges) -> Members:
         """Return those of some addresses that are known to be a machine's."""

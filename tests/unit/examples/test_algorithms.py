@@ -247,6 +247,32 @@ def test_a_field_that_is_not_known_is_set_if_it_is_0() -> None:
         assert len(neutral["rules"]) == number, value
 
 
+def test_a_rule_is_not_surely_enforced_at_a_machine_that_a_group_holds_by_its_address_only() -> None:
+    export = export_of({"action": "ALLOW", "direction": "IN"}, scope=["both"])
+    export["virtual_machines"] = [
+        {"external_id": "m", "display_name": "m", "tags": [{"scope": "tier", "tag": "web"}]},
+    ]
+    export["virtual_network_interface"] = [
+        {"owner_vm_id": "m", "ip_address_info": [{"ip_addresses": ["10.0.0.1"]}]},
+    ]
+    tagged = {"resource_type": "Condition", "member_type": "VirtualMachine", "key": "Tag", "operator": "EQUALS"}
+    export["domains"][0]["resources"]["groups"] = [
+        {"path": "net", "expression": [{"resource_type": "IPAddressExpression", "ip_addresses": ["10.0.0.0/24"]}]},
+        {
+            "path": "both",
+            "expression": [
+                {**tagged, "value": "tier|web"},
+                {"resource_type": "ConjunctionOperator", "conjunction_operator": "AND"},
+                {"resource_type": "PathExpression", "paths": ["net"]},
+            ],
+        },
+    ]
+    assert translate("nsx_in", export)["rules"] == []
+    export["domains"][0]["resources"]["security_policies"][0]["rules"][0]["action"] = "DROP"
+    (denied,) = translate("nsx_in", export)["rules"]
+    assert denied["appliedTo"] == {"machines": ["m"]}
+
+
 def test_a_connectivity_preference_that_is_not_known_denies_with_a_warning() -> None:
     neutral = translate("nsx_in", export_of({"action": "ALLOW", "direction": "IN"}, connectivity_preference="ODD"))
     assert [rule["action"] for rule in neutral["rules"]] == ["allow", "deny"]
