@@ -11,14 +11,19 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 
+from greenroom.platform.campaign import Publication
+from greenroom.platform.function_tuning import steps
+from greenroom.platform.function_tuning.steps import FunctionTuning
 from greenroom.platform.measuring import Meter
 from greenroom.platform.services import Services, Settings
+from greenroom.tuning import Batch
 from greenroom.wire.models import Tuning
 from tests.e2e.packages import RUNTIME
 from tests.e2e.stage import Platform, assumed, eventually
@@ -100,6 +105,16 @@ class Shop:
 
     def configuration(self, name: str, qualifier: str = "$LATEST") -> Any:
         return self.client.get_function_configuration(FunctionName=name, Qualifier=qualifier)
+
+    @contextmanager
+    def acting_as(self, function: str, patch: pytest.MonkeyPatch) -> Iterator[Services]:
+        """The clients of one of the platform's functions, in its role and with its settings."""
+        variables = self.configuration(f"greenroom-{function}")["Environment"]["Variables"]
+        with assumed(self.platform, function) as credentials:
+            for key, value in credentials.items():
+                patch.setenv(key, value)
+            patch.setattr(boto3, "DEFAULT_SESSION", None)
+            yield Services(Settings("greenroom", self.platform.aws.region, self.platform.aws.account_id, variables))
 
     def is_untouched(self, name: str) -> bool:
         """Whether the function is as it was made."""
@@ -290,12 +305,25 @@ def test_only_cold_starts_are_measured_where_that_is_asked(shop: Shop) -> None:
     assert tuning.summary is not None
     assert [value.memory_mb for value in tuning.summary.power_values] == [256, 512]
     for value, each in zip(tuning.summary.power_values, tuning.progress, strict=True):
-        # What the machine disturbed was measured again, and need not count.
-        assert each.done - value.disturbed <= value.cold_starts <= each.done
+        assert value.cold_starts == each.done, "what was measured again was cold again"
     assert tuning.output is not None
-    # An invocation that is measured again meets the environment of its first time, which is warm.
-    if not any(value.disturbed for value in tuning.summary.power_values):
-        assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
+    assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
+    assert shop.is_untouched(name)
+
+
+def test_an_invocation_that_is_made_again_is_a_cold_start_again(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after a round that the machine disturbed: the next one makes the same invocation."""
+    name, tuning_id = shop.function("shop-again"), "shop-again"
+    asked = {"lambdaARN": name, "powerValues": [256], "num": 1, "payload": {"seconds": 0}, "onlyColdStarts": True}
+    with shop.acting_as("function-tuning-steps", monkeypatch) as services:
+        steps.begin(services, tuning_id, asked)
+        for round_number in (0, 1):
+            alias = FunctionTuning.of(services, tuning_id).alias_of(256, 0)
+            steps.publish(services, tuning_id, Publication(alias, 256))
+            steps.execute(services, tuning_id, round_number, Batch(256, 0, 1))
+        made = FunctionTuning.of(services, tuning_id).campaign.made
+        steps.clean(services, tuning_id)
+    assert [row.cold_start for row in made] == [True, True]
     assert shop.is_untouched(name)
 
 
@@ -373,10 +401,6 @@ def test_a_report_line_of_a_tuned_function_is_found_in_its_log(shop: Shop, monke
     name = shop.function("shop-log")
     answer = shop.client.invoke(FunctionName=name, Payload=b"{}")
     request_id = answer["ResponseMetadata"]["RequestId"]
-    with assumed(shop.platform, "function-tuning-steps") as credentials:
-        for key, value in credentials.items():
-            monkeypatch.setenv(key, value)
-        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
-        settings = Settings("greenroom", shop.platform.aws.region, shop.platform.aws.account_id, {})
-        report = Meter(Services(settings), name, 10).report_from_logs(request_id, "2026-01-01T00:00:00Z")
+    with shop.acting_as("function-tuning-steps", monkeypatch) as services:
+        report = Meter(services, name, 10).report_from_logs(request_id, "2026-01-01T00:00:00Z")
     assert report.duration_ms >= 20

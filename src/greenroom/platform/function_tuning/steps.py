@@ -57,7 +57,18 @@ class FunctionTuning:
         return cls(services, jobs.load(services, tuning_id))
 
     def alias_of(self, memory_mb: int, index: int) -> str:
-        """Return the alias of a memory size, or of the invocation alone where each has to be a cold start."""
+        """Return the alias of a memory size, or of the invocation alone where each has to be a cold start.
+
+        An invocation that is made again in a later round gets another alias, and with it a version that is cold.
+        """
+        first = self.first_alias_of(memory_mb, index)
+        if not self.asked.only_cold_starts:
+            return first
+        times = sum((row.memory_mb, row.index) == (memory_mb, index) for row in self.campaign.made)
+        return f"{first}-{times}" if times else first
+
+    def first_alias_of(self, memory_mb: int, index: int = 0) -> str:
+        """Return the alias that the first round makes for an invocation."""
         return f"{ALIAS_PREFIX}{memory_mb}" + (f"-{index}" if self.asked.only_cold_starts else "")
 
     def is_published(self, publication: Publication, made: Sequence[Measurement]) -> bool:
@@ -186,7 +197,7 @@ def optimize(services: Services, tuning_id: str) -> None:
     if output is None or not tuning.asked.auto_optimize:
         return
     if tuning.asked.auto_optimize_alias:
-        version = services.functions.version_of(tuning.function, tuning.alias_of(output["power"], 0))
+        version = services.functions.version_of(tuning.function, tuning.first_alias_of(output["power"]))
         services.functions.point(tuning.function, tuning.asked.auto_optimize_alias, version)
     elif claim := claims.of(services, tuning.function):
         # `clean` gives it to the function.
