@@ -78,6 +78,7 @@ def install() -> None:
 
     _own_root_only(iam_evaluator)
     _name_alias_actions()
+    _deny_what_has_no_action()
     _check_event_sources()
     _check_state_machines()
     _check_stacks()
@@ -87,7 +88,7 @@ def _own_root_only(iam_evaluator: Any) -> None:
     own = os.environ["AWS_ACCESS_KEY_ID"]
 
     def is_root_access_key(access_key_id: str) -> bool:
-        return access_key_id == own or (not access_key_id and gateway.may_be_unsigned.get())
+        return access_key_id == own or (not access_key_id and gateway.needs_no_key.get())
 
     # Out of the box "test", any account's number and no key at all are root's as well.
     iam_evaluator.is_root_access_key = is_root_access_key
@@ -109,6 +110,18 @@ def _name_alias_actions() -> None:
         return action_of(method, path)
 
     iam_actions._lambda_action = lambda_action
+
+
+def _deny_what_has_no_action() -> None:
+    from ministack.core import iam_actions
+
+    action_of = iam_actions.extract_iam_action
+
+    def extract_iam_action(service: str, *request: Any) -> str:
+        # ministack lets any caller through where it finds no action.
+        return action_of(service, *request) or f"{service}:NotKnownHere"
+
+    iam_actions.extract_iam_action = extract_iam_action
 
 
 def _role_of_function(lambda_svc: Any, function: str, qualifier: str | None = None) -> str:

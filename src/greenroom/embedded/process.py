@@ -19,6 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from greenroom.embedded import credentials
+
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
 START_TIMEOUT_S = 60.0
@@ -185,8 +187,7 @@ def _root_credentials(data_dir: Path) -> tuple[str, str]:
     if path.exists():
         kept = json.loads(path.read_text())
         return kept["accessKeyId"], kept["secretAccessKey"]
-    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
-    access_key_id = "AKIA" + "".join(secrets.choice(alphabet) for _ in range(16))
+    access_key_id = credentials.access_key_id("AKIA")
     secret_access_key = secrets.token_urlsafe(30)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:

@@ -12,7 +12,7 @@ import json
 import time
 from typing import Any
 
-from greenroom.embedded import gateway, iam
+from greenroom.embedded import credentials, gateway, iam
 from greenroom.engine import Engine, FunctionSpec, Invocation, LayerCode
 
 STATE_CHANGE_S = 0.02
@@ -32,7 +32,6 @@ def install(engine: Engine) -> None:
 
 
 def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) -> dict[str, Any]:
-    from ministack.core.lambda_runtime import execution_credentials
     from ministack.services import lambda_svc
 
     config = func.get("config") or func
@@ -53,7 +52,7 @@ def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) 
             request_id=request_id,
             code=lambda: func.get("code_zip") or b"",
             layers=layers,
-            credentials=lambda: execution_credentials(config),
+            credentials=lambda: credentials.issue(config["Role"], config["FunctionName"]),
             measured=gateway.wants_log.get(),
         )
     )

@@ -108,7 +108,7 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, log_ia
     config.accesslog = None
     config.errorlog = None
     server = asyncio.create_task(
-        serve(Gateway(), config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
+        serve(Gateway(listener.getsockname()[1]), config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
     )
     await _until_ready(endpoint_url, server)
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)

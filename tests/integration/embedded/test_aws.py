@@ -91,7 +91,11 @@ def test_what_is_not_signed_is_refused(aws: EmbeddedAws) -> None:
 
 
 def test_it_listens_on_the_loopback_interface_and_answers_to_its_own_names_only(aws: EmbeddedAws) -> None:
-    for host, status in (("127.0.0.1", 200), (f"localhost:{aws.port}", 200), ("evil.example", 421)):
+    names = {f"127.0.0.1:{aws.port}": 200, f"localhost:{aws.port}": 200, "127.0.0.1": 421, "localhost:1": 421}
+    names |= {
+        f"{name}:{aws.port}": 421 for name in ("evil.example", "iam.localhost", "x.execute-api.localhost", "[::1]")
+    }
+    for host, status in names.items():
         answer = httpx.get(f"{aws.endpoint_url}/_ministack/health", headers={"Host": host})
         assert answer.status_code == status, host
 
@@ -301,6 +305,14 @@ REPLACED: dict[str, dict[str, tuple[str, ...] | None]] = {
         "ministack.core.iam_evaluator.is_root_access_key": ("access_key_id",),
         "ministack.core.iam_evaluator._is_root_key": ("access_key_id",),
         "ministack.core.iam_actions._lambda_action": ("method", "path"),
+        "ministack.core.iam_actions.extract_iam_action": (
+            "service",
+            "method",
+            "path",
+            "headers",
+            "body",
+            "query_params",
+        ),
         "ministack.services.lambda_svc._create_esm": ("data",),
         "ministack.services.lambda_svc._apply_filter_criteria": ("records", "esm"),
         "ministack.services.lambda_svc._run_sqs_batch": ("esm", "func_rec", "*"),
