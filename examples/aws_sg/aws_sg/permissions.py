@@ -64,13 +64,14 @@ Relevant = tuple[int, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Permission:
-    """One rule of a security group, and the rule of the policy that it comes from."""
+    """One rule of a security group, and the rule of the policy that it comes from, by its place and as it is shown."""
 
     order: int
     protocol: str
     first: int
     last: int
     peer: Network
+    rule: str
     description: str
 
     def __hash__(self) -> int:
@@ -222,10 +223,9 @@ class Permissions:
 
     def _written(self, rule: Rule, box: Box) -> Iterator[Permission]:
         """The permissions that say a box exactly; of a box that EC2 can't say, those parts that it can."""
-        description = f"{rule.order} {rule.name}"
         for protocol, first, last in self._services(rule, box):
             for peer in networks(box.sources):
-                yield Permission(rule.order, protocol, first, last, peer, description)
+                yield Permission(rule.order, protocol, first, last, peer, rule.shown_id, rule.title)
 
     def _services(self, rule: Rule, box: Box) -> Iterator[tuple[str, int, int]]:
         if box.protocols == EVERY_PROTOCOL and box.first == box.second == EVERY_PORT:
@@ -284,13 +284,13 @@ def _everything(boxes: list[Box]) -> bool:
 
 
 def condensed(permissions: Iterable[Permission]) -> list[Permission]:
-    """Return the same traffic in fewer permissions; what they were in the policy can be seen by their numbers only."""
+    """Return the same traffic in fewer permissions; which rules of the policy they were is said by id only."""
     peers: dict[tuple[str, int, int], Ranges] = defaultdict(tuple)
-    orders: dict[tuple[str, int, int], set[int]] = defaultdict(set)
+    rules: dict[tuple[str, int, int], set[tuple[int, str]]] = defaultdict(set)
     for each in permissions:
         service = each.protocol, each.first, each.last
         peers[service] = union(peers[service], parse_addresses(str(each.peer)))
-        orders[service].add(each.order)
+        rules[service].add((each.order, each.rule))
     every = peers.get((EVERY, -1, -1), ())
     ports: dict[tuple[str, Ranges], list[tuple[int, int]]] = defaultdict(list)
     for (protocol, first, last), where in peers.items():
@@ -303,8 +303,8 @@ def condensed(permissions: Iterable[Permission]) -> list[Permission]:
         here = ports.get((protocol, left), [(first, last)])
         if (first, last) != here[0]:
             continue  # It is part of a wider range of ports, which stands where its first part stood.
-        numbers = sorted({order for low, high in here for order in orders[protocol, low, high]})
-        description = f"rules {', '.join(map(str, numbers))}"
+        of_policy = sorted({rule for low, high in here for rule in rules[protocol, low, high]})
+        (order, rule), names = of_policy[0], ", ".join(shown for _, shown in of_policy)
         for low, high in merge(here) if protocol in ("tcp", "udp") else here:
-            found += [Permission(numbers[0], protocol, low, high, peer, description) for peer in networks(left)]
+            found += [Permission(order, protocol, low, high, peer, rule, f"rules {names}") for peer in networks(left)]
     return found
