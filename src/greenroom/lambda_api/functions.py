@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -55,6 +55,40 @@ class Target:
         return f"{self.arn}:{self.qualifier}" if self.qualifier else self.arn
 
 
+class Records:
+    """A table's records, decoded once: whoever gets one must not change it."""
+
+    def __init__(self, table: Table) -> None:
+        self._table = table
+        self._held: dict[str, Record] = dict(table.items())
+
+    def get(self, key: str) -> Record | None:
+        """Return a record, or None."""
+        return self._held.get(key)
+
+    def put(self, key: str, record: Record) -> None:
+        """Write a record."""
+        self._table.put(key, dict(record))
+        self._held[key] = record
+
+    def delete(self, key: str) -> None:
+        """Delete a record, if there is one."""
+        self._table.delete(key)
+        self._held.pop(key, None)
+
+    def items(self, prefix: str = "") -> list[tuple[str, Record]]:
+        """Return the records whose keys begin with a prefix, by key, as they are at one moment."""
+        return sorted((key, record) for key, record in self._held.copy().items() if key.startswith(prefix))
+
+    def values(self, prefix: str = "") -> list[Record]:
+        """Return the same without the keys."""
+        return [record for _, record in self.items(prefix)]
+
+    def reload(self) -> None:
+        """Read the table again, after a transaction that was taken back."""
+        self._held = dict(self._table.items())
+
+
 class Functions:
     """All functions of the account.
 
@@ -67,19 +101,25 @@ class Functions:
     def __init__(self, store: Store, code: CodeFiles, home: Home) -> None:
         self.home = home
         self.code_files = code
-        self.entries = store.table("lambda.functions")
-        self.versions = store.table("lambda.versions")
-        self.aliases = store.table("lambda.aliases")
-        self.policies = store.table("lambda.policies")
-        self.invoke_configs = store.table("lambda.invoke-configs")
-        self.layers_table = store.table("lambda.layers")
-        self.layer_counters = store.table("lambda.layer-counters")
-        self.layer_policies = store.table("lambda.layer-policies")
+        self.entries = Records(store.table("lambda.functions"))
+        self.versions = Records(store.table("lambda.versions"))
+        self.aliases = Records(store.table("lambda.aliases"))
+        self.policies = Records(store.table("lambda.policies"))
+        self.invoke_configs = Records(store.table("lambda.invoke-configs"))
+        self.layer_versions = Records(store.table("lambda.layer-versions"))
+        self.layer_counters = Records(store.table("lambda.layer-counters"))
+        self.layer_policies = Records(store.table("lambda.layer-policies"))
         self.mappings = store.table("lambda.mappings")
+        """Those of event sources, which `invoke` owns: here only their tags are read and written."""
+        self.when_deleted: list[Callable[[str], None]] = []
+        """Called with the name of a function that was deleted."""
+        self.reserved_by_all = 0
+        """How much concurrency all functions together reserve."""
         self._store = store
         self._lock = threading.RLock()
         self._unused: set[str] = set()
-        self._uses = self._count_uses()
+        self._uses: Counter[str] = Counter()
+        self._count()
         code.keep_only(set(self._uses))
 
     @contextmanager
@@ -91,8 +131,22 @@ class Functions:
                 with self._store.transaction():
                     yield
             except BaseException:
-                self._uses = self._count_uses()
+                for records in self._records():
+                    records.reload()
+                self._count()
                 raise
+
+    def _records(self) -> tuple[Records, ...]:
+        return (
+            self.entries,
+            self.versions,
+            self.aliases,
+            self.policies,
+            self.invoke_configs,
+            self.layer_versions,
+            self.layer_counters,
+            self.layer_policies,
+        )
 
     # Reading
 
@@ -131,26 +185,26 @@ class Functions:
 
     def record(self, name: str, version: str = LATEST) -> Record:
         """Return the record of a version."""
-        record: Record | None = self.versions.get(f"{name}:{version}")
+        record = self.versions.get(f"{name}:{version}")
         if record is None:
             raise function_not_found(self.home.function_arn(name, None if version == LATEST else version))
         return record
 
     def function(self, name: str) -> Record:
         """Return the record of a function, which all its versions share."""
-        record: Record | None = self.entries.get(name)
+        record = self.entries.get(name)
         if record is None:
             raise function_not_found(self.home.function_arn(name))
         return record
 
     def versions_of(self, name: str) -> list[Record]:
         """Return the records of a function's versions: $LATEST, then by number."""
-        records = [record for _, record in self.versions.items(f"{name}:")]
+        records = self.versions.values(f"{name}:")
         return sorted(records, key=lambda record: _order(record["Configuration"]["Version"]))
 
     def aliases_of(self, name: str) -> list[Record]:
         """Return the records of a function's aliases, by name."""
-        return sorted((record for _, record in self.aliases.items(f"{name}:")), key=lambda record: record["Name"])
+        return self.aliases.values(f"{name}:")
 
     def code(self, config: Mapping[str, Any]) -> bytes:
         """Return the ZIP of a version."""
@@ -170,8 +224,7 @@ class Functions:
 
     def event_invoke_config(self, name: str, qualifier: str | None = None) -> Mapping[str, Any] | None:
         """Return what is set for asynchronous invocations by this qualifier ($LATEST without one)."""
-        found: Record | None = self.invoke_configs.get(f"{name}:{qualifier or LATEST}")
-        return found
+        return self.invoke_configs.get(f"{name}:{qualifier or LATEST}")
 
     # Changing
 
@@ -184,6 +237,11 @@ class Functions:
                 f"{self.home.function_arn(name)}"
             )
         return record
+
+    def put_entry(self, name: str, **members: Any) -> None:
+        """Change members of the record of a function."""
+        self.entries.put(name, {**self.function(name), **members})
+        self._sum_reserved()
 
     def put_version(self, record: Record) -> None:
         """Write the record of a version."""
@@ -222,7 +280,7 @@ class Functions:
         """
         latest, function = self.record(name), self.function(name)
         content = content_of(latest["Configuration"])
-        last: Record | None = self.versions.get(f"{name}:{function['NextVersion'] - 1}")
+        last = self.versions.get(f"{name}:{function['NextVersion'] - 1}")
         if last is not None and last["Content"] == content:
             return last
         number = function["NextVersion"]
@@ -238,7 +296,7 @@ class Functions:
         if pending:
             record["Changing"] = {**latest["Changing"], "State": "Pending", "RevisionId": str(uuid.uuid4())}
         self.put_version(record)
-        self.entries.put(name, {**function, "NextVersion": number + 1})
+        self.put_entry(name, NextVersion=number + 1)
         self.revise(name)
         return record
 
@@ -256,15 +314,16 @@ class Functions:
             for key in [key for key, _ in table.items(f"{name}:")]:
                 table.delete(key)
         self.entries.delete(name)
+        self._sum_reserved()
 
     def put_layer(self, key: str, record: Record) -> None:
         """Write the record of a version of a layer."""
-        self._put_counted(self.layers_table, key, record)
+        self._put_counted(self.layer_versions, key, record)
 
     def delete_layer(self, key: str) -> None:
         """Remove a version of a layer with its policy; functions that have it keep its code."""
         self.layer_policies.delete(key)
-        self._delete_counted(self.layers_table, key)
+        self._delete_counted(self.layer_versions, key)
 
     # Code: a file goes when the last record that names it is gone, from the disk as well.
 
@@ -274,12 +333,12 @@ class Functions:
             self._unused.discard(sha256_of(content))
         return self.code_files.put(content)
 
-    def _put_counted(self, table: Table, key: str, record: Record) -> None:
+    def _put_counted(self, table: Records, key: str, record: Record) -> None:
         self._uses.update(_shas(record))
         self._uncount(table.get(key))
-        table.put(key, dict(record))
+        table.put(key, record)
 
-    def _delete_counted(self, table: Table, key: str) -> None:
+    def _delete_counted(self, table: Records, key: str) -> None:
         self._uncount(table.get(key))
         table.delete(key)
 
@@ -296,10 +355,13 @@ class Functions:
                 self.code_files.remove(sha)
             self._unused.clear()
 
-    def _count_uses(self) -> Counter[str]:
-        return Counter(
-            sha for table in (self.versions, self.layers_table) for _, record in table.items() for sha in _shas(record)
-        )
+    def _count(self) -> None:
+        tables = (self.versions, self.layer_versions)
+        self._uses = Counter(sha for table in tables for record in table.values() for sha in _shas(record))
+        self._sum_reserved()
+
+    def _sum_reserved(self) -> None:
+        self.reserved_by_all = sum(entry.get("ReservedConcurrentExecutions") or 0 for entry in self.entries.values())
 
 
 def _shas(record: Record) -> list[str]:

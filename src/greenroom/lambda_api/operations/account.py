@@ -20,9 +20,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 def get_account_settings(room: Room, _: Call) -> Answer:
     """Return the account's limits and how much of them is in use."""
     functions = room.functions
-    reserved = sum(record.get("ReservedConcurrentExecutions") or 0 for _, record in functions.entries.items())
-    used = sum(record["Configuration"]["CodeSize"] for _, record in functions.versions.items())
-    used += sum(record["Content"]["CodeSize"] for _, record in functions.layers_table.items())
+    used = sum(record["Configuration"]["CodeSize"] for record in functions.versions.values())
+    used += sum(record["Content"]["CodeSize"] for record in functions.layer_versions.values())
     return Answer(
         {
             "AccountLimit": {
@@ -30,9 +29,9 @@ def get_account_settings(room: Room, _: Call) -> Answer:
                 "CodeSizeUnzipped": MAX_UNZIPPED_BYTES,
                 "CodeSizeZipped": MAX_ZIPPED_BYTES,
                 "ConcurrentExecutions": CONCURRENCY,
-                "UnreservedConcurrentExecutions": CONCURRENCY - reserved,
+                "UnreservedConcurrentExecutions": CONCURRENCY - functions.reserved_by_all,
             },
-            "AccountUsage": {"TotalCodeSize": used, "FunctionCount": len(list(functions.entries.items()))},
+            "AccountUsage": {"TotalCodeSize": used, "FunctionCount": len(functions.entries.items())},
         }
     )
 
@@ -49,7 +48,7 @@ def put_function_recursion_config(room: Room, call: Call) -> Answer:
     name, _ = split_reference(functions.home, call.parameters["FunctionName"])
     loop = call.parameters["RecursiveLoop"]
     with functions.changing():
-        functions.entries.put(name, {**functions.function(name), "RecursiveLoop": loop})
+        functions.put_entry(name, RecursiveLoop=loop)
     return Answer({"RecursiveLoop": loop})
 
 

@@ -19,15 +19,13 @@ def put_function_concurrency(room: Room, call: Call) -> Answer:
         raise function_not_found(functions.home.function_arn(name, LATEST))
     wanted = asked["ReservedConcurrentExecutions"]
     with functions.changing():
-        others = sum(
-            record.get("ReservedConcurrentExecutions") or 0 for key, record in functions.entries.items() if key != name
-        )
+        others = functions.reserved_by_all - (functions.reserved_concurrency(name) or 0)
         if CONCURRENCY - others - wanted < MIN_UNRESERVED:
             raise invalid(
                 "Specified ReservedConcurrentExecutions for function decreases account's UnreservedConcurrentExecution "
                 f"below its minimum value of [{MIN_UNRESERVED}]."
             )
-        functions.entries.put(name, {**functions.function(name), "ReservedConcurrentExecutions": wanted})
+        functions.put_entry(name, ReservedConcurrentExecutions=wanted)
         functions.revise(name)
     return Answer({"ReservedConcurrentExecutions": wanted})
 
@@ -48,7 +46,7 @@ def delete_function_concurrency(room: Room, call: Call) -> Answer:
     if qualifier:
         raise _unqualified_only()
     with functions.changing():
-        functions.entries.put(name, {**functions.function(name), "ReservedConcurrentExecutions": None})
+        functions.put_entry(name, ReservedConcurrentExecutions=None)
         functions.revise(name)
     return Answer()
 

@@ -90,7 +90,7 @@ def _named(functions: Functions, call: Call) -> tuple[str, str]:
 
 
 def _existing(functions: Functions, name: str, qualifier: str) -> Record:
-    record: Record | None = functions.invoke_configs.get(f"{name}:{qualifier}")
+    record = functions.invoke_configs.get(f"{name}:{qualifier}")
     if record is None:
         arn = functions.home.function_arn(name, qualifier)
         raise not_found(f"The function {arn} doesn't have an EventInvokeConfig")

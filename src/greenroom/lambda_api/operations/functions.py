@@ -85,7 +85,7 @@ def list_functions(room: Room, call: Call) -> Answer:
     every = asked.get("FunctionVersion") == "ALL"
     records = [
         record
-        for name in sorted(name for name, _ in functions.entries.items())
+        for name, _ in functions.entries.items()
         for record in (functions.versions_of(name) if every else [functions.record(name)])
     ]
     shown, following = page(records, _key, asked.get("Marker"), asked.get("MaxItems"))
@@ -159,6 +159,9 @@ def delete_function(room: Room, call: Call) -> Answer:
         elif functions.versions.get(f"{name}:{qualifier}") is not None:
             _refuse_used(room, name, qualifier)
             functions.delete_version(name, qualifier)
+    if qualifier is None:
+        for tell in functions.when_deleted:
+            tell(name)
     return Answer(status=204)
 
 
@@ -257,7 +260,7 @@ def _layer(room: Room, arn: str) -> dict[str, Any]:
         raise invalid(
             f"Layers are not in the same region as the function. Layers are expected to be in region {home.region}."
         )
-    record = room.functions.layers_table.get(":".join(parts[6:])) if parts[4] == home.account else None
+    record = room.functions.layer_versions.get(":".join(parts[6:])) if parts[4] == home.account else None
     if record is None:
         if parts[4] != home.account:
             raise unsupported(f"there are no layers of other accounts: {arn}")

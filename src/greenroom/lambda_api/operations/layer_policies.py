@@ -68,7 +68,7 @@ def _existing(functions: Functions, asked: Parameters) -> tuple[str, str]:
     arn = functions.home.layer_arn(name, number)
     if number < 1:
         raise invalid("Layer Version Cannot be less than 1")
-    if functions.layers_table.get(f"{name}:{number}") is None:
+    if functions.layer_versions.get(f"{name}:{number}") is None:
         raise not_found(f"Layer version {arn} does not exist.")
     return f"{name}:{number}", arn
 

@@ -65,7 +65,7 @@ def get_layer_version_by_arn(room: Room, call: Call) -> Answer:
     parts = call.parameters["Arn"].split(":")
     if (parts[3], parts[4]) != (room.functions.home.region, room.functions.home.account):
         raise denied(None)
-    record = room.functions.layers_table.get(":".join(parts[6:]))
+    record = room.functions.layer_versions.get(":".join(parts[6:]))
     if record is None:
         raise _no_such_layer()
     return Answer(_answer(room, record))
@@ -117,7 +117,7 @@ def _all(functions: Functions, asked: Parameters) -> list[Record]:
     runtime, architecture = asked.get("CompatibleRuntime"), asked.get("CompatibleArchitecture")
     records = [
         record
-        for _, record in functions.layers_table.items()
+        for record in functions.layer_versions.values()
         if (runtime is None or runtime in record.get("CompatibleRuntimes", ()))
         and (architecture is None or architecture in record.get("CompatibleArchitectures", ()))
     ]
@@ -125,7 +125,7 @@ def _all(functions: Functions, asked: Parameters) -> list[Record]:
 
 
 def _existing(functions: Functions, asked: Parameters) -> Record:
-    record: Record | None = functions.layers_table.get(_key(asked))
+    record = functions.layer_versions.get(_key(asked))
     if record is None:
         raise _no_such_layer()
     return record

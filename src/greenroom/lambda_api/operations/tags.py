@@ -65,7 +65,7 @@ def _write(functions: Functions, arn: str, tags: Mapping[str, str]) -> None:
     check_tags(tags)
     if arn.split(":")[5] == "function":
         name = _function(functions, arn)
-        functions.entries.put(name, {**functions.function(name), "Tags": dict(tags)})
+        functions.put_entry(name, Tags=dict(tags))
         functions.revise(name)
     else:
         functions.mappings.put(arn.rpartition(":")[2], {**_mapping(functions, arn), "Tags": dict(tags)})
