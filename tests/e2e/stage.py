@@ -183,7 +183,8 @@ def edit_release(platform: Platform, release_id: str, **values: str) -> None:
     platform.service("dynamodb").update_item(
         TableName=f"{platform.deployment.prefix}-registry",
         Key={"pk": {"S": f"RELEASE#{release_id}"}, "sk": {"S": "META"}},
-        UpdateExpression="SET " + ", ".join(f"{name} = :{name}" for name in values),
+        UpdateExpression="SET " + ", ".join(f"#{name} = :{name}" for name in values),
+        ExpressionAttributeNames={f"#{name}": name for name in values},
         ExpressionAttributeValues={f":{name}": {"S": value} for name, value in values.items()},
     )
 

@@ -214,9 +214,11 @@ def rollback(  # noqa: PLR0913 -- a command's options
 
     It has to be a release that was live before. Its version still exists, so the change is immediate.
     """
+    replaced = None
     with connect(url, token) as client:
         if not yes:
             live = client.algorithm(name)
+            replaced = live.live_release_id
             target = f"release {to}" if to else "the release that was live before"
             now = f"version {live.live_version} (release {live.live_release_id})" if live.live_version else "nothing"
             if not sys.stdin.isatty():
@@ -224,7 +226,7 @@ def rollback(  # noqa: PLR0913 -- a command's options
                     "rollback asks before it changes anything, but stdin is not a terminal", hint="Add --yes."
                 )
             typer.confirm(f"{name}: {now} is live. Make {target} live instead?", abort=True, err=True)
-        answer = client.rollback(name, to_release_id=to.upper() if to else None)
+        answer = client.rollback(name, to_release_id=to.upper() if to else None, from_release_id=replaced)
     if as_json:
         print_json(answer.to_json())
         return

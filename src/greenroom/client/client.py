@@ -147,13 +147,21 @@ class GreenroomClient:
         self._connection.upload(answer.upload, answer.max_size_bytes, path, on_progress)
         return answer.release_id
 
-    def rollback(self, name: str, *, to_release_id: str | None = None) -> models.RolledBack:
+    def rollback(
+        self, name: str, *, to_release_id: str | None = None, from_release_id: str | None = None
+    ) -> models.RolledBack:
         """Make an earlier release live again: the one before the live one, or `to_release_id`.
 
+        Args:
+            name: the algorithm.
+            to_release_id: the release that is to be live.
+            from_release_id: the release that is to be replaced; None means whichever is live.
+
         Raises:
-            Conflict: there is nothing to roll back to.
+            Conflict: there is nothing to roll back to, or another release is live than the one to be replaced.
         """
-        body = models.RollBack.model_construct(to_release_id=to_release_id) if to_release_id else models.RollBack()
+        given: dict[str, Any] = {"to_release_id": to_release_id, "from_release_id": from_release_id}
+        body = models.RollBack.model_construct(**{name: value for name, value in given.items() if value})
         return self._connection.post(f"/algorithms/{quote(name, safe='')}/rollback", models.RolledBack, body)
 
     def redrive(self, name: str | None, failure_ids: Sequence[str] | None = None) -> models.Redriven:

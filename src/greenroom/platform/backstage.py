@@ -19,7 +19,7 @@ from greenroom.platform.functions import Configuration
 from greenroom.platform.live_comparison import LiveComparison
 from greenroom.platform.measuring import Disturbed, Meter
 from greenroom.platform.services import Services
-from greenroom.releases import LIVE_KEPT, Progress
+from greenroom.releases import LIVE_KEPT, Progress, Status
 from greenroom.tuning import Batch, Decision, Measurement, case_of, chart
 from greenroom.tuning.sentences import not_promoted
 
@@ -135,13 +135,25 @@ def decide(services: Services, release_id: str, transitions_made: int) -> str | 
     return None
 
 
-def promote(services: Services, release_id: str) -> bool:
-    """Move alias `prod` to the chosen version. Return whether nothing was live before."""
-    release = services.registry.release(release_id)
+def promote(services: Services, release_id: str) -> None:
+    """Move alias `prod` to the chosen version of a release that is being tested, or is live already.
+
+    Raises Disturbed if the release is neither, or another one has the algorithm's lock: a call that comes late moves
+    nothing.
+    """
+    registry = services.registry
+    release = registry.release(release_id)
     if release.version is None:
         raise Disturbed(f"release {release_id} has no version to promote: its test has not been decided")
+    live = registry.algorithm(release.algorithm).live
+    if live is None or live.release_id != release_id:
+        held = registry.lock_owner(release.algorithm)
+        if release.status is not Status.TESTING or held is None or held[0] != release_id:
+            raise Disturbed(
+                f"release {release_id} is {release.status}, and {held[0] if held else 'nobody'} has the lock of "
+                f"{release.algorithm}: it is not promoted"
+            )
     services.functions.point(services.function_name(release.algorithm), names.PROD, release.version)
-    return services.registry.algorithm(release.algorithm).live is None
 
 
 def clean(services: Services, release_id: str, *, promoted: bool) -> None:

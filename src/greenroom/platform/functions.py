@@ -132,6 +132,14 @@ class Functions:
         """Return the version that an alias leads to."""
         return self._client.get_alias(FunctionName=function, Name=alias)["FunctionVersion"]
 
+    def has_alias(self, function: str, alias: str) -> bool:
+        """Return whether there is a function with this alias."""
+        try:
+            self.version_of(function, alias)
+        except self._client.exceptions.ResourceNotFoundException:
+            return False
+        return True
+
     def aliases(self, function: str) -> Iterator[Alias]:
         """Yield the aliases of a function."""
         for page in self._client.get_paginator("list_aliases").paginate(FunctionName=function):

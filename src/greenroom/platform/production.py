@@ -159,21 +159,21 @@ def _failure(services: Services, message_id: str, name: str) -> str | None:
     return str(failure.get("reason")) if failure.get("final") else None
 
 
-def roll_back(
-    services: Services, name: str, to_release_id: str | None, *, author: str | None = None
-) -> models.RolledBack:
-    """Make an earlier release the live one again: the last one that was live, or `to_release_id`, for `author`.
+def roll_back(services: Services, name: str, asked: models.RollBack, *, author: str | None = None) -> models.RolledBack:
+    """Make an earlier release the live one again, for `author`: the one asked for, or the last one that was live.
 
     A test that is under way goes on, and may go live afterwards. Raises NotFound, NotPossible, or Conflict if another
-    call was faster.
+    release is live than the one that was to be replaced, or another call was faster.
     """
     algorithm = services.registry.algorithm(name)
     if algorithm.live is None:
         raise NotPossible(f"{name} has no live release", "There is nothing to roll back.")
+    if asked.from_release_id not in (None, algorithm.live.release_id):
+        raise Conflict(f"release {asked.from_release_id} is no longer live: {algorithm.live.release_id} is")
     candidates = {before.release_id: before for before in algorithm.live_before}
     if not candidates:
         raise NotPossible(f"{name} has had no other live release", "There is nothing to roll back to.")
-    target = next(iter(candidates)) if to_release_id is None else to_release_id
+    target = asked.to_release_id or next(iter(candidates))
     if target not in candidates:
         kept = ", ".join(candidates)
         raise NotPossible(f"release {target} can't be rolled back to", f"The versions of these are kept: {kept}.")
@@ -189,7 +189,7 @@ def roll_back(
             f"version {version} of release {target} is no longer kept", "Push that package again."
         ) from error
     try:
-        services.registry.roll_back(name, release, author=author)
+        services.registry.roll_back(algorithm, release, author=author)
     except Conflict:
         # Another call was faster: alias prod follows the registry.
         if live := services.registry.algorithm(name).live:

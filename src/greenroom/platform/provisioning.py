@@ -70,11 +70,12 @@ class Place:
 
 
 def stack_parameters(
-    release: Release, algorithm: Algorithm, queue_urls: dict[str, str], place: Place
+    release: Release, algorithm: Algorithm, queue_urls: dict[str, str], place: Place, *, has_prod: bool
 ) -> dict[str, str]:
     """Return the parameters of `algorithm.yaml` for a release, as the stack should be from now on.
 
-    `queue_urls` maps each algorithm the release may forward to, to the URL of its input queue.
+    `queue_urls` maps each algorithm the release may forward to, to the URL of its input queue. `has_prod` says whether
+    alias `prod` exists, which the queue leads to.
     """
     metadata = release.metadata
     may_send_to = sorted({*metadata.next, *algorithm.next})
@@ -106,7 +107,7 @@ def stack_parameters(
         "Next": json.dumps(next_, separators=(",", ":"), sort_keys=True),
         "NextQueueArns": ",".join(queue_arns),
         "NextInboxArns": ",".join(inboxes),
-        "Live": "true" if algorithm.live else "false",
+        "Live": "true" if has_prod else "false",
         "LogRetentionDays": place.log_retention_days,
     }
 
@@ -120,10 +121,11 @@ def interpret(status: str, reason: str | None) -> StackOutcome:
     return StackOutcome("failed", f"the algorithm's stack ended as {status}" + (f": {reason}" if reason else ""))
 
 
-def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> StackOutcome:
+def deploy_stack(services: Services, release_id: str) -> StackOutcome:
     """Begin to create or update the stack of a release's algorithm.
 
-    With `live` the stack gets the event source mapping on alias `prod`, which then has to exist.
+    The stack gets the event source mapping on alias `prod` if there is such an alias. What the registry says is live
+    does not count: the function of a stack that somebody deleted has gone, and its alias with it.
     """
     release = services.registry.release(release_id)
     name = names.algorithm_stack(services.settings.prefix, release.algorithm)
@@ -139,7 +141,7 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
         return StackOutcome("again")
     if interpret(status, None).state == "running":
         return StackOutcome("again")  # a change that was under way when its flow was killed
-    arguments = _arguments(services, release, name, live=live)
+    arguments = _arguments(services, release, name)
     if status == "DELETE_COMPLETE":
         cloudformation.create_stack(**arguments)
         return StackOutcome("running")
@@ -152,7 +154,7 @@ def deploy_stack(services: Services, release_id: str, *, live: bool = False) -> 
     return StackOutcome("running")
 
 
-def _arguments(services: Services, release: Release, stack_name: str, *, live: bool) -> dict[str, Any]:
+def _arguments(services: Services, release: Release, stack_name: str) -> dict[str, Any]:
     """Return what a release's stack is created or updated with."""
     settings = services.settings
     algorithm = services.registry.algorithm(release.algorithm)
@@ -167,9 +169,8 @@ def _arguments(services: Services, release: Release, stack_name: str, *, live: b
     )
     queue_base = settings["INGEST_QUEUE_URL"].rsplit("/", 1)[0]
     queue_urls = {name: f"{queue_base}/{names.input_queue(settings.prefix, name)}" for name in release.metadata.next}
-    parameters = stack_parameters(release, algorithm, queue_urls, place)
-    if live:
-        parameters["Live"] = "true"
+    has_prod = services.functions.has_alias(services.function_name(release.algorithm), names.PROD)
+    parameters = stack_parameters(release, algorithm, queue_urls, place, has_prod=has_prod)
     return {
         "StackName": stack_name,
         "TemplateBody": resources.files("greenroom.platform").joinpath("algorithm.yaml").read_text(),
@@ -178,6 +179,13 @@ def _arguments(services: Services, release: Release, stack_name: str, *, live: b
         "RoleARN": settings["STACK_ROLE_ARN"],
         "Tags": [{"Key": "greenroom:algorithm", "Value": release.algorithm}],
     }
+
+
+def leads_to_prod(services: Services, algorithm: str) -> bool:
+    """Return whether the algorithm's stack has the event source mapping on alias `prod`."""
+    stack = _describe(services, names.algorithm_stack(services.settings.prefix, algorithm))
+    parameters = stack.get("Parameters", []) if stack else []
+    return any(each.get("ParameterKey") == "Live" and each.get("ParameterValue") == "true" for each in parameters)
 
 
 def await_stack(

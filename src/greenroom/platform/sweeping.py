@@ -19,7 +19,11 @@ PATIENCE_S = 120
 """How long an event may take before it is considered lost."""
 
 MAX_REPEATS = 3
-"""How often a lost upload event is sent again, and a flow that was killed is started again."""
+"""How often a lost upload event is sent again."""
+
+MAX_RESTARTS = 10
+"""How often a flow is started again: enough for every kill of a bad day, and an end for one that ends without a result
+each time."""
 
 WAITS = (
     "The platform can't register the package, because of a fault of its own. Don't push it again: the upload is kept "
@@ -33,8 +37,12 @@ NEVER_CAME = f"No package arrived within {UPLOAD_EXPIRES_S // 60} minutes. Push 
 GONE = "The platform could not register the package before the upload was deleted. Push it again."
 """Why an upload that waited has failed."""
 
-RESTARTED = frozenset({"FAILED", "TIMED_OUT"})
-"""End states after which the flow is restarted. ABORTED is left out: an operator aborted it on purpose."""
+RESTARTED = frozenset({"FAILED", "TIMED_OUT", "SUCCEEDED"})
+"""End states after which the flow of a release that is still in flight is started again.
+
+SUCCEEDED is one of them: what the flow reported has been lost, and each of its steps may be repeated. ABORTED is left
+out: an operator aborted it on purpose.
+"""
 
 STARTED_BY = {
     Status.REGISTERED: Status.REGISTERED,
@@ -78,7 +86,7 @@ def _sweep_release(services: Services, release: Upload | Release, now: datetime)
     # A flow reports before it ends, so a release still in this status has no flow working on it.
     if services.registry.release(release.release_id).status is not release.status:
         return None
-    if execution in RESTARTED and release.restarts < MAX_REPEATS:
+    if execution in RESTARTED and release.restarts < MAX_RESTARTS:
         restarts = services.registry.count_restart(release.release_id)
         flow.start(services, release.release_id, started_by, restarts)
         return "started again"

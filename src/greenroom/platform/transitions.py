@@ -14,7 +14,7 @@ BEFORE_ROUNDS = 2
 """Lock and MayTest; a function tuning has Begin alone."""
 
 AFTER_ROUNDS_LIVE = 7
-"""Decide, MayPromote, Promote, FirstTime, Clean, ReportLive, Over."""
+"""Decide, MayPromote, Promote, QueueAttached, Clean, ReportLive, Over."""
 
 AFTER_ROUNDS_FAILED = 5
 """Decide, MayPromote, CleanAfterFailure, ReportFailed, Failed."""

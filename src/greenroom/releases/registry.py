@@ -299,15 +299,18 @@ class Registry:
             algorithm, release, StatusChange(Status.RETIRED, utc_now(), f"{release.release_id} went live")
         )
 
-    def roll_back(self, name: str, to_release: Release, *, author: str | None = None) -> None:
+    def roll_back(self, algorithm: Algorithm, to_release: Release, *, author: str | None = None) -> None:
         """Make an earlier release the live one again: it becomes LIVE, the live one ROLLED_BACK, in one transaction.
 
-        `author` is who asked for it. Raises Conflict if either has changed in the meantime.
+        `algorithm` is as it was when that was decided, and `author` is who asked for it. Raises Conflict if the live
+        release or the earlier one has changed in the meantime.
         """
-        self._switch_live(self.algorithm(name), to_release, StatusChange(Status.ROLLED_BACK, utc_now(), by=author))
+        self._switch_live(algorithm, to_release, StatusChange(Status.ROLLED_BACK, utc_now(), by=author))
 
     def _switch_live(self, algorithm: Algorithm, release: Release, old_change: StatusChange) -> None:
         """Make a release the live one, and give the one before it, if there is one, the status of `old_change`."""
+        if algorithm.live and algorithm.live.release_id == release.release_id:
+            raise Conflict(f"release {release.release_id} is live already")
         now, author = old_change.at, old_change.by
         before = [live for live in (algorithm.live, *algorithm.live_before) if live is not None]
         before = [live for live in before if live.release_id != release.release_id][:LIVE_KEPT]

@@ -63,6 +63,9 @@ class RollBack(Request):
     """Which release to go back to; without an id, the one that was live before."""
 
     to_release_id: Ulid | None = None
+    from_release_id: Ulid | None = Field(
+        default=None, description="The release that is to be replaced; refused with 409 if another one is live by now"
+    )
 
 
 class Chosen(Request):

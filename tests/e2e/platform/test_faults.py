@@ -115,7 +115,7 @@ def test_every_step_may_be_delivered_twice(platform: Platform) -> None:
     rounds = (invoke(platform, "plan", {**step, "round": number, "transitions": 9}) for number in range(1, 9))
     assert any(found["done"] for found in rounds)
     assert invoke(platform, "decide", {**step, "transitions": 9})["passed"] is True
-    assert invoke(platform, "promote", step) == {"first": False}
+    assert invoke(platform, "promote", step) == {"attached": True}
     assert invoke(platform, "clean", {**step, "promoted": True}) == {}
     after = platform.client.release(release_id).to_json()
     assert {k: v for k, v in after.items() if k != "summary"} == {k: v for k, v in before.items() if k != "summary"}

@@ -170,12 +170,12 @@ def test_rolling_back_swaps_two_releases(registry: Registry) -> None:
     first, second = ready_to_go_live(registry, "1"), ready_to_go_live(registry, "2")
     for release_id in (first, second):
         registry.go_live(registry.release(release_id))
-    registry.roll_back("nsx-in", registry.release(first))
+    registry.roll_back(registry.algorithm("nsx-in"), registry.release(first))
     assert registry.release(first).status is Status.LIVE
     assert registry.release(second).status is Status.ROLLED_BACK
     assert [before.release_id for before in registry.algorithm("nsx-in").live_before] == [second]
     with pytest.raises(Conflict):
-        registry.roll_back("nsx-in", registry.release(first))
+        registry.roll_back(registry.algorithm("nsx-in"), registry.release(first))
 
 
 def test_a_failed_release_never_goes_live(registry: Registry) -> None:
@@ -225,7 +225,7 @@ def test_a_history_says_who_uploaded_and_who_rolled_back(registry: Registry) -> 
         registry.go_live(registry.release(release_id))
     named = new_id()
     registry.create_upload(named, "nsx.zip", author="Ada")
-    registry.roll_back("nsx-in", registry.release(first), author="Grace")
+    registry.roll_back(registry.algorithm("nsx-in"), registry.release(first), author="Grace")
     assert (registry.find(named).author, registry.find(named).history[0].by) == ("Ada", "Ada")
     for release_id in (first, second):
         release = registry.release(release_id)
@@ -237,7 +237,7 @@ def test_a_trend_has_the_last_times_that_something_went_live(registry: Registry)
     for release_id in (first, second):
         registry.go_live(registry.release(release_id))
     for number in range(TREND_KEPT):
-        registry.roll_back("nsx-in", registry.release(first if number % 2 == 0 else second))
+        registry.roll_back(registry.algorithm("nsx-in"), registry.release(first if number % 2 == 0 else second))
     (algorithm,) = registry.algorithms()
     assert [point.release_id for point in algorithm.trend] == [first, second] * (TREND_KEPT // 2)
     assert {(point.memory_mb, point.cost_usd_per_million) for point in algorithm.trend} == {(256, 1.25)}
@@ -363,7 +363,7 @@ def test_a_release_stays_readable_when_rules_are_tightened(registry: Registry, d
     registry.go_live(release)
     registry.go_live(registry.release(second))
     assert registry.algorithm("nsx-in").timeout_s == 7
-    registry.roll_back("nsx-in", registry.release(first))
+    registry.roll_back(registry.algorithm("nsx-in"), registry.release(first))
     algorithm = registry.algorithm("nsx-in")
     assert (algorithm.timeout_s, algorithm.next) == (1_200, ("asa",))
 

@@ -43,7 +43,7 @@ def urls(*names: str) -> dict[str, str]:
 
 
 def test_a_first_release_gets_no_event_source_mapping_and_the_generic_handler() -> None:
-    parameters = stack_parameters(release(), algorithm(), {}, PLACE)
+    parameters = stack_parameters(release(), algorithm(), {}, PLACE, has_prod=False)
     assert parameters["Live"] == "false"
     assert parameters["Handler"] == "aws_equipment.entry.lambda_handler"
     assert parameters["Entry"] == "nsx.translator:Nsx"
@@ -51,13 +51,15 @@ def test_a_first_release_gets_no_event_source_mapping_and_the_generic_handler() 
 
 
 def test_the_algorithms_own_handler_is_used_where_it_has_one() -> None:
-    parameters = stack_parameters(release(entry=None, handler="app.lambda_handler"), algorithm(), {}, PLACE)
+    parameters = stack_parameters(
+        release(entry=None, handler="app.lambda_handler"), algorithm(), {}, PLACE, has_prod=False
+    )
     assert (parameters["Handler"], parameters["Entry"]) == ("app.lambda_handler", "")
 
 
 def test_the_live_version_may_still_send_where_the_new_one_no_longer_does() -> None:
     live = algorithm(live=LiveVersion("01JC", "3"), next=("old",), timeout_s=300)
-    parameters = stack_parameters(release(next=["new"], timeout=10), live, urls("new"), PLACE)
+    parameters = stack_parameters(release(next=["new"], timeout=10), live, urls("new"), PLACE, has_prod=True)
     assert parameters["NextQueueArns"].split(",") == [
         "arn:aws:sqs:eu-central-1:123456789012:greenroom-alg-new-input",
         "arn:aws:sqs:eu-central-1:123456789012:greenroom-alg-old-input",

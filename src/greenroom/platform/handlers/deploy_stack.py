@@ -10,5 +10,5 @@ from greenroom.platform.services import services
 
 
 def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Handle {"releaseId", "live"}; answer {"state", "reason"}."""
-    return asdict(provisioning.deploy_stack(services(), event["releaseId"], live=event["live"]))
+    """Handle {"releaseId"}; answer {"state", "reason"}."""
+    return asdict(provisioning.deploy_stack(services(), event["releaseId"]))

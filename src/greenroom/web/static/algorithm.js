@@ -134,7 +134,8 @@ async function rollBack(view, name) {
   say();
   const question = [el("p", {}, el("label", { for: "target" }, "Back to "), select), sentence, nameField()];
   ask(`Roll ${name} back?`, question, "Roll back", async () => {
-    const done = await api("POST", `algorithms/${name}/rollback`, { toReleaseId: target().releaseId });
+    const done = await api("POST", `algorithms/${name}/rollback`,
+      { toReleaseId: target().releaseId, fromReleaseId: liveReleaseId });
     view.reload();
     tell(`${name} is rolled back to version ${done.version}.`);
   });

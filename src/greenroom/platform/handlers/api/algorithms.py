@@ -40,4 +40,4 @@ def roll_back(name: Name, body: Annotated[models.RollBack, Body()], author: Auth
 
     A test that is under way goes on, and may go live afterwards.
     """
-    return production.roll_back(services(), name, body.to_release_id, author=author_name(author))
+    return production.roll_back(services(), name, body, author=author_name(author))
