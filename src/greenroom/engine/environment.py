@@ -6,12 +6,11 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import select
 import signal
 import socket
-import struct
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,17 +21,21 @@ from uuid import uuid4
 
 from greenroom.engine import quiet
 from greenroom.engine.cgroup import Group, isolation, new_group, quota_us, vcpus
+from greenroom.engine.conversation import Conversation, Event, Link, Message, Violation
+from greenroom.engine.frames import FrameLink
 from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
 from greenroom.engine.zygote import Zygote
 
-MAX_RESPONSE_BYTES = 6_291_556
-"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, as the service's own message says."""
-
 MIN_MEMORY_BYTES = 16 * 1024 * 1024
 MAX_LOG_EVENT_BYTES = 262_144
-MAX_LOG_BYTES = 16 * 1024 * 1024
-LENGTHS = struct.Struct("!II")
+MAX_LOG_BYTES = 1024 * 1024
+"""What is kept of one invocation's log; Lambda has no such limit, but neither is its log in one process's memory."""
+
+LOG_PIECES = 16
+"""How often the log pipe is read at the end: its content at the most, and no longer than that if more comes."""
+
+LOG_CUT = f"[WARNING] this machine keeps {MAX_LOG_BYTES >> 20} MiB of an invocation's log: the rest is not here"
 
 SIGNALS = {
     signal.SIGKILL: "killed",
@@ -44,14 +47,16 @@ SIGNALS = {
     signal.SIGFPE: "floating point exception",
 }
 
-Ending = Literal["result", "error", "init_error", "timeout", "exit"]
+Ending = Literal["result", "error", "too_large", "init_error", "timeout", "exit"]
 
 
 @dataclass(frozen=True)
 class Outcome:
     """How an init phase or an invocation ended, and how long it took.
 
-    `disturbed_ms` is how long others kept a measured invocation from running; None below the noise threshold.
+    An invocation takes until the runtime asks for the next one; `afterwards` is how it ended if it never did, although
+    it had answered. `disturbed_ms` is how long others kept a measured invocation from running; None below the noise
+    threshold.
     """
 
     ending: Ending
@@ -59,6 +64,7 @@ class Outcome:
     duration_ms: float = 0.0
     error_type: str | None = None
     disturbed_ms: float | None = None
+    afterwards: Outcome | None = None
 
 
 @dataclass(frozen=True)
@@ -79,26 +85,30 @@ class Setup:
 class Environment:
     """One execution environment. Used by one thread at a time.
 
-    `reusable` says whether it has asked for another invocation since the last one.
+    `reusable` says whether it has asked for another invocation since the last one, `used_mb` what memory it has used
+    as far as `max_memory_used_mb` has been asked.
     """
 
     def __init__(self, spec: FunctionSpec, zygote: Zygote, setup: Setup) -> None:
         """Fork the environment and let it begin its init phase; `wait_until_ready` comes next."""
         self.spec = spec
+        self.key = spec.key
+        self.used_mb = 0
         now = datetime.now(UTC)
         self.log_stream = f"{now:%Y/%m/%d}/[{spec.version}]{uuid4().hex}"
-        self.idle_since = 0.0
+        self.born = self.idle_since = time.monotonic()
         self.reusable = False
         self._exit_known = False
+        self._closing = threading.Lock()
         self._zygote = zygote
-        self._log_bytes = b""
-        self._unsent = memoryview(b"")
-        self._received = bytearray()
+        self._log_bytes = bytearray()
+        self._log_cut = False
+        self._conversation = Conversation()
         with contextlib.ExitStack() as undo:
             self._group: Group = new_group() if setup.control_groups else WatchedGroup(zygote)
             undo.callback(self._group.remove)
-            self._channel, theirs = socket.socketpair()
-            undo.callback(self._channel.close)
+            channel, theirs = socket.socketpair()
+            undo.callback(channel.close)
             self._log, log_write = os.pipe()
             undo.callback(os.close, self._log)
             os.set_blocking(self._log, False)
@@ -108,12 +118,14 @@ class Environment:
             finally:
                 theirs.close()
                 os.close(log_write)
+            undo.callback(self._kill)
+            self._group.add(self.pid)
+            # The group does not count what is shared with the prepared process, but the function uses that as well.
+            ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
+            self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
+            channel.sendall(b"!")
+            self._link: Link = FrameLink(channel)
             undo.pop_all()
-        self._group.add(self.pid)
-        # The group does not count what is shared with the prepared process, but the function uses that as well.
-        ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
-        self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
-        self._channel.sendall(b"!")
 
     def _request(self, setup: Setup) -> dict[str, Any]:
         """Return what the prepared process needs to know to fork the environment."""
@@ -135,37 +147,55 @@ class Environment:
         }
 
     def wait_until_ready(self, timeout_s: float) -> Outcome:
-        """Wait for the end of the init phase, in which CPU is not limited. "result" means that it went well."""
-        outcome = self._wait(self._begin, timeout_s)
+        """Wait for the end of the init phase, in which CPU is not limited. "result" means that it went well.
+
+        After a timeout it can be called again, for an init phase that may take longer than it was waited for.
+        """
+        try:
+            outcome = self._wait(self._begin, timeout_s)
+        except Violation as violation:
+            return _broken(violation, self._begin)
         if outcome.ending == "result":
             self._group.limit_cpu(quota_us(self.spec.memory_mb, isolation().cpus))
         return outcome
 
-    def invoke(self, payload: bytes, header: Mapping[str, Any], timeout_s: float, *, measured: bool = False) -> Outcome:
+    def invoke(self, event: Event, timeout_s: float, *, measured: bool = False) -> Outcome:
         """Run one invocation; if it is measured, find out what disturbed it.
 
         Args:
-            payload: the event's JSON.
-            header: what the context is made from.
+            event: the invocation.
             timeout_s: what is left of the function's time.
             measured: whether to read from the kernel how long others kept it from running.
         """
         self.reusable = False
         before = quiet.usage(self.pid, self._group.throttled()) if measured else None
-        self._group.freeze(False)
-        head = json.dumps(header).encode()
         begin = time.perf_counter()
-        self._unsent = memoryview(LENGTHS.pack(len(head), len(payload)) + head + payload)
-        outcome = self._wait(begin, timeout_s)
+        try:
+            self._link.deliver(event)
+            self._conversation.begin(event.request_id)
+            self._group.freeze(False)
+            begin = time.perf_counter()
+            outcome = self._answer(begin, timeout_s)
+        except Violation as violation:
+            return _broken(violation, begin)
         if before is not None and (after := quiet.usage(self.pid, self._group.throttled())) is not None:
             taken_ms = quiet.taken_ms(before, after, outcome.duration_ms, vcpus(self.spec.memory_mb), isolation().cpus)
             outcome = replace(outcome, disturbed_ms=taken_ms)
-        if outcome.ending in ("result", "error"):
-            # A runtime that does not ask for the next invocation must not get one: answers would be mixed up.
-            self.reusable = self._wait(begin, timeout_s).ending == "result"
-            if len(outcome.payload) > MAX_RESPONSE_BYTES:
-                return _too_large(outcome)
         return outcome
+
+    def _answer(self, begin: float, timeout_s: float) -> Outcome:
+        """Wait for an answer, and for the runtime to ask for more work: until then the invocation goes on.
+
+        "The duration is the total of all invocation time [...] and is not calculated until the function and all
+        extensions have finished executing": https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+        """
+        answer = self._wait(begin, timeout_s)
+        if answer.ending in ("timeout", "exit"):
+            return answer
+        end = self._wait(begin, timeout_s)
+        # A runtime that does not ask for the next invocation must not get one: answers would be mixed up.
+        self.reusable = end.ending == "result"
+        return replace(answer, duration_ms=end.duration_ms, afterwards=None if self.reusable else end)
 
     def stand_still(self) -> None:
         """Freeze the environment until its next invocation."""
@@ -179,17 +209,19 @@ class Environment:
 
     def take_log(self) -> list[LogEvent]:
         """Return the log events that the function has written since the last call."""
-        with contextlib.suppress(BlockingIOError):
-            while len(self._log_bytes) < MAX_LOG_BYTES and (piece := os.read(self._log, 1 << 16)):
-                self._log_bytes += piece
+        for _ in range(LOG_PIECES):
+            if not self._drain():
+                break
         now_ms = int(time.time() * 1_000)
         # awslambdaric ends the lines of one message with a carriage return, so that they stay one event.
-        lines, self._log_bytes = self._log_bytes.split(b"\n"), b""
+        lines, self._log_bytes = self._log_bytes.split(b"\n"), bytearray()
         if lines and not lines[-1]:
             lines.pop()
-        return [
-            LogEvent(now_ms, line[:MAX_LOG_EVENT_BYTES].decode(errors="replace").replace("\r", "\n")) for line in lines
-        ]
+        texts = [line[:MAX_LOG_EVENT_BYTES].decode(errors="replace").replace("\r", "\n") for line in lines]
+        if self._log_cut:
+            texts.append(LOG_CUT)
+            self._log_cut = False
+        return [LogEvent(now_ms, text) for text in texts]
 
     def max_memory_used_mb(self) -> int:
         """Return the most memory that the environment has used since it started."""
@@ -200,76 +232,59 @@ class Environment:
         with contextlib.suppress(OSError, StopIteration):  # it may have ended
             status = Path(f"/proc/{self.pid}/status").read_text()
             peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")))
-        return min(self.spec.memory_mb, -(-peak // 1024))
+        self.used_mb = min(self.spec.memory_mb, -(-peak // 1024))
+        return self.used_mb
 
     def close(self) -> None:
-        """End the environment and everything it started."""
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(self.pid, signal.SIGKILL)
+        """End the environment and everything it started. May be called by several threads, and again."""
+        if not self._closing.acquire(blocking=False):
+            return
+        self._kill()
         self._group.remove()
         if not self._exit_known:
             self._zygote.exit_code(self.pid, 2.0)
-        self._channel.close()
+        self._link.close()
         with contextlib.suppress(OSError):
             os.close(self._log)
 
-    def _wait(self, begin: float, timeout_s: float) -> Outcome:
-        """Send what is unsent, and read frames until one ends init or the invocation.
+    def _kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(self.pid, signal.SIGKILL)
 
-        The log is drained meanwhile: a function whose log pipe is full would read nothing, and answer nothing.
+    def _wait(self, begin: float, timeout_s: float) -> Outcome:
+        """Send what is unsent, and receive until a message ends the init phase, the invocation, or the time after it.
+
+        The log is drained meanwhile: a function whose log pipe is full would read nothing, and answer nothing. Raises
+        Violation.
         """
         poll = select.poll()
         poll.register(self._log, select.POLLIN)
         while True:
-            if (outcome := self._next_frame(begin)) is not None:
-                return outcome
+            if (message := self._link.take()) is not None:
+                self._conversation.hear(message)
+                return _outcome(message, begin)
             left_ms = (begin + timeout_s - time.perf_counter()) * 1_000
             if left_ms <= 0:
                 return Outcome("timeout", duration_ms=timeout_s * 1_000)
-            poll.register(self._channel, select.POLLIN | (select.POLLOUT if self._unsent else 0))
+            for descriptor, interest in self._link.interest():
+                poll.register(descriptor, interest)
             ready = dict(poll.poll(left_ms))
-            if self._log in ready and not self._drain():
+            if self._log in ready and self._drain() == 0:
                 poll.unregister(self._log)
-            if (found := ready.get(self._channel.fileno())) and not self._transfer(found):
-                return self._ended(begin)
+            for descriptor, found in ready.items():
+                if descriptor != self._log and not self._link.transfer(descriptor, found):
+                    return self._ended(begin)
 
-    def _transfer(self, found: int) -> bool:
-        """Send and receive what the channel is ready for; return whether the environment is still there."""
-        try:
-            if self._unsent and found & select.POLLOUT:
-                self._unsent = self._unsent[self._channel.send(self._unsent, socket.MSG_DONTWAIT) :]
-            if found & ~select.POLLOUT:
-                piece = self._channel.recv(1 << 20)
-                self._received += piece
-                return bool(piece)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return True
-
-    def _next_frame(self, begin: float) -> Outcome | None:
-        if len(self._received) < LENGTHS.size:
-            return None
-        head, size = LENGTHS.unpack_from(self._received)
-        whole = LENGTHS.size + head + size
-        if len(self._received) < whole:
-            return None
-        duration_ms = (time.perf_counter() - begin) * 1_000
-        header = json.loads(self._received[LENGTHS.size : LENGTHS.size + head])
-        payload = bytes(self._received[LENGTHS.size + head : whole])
-        del self._received[:whole]
-        return Outcome("result" if header["kind"] == "next" else header["kind"], payload, duration_ms)
-
-    def _drain(self) -> bool:
-        """Read what is in the log pipe; return whether anybody may still write there."""
+    def _drain(self) -> int | None:
+        """Read from the log pipe; return how much: 0 if nobody can write there any more, None if nothing is there."""
         try:
             piece = os.read(self._log, 1 << 16)
         except BlockingIOError:
-            return True
-        if len(self._log_bytes) < MAX_LOG_BYTES:
-            self._log_bytes += piece
-        return bool(piece)
+            return None
+        room = MAX_LOG_BYTES - len(self._log_bytes)
+        self._log_bytes += piece[:room]
+        self._log_cut = self._log_cut or len(piece) > room
+        return len(piece)
 
     def _ended(self, begin: float) -> Outcome:
         duration_ms = (time.perf_counter() - begin) * 1_000
@@ -285,10 +300,13 @@ class Environment:
         return Outcome("exit", b"", duration_ms, "Runtime.ExitError")
 
 
-def _too_large(outcome: Outcome) -> Outcome:
-    message = (
-        f"Response payload size ({len(outcome.payload)} bytes) exceeded maximum allowed payload size "
-        f"({MAX_RESPONSE_BYTES} bytes)."
-    )
-    body = {"errorMessage": message, "errorType": "Function.ResponseSizeTooLarge"}
-    return replace(outcome, ending="error", payload=json.dumps(body).encode(), error_type=body["errorType"])
+def _outcome(message: Message, begin: float) -> Outcome:
+    duration_ms = (time.perf_counter() - begin) * 1_000
+    ending: Ending = "result" if message.kind == "next" else message.kind
+    return Outcome(ending, message.payload, duration_ms, message.error_type)
+
+
+def _broken(violation: Violation, begin: float) -> Outcome:
+    """Return how an environment ends whose runtime can't be believed."""
+    duration_ms = (time.perf_counter() - begin) * 1_000
+    return Outcome("exit", f"{violation}".encode(), duration_ms, "Runtime.ExitError")

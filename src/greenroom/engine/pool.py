@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import threading
 import time
@@ -13,11 +14,13 @@ from typing import Literal
 
 from greenroom.engine import cgroup, interpreters, result
 from greenroom.engine.code import CodeStore, brings_own_sdk, built_for_other_python, imports_sdk
+from greenroom.engine.conversation import Event
 from greenroom.engine.environment import Environment, Outcome, Setup
 from greenroom.engine.interpreters import Interpreter
 from greenroom.engine.quiet import Cores
 from greenroom.engine.report import PlatformLog
 from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LogEvent
+from greenroom.engine.turns import MAX_AGE_S, Bounds, ClosedError, Key, Turns, bounds_here
 from greenroom.engine.zygote import Layout, Zygote
 
 REAP_EVERY_S = 5.0
@@ -26,7 +29,8 @@ REAP_EVERY_S = 5.0
 CORES_WAIT_S = 4.0
 """How long a measured invocation waits for cores of its own before it is throttled: its caller tries again."""
 
-Key = tuple[str, str, str, str]
+START_HOLD_S = 1.0
+"""After this an init phase counts no longer as one of those that may run at once: it may be waiting for something."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Limits:
     environment is ended: AWS does not say how long it waits. An init phase that takes longer than `init_s` is begun
     again, within the function's own time:
     https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib
+    What may start at once and stand idle depends on the machine, unless `bounds` says it.
     """
 
     concurrency: int = 100
     idle_s: float = 600.0
     init_s: float = 10.0
+    bounds: Bounds | None = None
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,11 @@ class InvocationLog:
 
     def write_ending(self, request_id: str, outcome: Outcome) -> None:
         """Add the line for a timeout or for a runtime that ended, if there is one, and the line END."""
-        if outcome.ending == "timeout":
+        end = outcome.afterwards or outcome
+        if end.ending == "timeout":
             self.write(self.lines.timed_out(request_id))
-        elif outcome.ending == "exit":
-            self.write(self.lines.exited(request_id, result.how_it_exited(outcome)))
+        elif end.ending == "exit":
+            self.write(self.lines.exited(request_id, result.how_it_exited(end)))
         self.write(self.lines.end(request_id))
 
 
@@ -116,7 +123,7 @@ class Engine:
         self._slots = threading.BoundedSemaphore(self._limits.concurrency)
         self._cores = Cores(cgroup.isolation().cpus)
         self._lock = threading.Lock()
-        self._idle: dict[Key, list[Environment]] = {}
+        self._turns = Turns(self._limits.bounds or bounds_here(cgroup.isolation().cpus))
         self._busy: set[Environment] = set()
         self._sources: dict[Key, Sources] = {}
         self._starting = threading.Lock()
@@ -146,6 +153,10 @@ class Engine:
                 cores = 0
                 return throttled
             return self._run(invocation)
+        except Exception:
+            if self._closed.is_set():  # what ended under way ended with the engine
+                return throttled
+            raise
         finally:
             self._cores.give_back(cores)
             self._slots.release()
@@ -154,14 +165,14 @@ class Engine:
     def environments(self) -> int:
         """Return how many execution environments there are, at work and standing still."""
         with self._lock:
-            return len(self._busy) + sum(len(idle) for idle in self._idle.values())
+            return len(self._busy) + len(self._turns.idle())
 
     def close(self) -> None:
         """End all environments. Invocations that are under way end with them."""
         self._closed.set()
+        idle = self._turns.close()
         with self._lock:
-            environments = [*self._busy, *(each for idle in self._idle.values() for each in idle)]
-            self._idle.clear()
+            environments = [*self._busy, *idle]
         for environment in environments:
             environment.close()
         with self._starting:
@@ -172,20 +183,26 @@ class Engine:
 
     def _run(self, invocation: Invocation) -> InvokeResult:
         log = InvocationLog(PlatformLog(invocation.spec))
-        request_id = invocation.request_id
         begun = self._begin(invocation, log)
-        environment = begun.environment
+        kept = False
+        try:
+            found = self._serve(invocation, begun, log)
+            kept = begun.environment.reusable
+        finally:
+            # Whatever went wrong, an environment that has not asked for more work does not go on.
+            (self._give_back if kept else self._drop)(begun.environment)
+        return found
+
+    def _serve(self, invocation: Invocation, begun: Begun, log: InvocationLog) -> InvokeResult:
+        """Run the handler, and write down how it went."""
+        request_id, environment = invocation.request_id, begun.environment
         log.write(log.lines.start(request_id))
-        outcome = self._serve(invocation, begun)
+        outcome = self._handle(invocation, begun)
         log.events += environment.take_log()
         log.write_ending(request_id, outcome)
         max_memory_used_mb = environment.max_memory_used_mb()
         payload, report = result.of_invocation(invocation, outcome, begun.init, max_memory_used_mb)
         log.write(log.lines.report(request_id, report))
-        if environment.reusable:
-            self._give_back(environment)
-        else:
-            self._drop(environment)
         return InvokeResult(
             payload=payload,
             function_error=None if outcome.ending == "result" else "Unhandled",
@@ -202,63 +219,79 @@ class Engine:
     def _begin(self, invocation: Invocation, log: InvocationLog) -> Begun:
         """Take a warm environment, or start one; if its init fails start another, within the function's own time."""
         spec = invocation.spec
-        if (warm := self._take_warm(spec)) is not None:
+        if (warm := self._take(spec.key)) is not None:
             return Begun(warm)
-        interpreter = interpreters.nearest(spec.runtime)
-        sources = self._sources_of(invocation, interpreter)
-        log.write(log.lines.init_start(interpreter.runtime))
-        for warning in sources.warnings:
-            log.write(log.lines.warning(warning))
-        environment = self._start(invocation, interpreter, sources)
-        init = environment.wait_until_ready(self._limits.init_s)
-        log.events += environment.take_log()
+        try:
+            interpreter = interpreters.nearest(spec.runtime)
+            sources = self._sources_of(invocation, interpreter)
+            log.write(log.lines.init_start(interpreter.runtime))
+            for warning in sources.warnings:
+                log.write(log.lines.warning(warning))
+            environment = self._start(invocation, interpreter, sources)
+            init = self._ready(environment, min(START_HOLD_S, self._limits.init_s), log)
+        finally:
+            self._turns.started()
+        if init.ending == "timeout" and self._limits.init_s > START_HOLD_S:
+            init = self._ready(environment, self._limits.init_s, log)
         if init.ending == "result":
             return Begun(environment, init)
         log.write_init_report("init", init)
         self._drop(environment)
         environment = self._start(invocation, interpreter, sources)
-        again = environment.wait_until_ready(float(spec.timeout_s))
-        log.events += environment.take_log()
+        again = self._ready(environment, float(spec.timeout_s), log)
         if again.ending != "result":
             log.write_init_report("invoke", again)
         return Begun(environment, init, again)
 
+    def _ready(self, environment: Environment, timeout_s: float, log: InvocationLog) -> Outcome:
+        """Wait for the end of an init phase."""
+        try:
+            outcome = environment.wait_until_ready(timeout_s)
+            log.events += environment.take_log()
+        except BaseException:
+            self._drop(environment)
+            raise
+        return outcome
+
     @staticmethod
-    def _serve(invocation: Invocation, begun: Begun) -> Outcome:
+    def _handle(invocation: Invocation, begun: Begun) -> Outcome:
         """Run the handler, in the time that a second init has left of the function's own; a failed one leaves none."""
         again = begun.again
         if again is not None and again.ending != "result":
             return again
         spent_ms = again.duration_ms if again is not None else 0.0
         left_s = invocation.spec.timeout_s - spent_ms / 1_000
-        header = {
-            "request_id": invocation.request_id,
-            "invoked_function_arn": invocation.invoked_function_arn,
-            "deadline_ms": int((time.time() + left_s) * 1_000),
-        }
-        outcome = begun.environment.invoke(invocation.payload, header, left_s, measured=invocation.measured)
+        event = Event(
+            invocation.request_id,
+            invocation.payload,
+            invocation.invoked_function_arn,
+            deadline_ms=int((time.time() + left_s) * 1_000),
+            trace_id=invocation.trace_id or _new_trace_id(),
+            client_context=invocation.client_context,
+        )
+        outcome = begun.environment.invoke(event, left_s, measured=invocation.measured)
         return outcome if again is None else replace(outcome, duration_ms=outcome.duration_ms + spent_ms)
 
-    def _take_warm(self, spec: FunctionSpec) -> Environment | None:
-        while True:
+    def _take(self, key: Key) -> Environment | None:
+        """Return a warm environment; None when it is this thread's turn to start one."""
+        while (environment := self._turns.take(key)) is not None:
             with self._lock:
-                idle = self._idle.get(spec.key)
-                if not idle:
-                    return None
-                environment = idle.pop()
                 self._busy.add(environment)
-            if not environment.has_ended:
+            if not environment.has_ended and environment.born > time.monotonic() - MAX_AGE_S:
                 return environment
             self._drop(environment)
+        return None
 
     def _give_back(self, environment: Environment) -> None:
-        environment.stand_still()
+        try:
+            environment.stand_still()
+        except BaseException:
+            self._drop(environment)
+            raise
         with self._lock:
             self._busy.discard(environment)
-            if not self._closed.is_set():
-                self._idle.setdefault(environment.spec.key, []).append(environment)
-                return
-        environment.close()
+        for surplus in self._turns.put(environment):
+            surplus.close()
 
     def _drop(self, environment: Environment) -> None:
         with self._lock:
@@ -290,6 +323,8 @@ class Engine:
             jailed=self._jailed,
             control_groups=self._control_groups,
         )
+        if self._closed.is_set():
+            raise ClosedError
         environment = Environment(spec, self._zygote(interpreter, sources.sdk), setup)
         with self._lock:
             self._busy.add(environment)
@@ -305,14 +340,17 @@ class Engine:
 
     def _reap(self) -> None:
         while not self._closed.wait(min(REAP_EVERY_S, self._limits.idle_s)):
-            before = time.monotonic() - self._limits.idle_s
-            with self._lock:
-                old = [each for idle in self._idle.values() for each in idle if each.idle_since < before]
-                for environment in old:
-                    self._idle[environment.spec.key].remove(environment)
-            for environment in old:
+            for environment in self._turns.remove_unused(self._limits.idle_s):
                 with suppress(OSError):
                     environment.close()
+
+
+def _new_trace_id() -> str:
+    """Return a tracing header for an invocation that comes with none; nothing is traced here.
+
+    https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+    """
+    return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
 
 
 def _variables(spec: FunctionSpec) -> dict[str, str]:

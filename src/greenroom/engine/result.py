@@ -8,9 +8,12 @@ from contextlib import suppress
 from typing import Literal
 
 from greenroom.engine import cgroup, interpreters
+from greenroom.engine.conversation import MAX_RESPONSE_BYTES, readable_error_type
 from greenroom.engine.environment import Outcome
 from greenroom.engine.report import Report, billed_ms, timeout_message
 from greenroom.engine.spec import FunctionSpec, Invocation
+
+TOO_LARGE = f"Response payload size exceeded maximum allowed payload size ({MAX_RESPONSE_BYTES} bytes)."
 
 NO_REASON = "Runtime exited without providing a reason"
 
@@ -28,9 +31,12 @@ def of_invocation(
     """
     spec, request_id = invocation.spec, invocation.request_id
     duration_ms, payload = outcome.duration_ms, outcome.payload
-    if outcome.ending == "timeout":
+    if (outcome.afterwards or outcome).ending == "timeout":
         duration_ms = spec.timeout_s * 1_000.0
+    if outcome.ending == "timeout":
         payload = _error("Sandbox.Timedout", f"RequestId: {request_id} Error: {timeout_message(spec.timeout_s)}")
+    elif outcome.ending == "too_large":
+        payload = _error("Function.ResponseSizeTooLarge", TOO_LARGE)
     elif outcome.ending == "exit":
         kind = outcome.error_type or "Runtime.ExitError"
         payload = _error(kind, f"RequestId: {request_id} Error: {how_it_exited(outcome)}")
@@ -49,22 +55,31 @@ def of_invocation(
 
 def status(outcome: Outcome) -> Literal["timeout", "error"] | None:
     """Return the status in REPORT and INIT_REPORT; None also for an error that the function has reported itself."""
-    if outcome.ending == "timeout":
+    end = outcome.afterwards or outcome
+    if end.ending == "timeout":
         return "timeout"
-    return "error" if outcome.ending in ("exit", "init_error") else None
+    return "error" if end.ending in ("exit", "init_error") else None
 
 
 def error_type(outcome: Outcome) -> str | None:
     """Return the error type that REPORT and INIT_REPORT name, if any."""
-    if outcome.ending == "init_error":
-        with suppress(ValueError):
-            return str(json.loads(outcome.payload).get("errorType"))
-    return outcome.error_type if outcome.ending == "exit" else None
+    end = outcome.afterwards or outcome
+    if end.ending == "init_error":
+        return readable_error_type(end.error_type or _named_in(end.payload))
+    return end.error_type if end.ending == "exit" else None
+
+
+def _named_in(payload: bytes) -> object:
+    with suppress(ValueError, RecursionError):
+        error = json.loads(payload)
+        if isinstance(error, dict):
+            return error.get("errorType")
+    return None
 
 
 def how_it_exited(outcome: Outcome) -> str:
     """Say how the runtime ended, in Lambda's words."""
-    return f"Runtime exited with error: {outcome.payload.decode()}" if outcome.payload else NO_REASON
+    return f"Runtime exited with error: {outcome.payload.decode(errors='replace')}" if outcome.payload else NO_REASON
 
 
 def _differences(spec: FunctionSpec, cpus: float) -> Iterator[str]:

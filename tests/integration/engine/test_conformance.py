@@ -487,7 +487,7 @@ def test_environments_end_with_the_engine(tmp_path: Path) -> None:
     lab = Lab(tmp_path)
     pids = [answer(lab.run(f"import os  # {n}\ndef handler(event, context): return {n}")) for n in range(3)]
     assert pids == [0, 1, 2]
-    processes = [e.pid for idle in lab.engine._idle.values() for e in idle]
+    processes = [each.pid for each in lab.engine._turns.idle()]
     assert len(processes) == 3
     lab.engine.close()
     assert not any(Path(f"/proc/{pid}").exists() for pid in processes)
@@ -500,7 +500,7 @@ from pathlib import Path
 from tests.integration.engine.lab import Lab
 lab = Lab(Path({str(tmp_path)!r}))
 lab.run("def handler(event, context): return 1")
-print([e.pid for idle in lab.engine._idle.values() for e in idle][0], flush=True)
+print([each.pid for each in lab.engine._turns.idle()][0], flush=True)
 time.sleep(60)
 """
     process = subprocess.Popen([sys.executable, "-c", program], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
@@ -517,7 +517,7 @@ def test_an_environment_that_was_killed_while_it_stood_still_is_not_used_again(l
     source = "import os\ncold = [True]\ndef handler(event, context): return cold.pop() if cold else False"
     assert answer(lab.run(source)) is True
     assert answer(lab.run(source)) is False
-    newest = [each for idle in lab.engine._idle.values() for each in idle][-1]
+    newest = lab.engine._turns.idle()[-1]
     os.kill(newest.pid, signal.SIGKILL)
     newest._group.freeze(False)  # what stands still in a group of version 1 ends when it goes on
     time.sleep(0.2)
@@ -529,7 +529,7 @@ def test_environments_end_when_the_process_they_were_forked_from_is_killed(tmp_p
     try:
         source = "import time\ndef handler(event, context): time.sleep(event)"
         lab.run(source, 0)
-        (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]
+        (pid,) = [each.pid for each in lab.engine._turns.idle()]
         (zygote,) = lab.engine._zygotes.values()
         os.kill(zygote._process.pid, signal.SIGKILL)
         zygote._process.wait()
@@ -543,7 +543,7 @@ def test_idle_environments_are_ended_after_a_while(tmp_path: Path) -> None:
     lab = Lab(tmp_path, limits=Limits(idle_s=0.2))
     try:
         lab.run("def handler(event, context): ...")
-        (pid,) = [e.pid for idle in lab.engine._idle.values() for e in idle]
+        (pid,) = [each.pid for each in lab.engine._turns.idle()]
         wait_for_end(pid)
     finally:
         lab.engine.close()

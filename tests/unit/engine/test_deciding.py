@@ -220,7 +220,7 @@ def test_an_init_that_went_well_is_reported_and_each_is_billed() -> None:
         _, report = result.of_invocation(INVOCATION, Outcome("result", b"1", 9.0), init, 40)
         assert (report.init_duration_ms, report.billed_duration_ms) == (reported, 14)
     assert (result.status(failed), result.error_type(failed)) == ("error", "E")
-    assert result.error_type(Outcome("init_error", b"no JSON")) is None
+    assert result.error_type(Outcome("init_error", b"no JSON")) == "Runtime.Unknown"
 
 
 def test_code_is_unpacked_once_and_layers_lie_one_over_the_other(tmp_path: Path) -> None:

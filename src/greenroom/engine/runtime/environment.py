@@ -17,6 +17,9 @@ from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient, Invocati
 
 LENGTHS = struct.Struct("!II")
 
+MAX_RESPONSE_BYTES = 6_291_556
+"""The engine's `conversation` has the same figure: a longer answer is not sent, only that it is too long."""
+
 
 class EngineClient(BaseLambdaRuntimeClient):
     """The client that `awslambdaric` asks for invocations and gives results to."""
@@ -45,10 +48,10 @@ class EngineClient(BaseLambdaRuntimeClient):
         header = json.loads(self._receive(head))
         return InvocationRequest(
             invoke_id=header["request_id"],
-            x_amzn_trace_id=None,
+            x_amzn_trace_id=header["trace_id"],
             invoked_function_arn=header["invoked_function_arn"],
             deadline_time_in_ms=header["deadline_ms"],
-            client_context=None,
+            client_context=header["client_context"],
             cognito_identity=None,
             tenant_id=None,
             content_type="application/json",
@@ -64,18 +67,22 @@ class EngineClient(BaseLambdaRuntimeClient):
         invocation_id: str | None = None,
     ) -> None:
         """Give an answer to the engine."""
-        data = result_data if isinstance(result_data, bytes) else result_data.encode()
-        self._send({"kind": "result", "request_id": invoke_id}, data)
+        self._answer("result", invoke_id, result_data if isinstance(result_data, bytes) else result_data.encode())
 
     def post_invocation_error(
         self, invoke_id: str, error_response_data: str, xray_fault: str, invocation_id: str | None = None
     ) -> None:
         """Give an error to the engine."""
-        self._send({"kind": "error", "request_id": invoke_id}, error_response_data.encode())
+        self._answer("error", invoke_id, error_response_data.encode())
+
+    def _answer(self, kind: str, invoke_id: str, data: bytes) -> None:
+        if len(data) > MAX_RESPONSE_BYTES:
+            kind, data = "too_large", b""
+        self._send({"kind": kind, "request_id": invoke_id}, data)
 
     def post_init_error(self, error_response_data: dict[str, Any], error_type_override: str | None = None) -> None:
         """Tell the engine that the handler could not be loaded."""
-        self._send({"kind": "init_error"}, json.dumps(error_response_data).encode())
+        self._send({"kind": "init_error"}, json.dumps(error_response_data).encode()[:MAX_RESPONSE_BYTES])
 
 
 def run(request: dict[str, Any], control: int) -> None:
