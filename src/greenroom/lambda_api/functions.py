@@ -226,6 +226,13 @@ class Functions:
         """Return what is set for asynchronous invocations by this qualifier ($LATEST without one)."""
         return self.invoke_configs.get(f"{name}:{qualifier or LATEST}")
 
+    def policy(self, name: str, qualifier: str | None = None) -> dict[str, Any] | None:
+        """Return the policy of a function, or of one of its versions or aliases, as a document."""
+        record = self.policies.get(f"{name}:{qualifier or LATEST}")
+        if record is None:
+            return None
+        return {"Version": "2012-10-17", "Id": "default", "Statement": record["Statement"]}
+
     # Changing
 
     def require_settled(self, name: str, version: str = LATEST) -> Record:
@@ -258,6 +265,12 @@ class Functions:
         }
         self.put_version(record)
         return record
+
+    def settle(self, name: str, version: str = LATEST) -> None:
+        """End a change at once, for a caller who would only wait for it."""
+        with self.changing():
+            record = {key: value for key, value in self.record(name, version).items() if key != "Changing"}
+            self.put_version(record)
 
     def create(self, config: Mapping[str, Any], tags: Mapping[str, str]) -> Record:
         """Write a new function; it is Pending for a moment."""

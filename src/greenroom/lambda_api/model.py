@@ -42,6 +42,12 @@ def operation_names() -> frozenset[str]:
     return frozenset(service().operation_names)
 
 
+def members(name: str) -> Mapping[str, Shape]:
+    """Return an operation's parameters."""
+    shape = operation(name).input_shape
+    return shape.members if shape is not None else {}
+
+
 def validate(name: str, parameters: Mapping[str, Any]) -> None:
     """Raise the error that AWS answers if the parameters of an operation break its model.
 

@@ -26,10 +26,6 @@ class Roles(Protocol):
         """Return whether there is such a role and its trust policy lets Lambda assume it."""
         ...
 
-    def may_pass(self, principal: str, role: str) -> bool:
-        """Return whether a caller may hand a role to Lambda (iam:PassRole)."""
-        ...
-
 
 class Objects(Protocol):
     """S3."""

@@ -34,9 +34,6 @@ class Iam:
     def assumable(self, role: str) -> bool:
         return role not in self.unknown
 
-    def may_pass(self, principal: str, role: str) -> bool:
-        return "iam:PassRole" not in self.refused
-
 
 @dataclass
 class S3:

@@ -8,7 +8,7 @@ from greenroom.lambda_api import configuration, runtimes
 from greenroom.lambda_api.calls import Answer, Call
 from greenroom.lambda_api.code import MAX_UNZIPPED_BYTES, check_zip
 from greenroom.lambda_api.configuration import Parameters
-from greenroom.lambda_api.errors import conflict, denied, invalid, stale, unsupported
+from greenroom.lambda_api.errors import conflict, invalid, stale, unsupported
 from greenroom.lambda_api.functions import Record, now_iso, revision_id
 from greenroom.lambda_api.model import violation
 from greenroom.lambda_api.names import LATEST, split_reference
@@ -35,7 +35,7 @@ def create_function(room: Room, call: Call) -> Answer:
         raise invalid(f"1 validation error detected: {violation(name, 'functionName', constraint)}")
     configuration.refuse_unsupported({**asked, **asked["Code"]})
     configuration.require_zip(asked)
-    _check_role(room, call)
+    configuration.check_role(asked, room.ports.roles.assumable)
     check_tags(asked.get("Tags") or {})
     config = configuration.created(functions.home, {**asked, "FunctionName": name})
     runtimes.check(config["Runtime"], config["Architectures"][0], room.can_run)
@@ -130,8 +130,7 @@ def update_function_configuration(room: Room, call: Call) -> Answer:
     configuration.refuse_unsupported(asked)
     record = functions.require_settled(name)
     _check_revision(asked, record)
-    if asked.get("Role"):
-        _check_role(room, call)
+    configuration.check_role(asked, room.ports.roles.assumable)
     config = configuration.merged(record["Configuration"], asked)
     config["LastModified"] = now_iso()
     if asked.get("Runtime"):
@@ -188,16 +187,6 @@ def _latest(room: Room, asked: Parameters) -> str:
 def _check_revision(asked: Parameters, record: Record) -> None:
     if asked.get("RevisionId") and asked["RevisionId"] != revision_id(record):
         raise stale()
-
-
-def _check_role(room: Room, call: Call) -> None:
-    role = call.parameters["Role"]
-    if not room.ports.roles.may_pass(call.principal, role):
-        raise denied(
-            f"User: {call.principal} is not authorized to perform: iam:PassRole on resource: {role} because no "
-            "identity-based policy allows the iam:PassRole action"
-        )
-    configuration.check_role(call.parameters, room.ports.roles.assumable)
 
 
 def _code(room: Room, source: Parameters) -> bytes:

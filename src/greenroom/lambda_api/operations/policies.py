@@ -75,12 +75,6 @@ def document(record: Record) -> dict[str, Any]:
     return {"Version": "2012-10-17", "Id": "default", "Statement": record["Statement"]}
 
 
-def policy_for(functions: Functions, name: str, qualifier: str | None) -> dict[str, Any] | None:
-    """Return the policy that decides on invocations of a function by this qualifier."""
-    record = functions.policies.get(_key(name, qualifier))
-    return document(record) if record is not None else None
-
-
 def statement_of(resource: str, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return the statement that a request asks for, as AWS writes it."""
     statement: dict[str, Any] = {

@@ -1,0 +1,1 @@
+"""What `lambda_api` needs of the rest of AWS, implemented over ministack."""
