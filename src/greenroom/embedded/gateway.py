@@ -36,8 +36,8 @@ MAX_BODY_BYTES = 64 * 1024 * 1024
 invocation_id: ContextVar[list[str] | None] = ContextVar("invocation_id", default=None)
 """Where the seam leaves the id of the invocation that a request led to."""
 
-wants_log: ContextVar[bool] = ContextVar("wants_log", default=False)
-"""Whether a request asks for the end of an invocation's log: then its times are read, and it is measured."""
+is_measured: ContextVar[bool] = ContextVar("is_measured", default=False)
+"""Whether a request asks by its header `X-Greenroom-Measured: 1` for a quiet measurement."""
 
 needs_no_key: ContextVar[bool] = ContextVar("needs_no_key", default=False)
 """Whether the current request is one for an existing API, or a form for a bucket, whose policy S3 checks."""
@@ -69,7 +69,7 @@ class Gateway:
         if scope["method"] in CHANGING:
             changes += 1
         needs_no_key.set(_names_an_api(scope) or _is_a_form(scope))
-        wants_log.set((b"x-amz-log-type", b"Tail") in scope["headers"])
+        is_measured.set((b"x-greenroom-measured", b"1") in scope["headers"])
         seen: list[str] = []
         invocation_id.set(seen)
 

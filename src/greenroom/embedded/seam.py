@@ -53,7 +53,7 @@ def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) 
             code=lambda: func.get("code_zip") or b"",
             layers=layers,
             credentials=lambda: credentials.issue(config["Role"], config["FunctionName"]),
-            measured=gateway.wants_log.get(),
+            measured=gateway.is_measured.get(),
         )
     )
     if result.throttled:

@@ -198,6 +198,17 @@ def test_invoke_answers_as_lambda_does(aws: EmbeddedAws) -> None:
     assert json.load(answer["Payload"])["errorType"] == "ValueError"
 
 
+def test_invocations_that_want_their_log_run_at_the_same_time(aws: EmbeddedAws) -> None:
+    source = "import time\ndef handler(event, context): time.sleep(3)"
+    make_function(aws, "sleeps", source, make_role(aws, "sleeps"), Timeout=30)
+    lambda_ = client(aws, "lambda")
+    begin = time.monotonic()
+    with ThreadPoolExecutor(6) as pool:
+        answers = list(pool.map(lambda _: lambda_.invoke(FunctionName="sleeps", LogType="Tail"), range(6)))
+    assert [answer["StatusCode"] for answer in answers] == [200] * 6
+    assert time.monotonic() - begin < 5
+
+
 # https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -52,3 +54,25 @@ def test_in_the_region_of_the_global_endpoint_either_name_is_right() -> None:
 def test_on_an_endpoint_of_its_own_the_bucket_stays_in_the_path(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "http://127.0.0.1:4566")
     assert signed_hosts("eu-central-1") == {"127.0.0.1:4566"}
+
+
+def test_only_what_measures_asks_for_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str | None] = []
+
+    class Lambda(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked.append(self.headers.get("X-Greenroom-Measured"))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Lambda) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        services = Services(Settings("greenroom", "eu-central-1", "111111111111", {}))
+        services.invoker(5).invoke(FunctionName="f")
+        services.lambda_.invoke(FunctionName="f")
+        server.shutdown()
+    assert asked == ["1", None]
