@@ -5,7 +5,6 @@
 * `server` is that process: it sets ministack's settings, then serves it.
 * `gateway` stands in front of ministack and decides which hosts and paths get an answer at all.
 * `seam` is the one place where the engine takes the place of ministack's own Lambda executor.
-* `streams` keeps DynamoDB streams over a restart, which ministack forgets.
 * `iam` checks what ministack does not: the roles of functions, state machines and stacks where services act in them.
 * `iam_log` records every authorization, so that tests can say which statement of a role is needed.
 

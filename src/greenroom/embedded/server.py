@@ -19,14 +19,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from greenroom.embedded import folder
 from greenroom.embedded.process import ACCOUNT_ID, REGION
+from greenroom.store import Store, StoreError
 
 READY_TIMEOUT_S = 50.0
 """How long ministack may take until it answers: less than the starting process waits, so that the log says why."""
-
-SNAPSHOT_EVERY_S = 5.0
-SNAPSHOT_SHARE = 0.02
-"""The share of the time that saving may take: a large state is saved less often."""
 
 
 def main(arguments: list[str]) -> int:
@@ -49,7 +47,11 @@ def main(arguments: list[str]) -> int:
         )
     port = listener.getsockname()[1]
     _settle_environment(data_dir, port)
-    asyncio.run(_serve(data_dir, listener, "--detached" in arguments, "--iam-log" in arguments))
+    try:
+        store = folder.open_store(data_dir)
+    except StoreError as error:
+        return _fail(str(error))
+    asyncio.run(_serve(data_dir, store, listener, arguments[2:]))
     return 0
 
 
@@ -67,20 +69,21 @@ def _settle_environment(data_dir: Path, port: int) -> None:
             "LOG_LEVEL": os.environ.get("LOG_LEVEL", "WARNING"),
             "MINISTACK_ACCOUNT_ID": ACCOUNT_ID,
             "MINISTACK_REGION": REGION,
-            "PERSIST_STATE": "1",
-            "S3_DATA_DIR": str(data_dir / "s3"),
-            "S3_PERSIST": "1",
+            # What ministack would write itself: the store has it (`durable`).
+            "PERSIST_STATE": "0",
+            "S3_PERSIST": "0",
             "SFTP_ENABLED": "0",
             "STATE_DIR": str(data_dir / "state"),
         }
     )
 
 
-async def _serve(data_dir: Path, listener: socket.socket, detached: bool, log_iam: bool) -> None:
+async def _serve(data_dir: Path, store: Store, listener: socket.socket, options: list[str]) -> None:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from greenroom.embedded import iam, iam_log, seam, streams
+    from greenroom.embedded import iam, iam_log, seam
+    from greenroom.embedded.durable import DurableAnswers, Effects, previous
     from greenroom.embedded.gateway import Gateway
     from greenroom.engine import Engine
 
@@ -89,16 +92,18 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, log_ia
         data_dir / "engine",
         environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
     )
+    effects = Effects(store, data_dir)
     seam.install(engine)
-    streams.install()
     iam.install()
-    if log_iam:
+    effects.load()
+    previous.migrate(effects, data_dir)
+    if "--iam-log" in options:
         iam_log.record_to(data_dir / iam_log.FILE)
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    if not detached:
+    if "--detached" not in options:
         _watch_parent(loop, stopping)
     config = Config()
     config.bind = [f"fd://{listener.fileno()}"]
@@ -107,15 +112,17 @@ async def _serve(data_dir: Path, listener: socket.socket, detached: bool, log_ia
     config.shutdown_timeout = 20.0
     config.accesslog = None
     config.errorlog = None
-    server = asyncio.create_task(
-        serve(Gateway(listener.getsockname()[1]), config, shutdown_trigger=stopping.wait)  # type: ignore[arg-type]
-    )
+    app = DurableAnswers(Gateway(listener.getsockname()[1]), effects)
+    server = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))  # type: ignore[arg-type]
     await _until_ready(endpoint_url, server)
+    keeping = asyncio.create_task(effects.keep_up())
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
-    threading.Thread(target=_snapshot, args=(stopping,), name="greenroom-snapshot", daemon=True).start()
     await server
+    keeping.cancel()
     engine.close()
-    # Everything is saved. Threads of flows that wait for something would keep the process until they are done.
+    effects.write_background()
+    store.close()
+    # Threads of flows that wait for something would keep the process until they are done.
     sys.stdout.flush()
     os._exit(0)
 
@@ -141,22 +148,6 @@ def _watch_parent(loop: asyncio.AbstractEventLoop, stopping: asyncio.Event) -> N
         loop.call_soon_threadsafe(stopping.set)
 
     threading.Thread(target=wait, name="greenroom-parent", daemon=True).start()
-
-
-def _snapshot(stopping: asyncio.Event) -> None:
-    """Save the state from time to time: ministack itself does so only at a clean stop."""
-    from ministack import app
-    from ministack.core.persistence import save_all
-
-    from greenroom.embedded import gateway
-
-    saved, took_s = gateway.changes, 0.0
-    while not stopping.is_set():
-        time.sleep(max(SNAPSHOT_EVERY_S, took_s / SNAPSHOT_SHARE))
-        if gateway.changes != saved:
-            saved, begin = gateway.changes, time.monotonic()
-            save_all(app._build_persistence_save_dict())
-            took_s = time.monotonic() - begin
 
 
 def _fail(message: str) -> int:

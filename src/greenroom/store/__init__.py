@@ -9,6 +9,6 @@ It knows nothing of who uses it, and needs the standard library only.
 """
 
 from greenroom.store.errors import DamagedStore, NewerStore, StoreError, StoreUnavailable
-from greenroom.store.store import Store, Table
+from greenroom.store.store import Ledger, Store, Table
 
-__all__ = ["DamagedStore", "NewerStore", "Store", "StoreError", "StoreUnavailable", "Table"]
+__all__ = ["DamagedStore", "Ledger", "NewerStore", "Store", "StoreError", "StoreUnavailable", "Table"]

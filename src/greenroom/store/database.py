@@ -95,6 +95,15 @@ class Database:
                 )
             yield key, value
 
+    def record(self, room: str, key: str) -> bytes | None:
+        """Return one record, or None. Raises DamagedStore as `records` does."""
+        query = "SELECT value, checksum FROM records WHERE room = ? AND key = ?"
+        found = self._connection.execute(query, (room, key)).fetchone()
+        if found is None:
+            return None
+        self._require_agreement(room, key, *found)
+        return bytes(found[0])
+
     def verify(self) -> None:
         """Check the file and every record in it. Raises DamagedStore."""
         try:

@@ -11,7 +11,7 @@ import json
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +67,27 @@ class Table:
         return len(self._held)
 
 
+class Ledger:
+    """The records of one name whose values somebody else holds in memory. Taken with `Store.ledger`.
+
+    They are bytes, written as they are and read when the store is opened.
+    """
+
+    def __init__(self, store: Store, name: str) -> None:
+        self.name = name
+        self._store = store
+
+    def records(self) -> list[tuple[str, bytes]]:
+        """Return the records that are on disk, by key."""
+        with self._store._database_lock:
+            return list(self._store._database.records(self.name))
+
+    def get(self, key: str) -> bytes | None:
+        """Return a record as it is on disk, or None."""
+        with self._store._database_lock:
+            return self._store._database.record(self.name, key)
+
+
 class Store:
     """Records on disk, in one file.
 
@@ -98,6 +119,7 @@ class Store:
         self._work = threading.Condition(self._lock)
         self._tables: dict[str, Table] = {}
         self._open: list[tuple[Table, Change, bytes | None]] | None = None
+        self._loose: list[Change] = []
         self._pending: list[Change] = []
         self._written = 0
         self._durable = 0
@@ -116,6 +138,27 @@ class Store:
                     self._tables[name] = Table(self, name, dict(self._database.records(name)))
             return self._tables[name]
 
+    def ledger(self, name: str) -> Ledger:
+        """Return the ledger of a name: its records are not held in memory here."""
+        return Ledger(self, name)
+
+    def write(self, changes: Sequence[Change], *, may_lag: bool = False) -> int:
+        """Write records of ledgers, all or nothing. Return the number to compare with `durable` later.
+
+        With `may_lag` no barrier waits for them.
+        """
+        with self._lock:
+            self._require_open()
+            if may_lag:
+                self._pending += changes
+                self._work.notify()
+            elif changes:
+                if self._open is None:
+                    self._hand_over(list(changes))
+                else:
+                    self._loose += changes
+            return self._written
+
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
         """Make the writes inside, in any tables, one: all of them become durable or none, and an exception undoes them.
@@ -132,10 +175,10 @@ class Store:
             except BaseException:
                 for table, (_, key, _), before in reversed(self._open):
                     _set(table._held, key, before)
-                self._open = None
+                self._open, self._loose = None, []
                 raise
-            changes = [change for _, change, _ in self._open]
-            self._open = None
+            changes = [change for _, change, _ in self._open] + self._loose
+            self._open, self._loose = None, []
             if changes:
                 self._hand_over(changes)
 
@@ -174,6 +217,11 @@ class Store:
             await done
 
     @property
+    def durable(self) -> int:
+        """The number of the last write that is on disk, as `write` counts them."""
+        return self._durable
+
+    @property
     def is_durable(self) -> bool:
         """Whether everything written so far is on disk."""
         return self._durable == self._written
@@ -208,8 +256,7 @@ class Store:
 
     def _write(self, table: Table, key: str, value: bytes | None) -> None:
         with self._lock:
-            if self._closing:
-                raise StoreUnavailable(f"{self.path} is closed")
+            self._require_open()
             before = table._held.get(key)
             if before == value:
                 return
@@ -219,6 +266,10 @@ class Store:
                 self._hand_over([change])
             else:
                 self._open.append((table, change, before))
+
+    def _require_open(self) -> None:
+        if self._closing:
+            raise StoreUnavailable(f"{self.path} is closed")
 
     def _hand_over(self, changes: list[Change]) -> None:
         self._pending += changes

@@ -88,6 +88,22 @@ def test_a_transaction_in_a_transaction_is_part_of_it(path: Path) -> None:
     assert table.get("k") is None
 
 
+def test_a_ledger_is_written_with_the_tables_of_its_transaction(path: Path) -> None:
+    store = Store(path)
+    ledger, table = store.ledger("ledger"), store.table("table")
+    with store.transaction():
+        table.put("k", {})
+        store.write([("ledger", "one", b"1"), ("ledger", "two", b"2")])
+    with pytest.raises(KeyError), store.transaction():
+        store.write([("ledger", "three", b"3")])
+        raise KeyError
+    number = store.write([("ledger", "one", None)])
+    store.barrier()
+    assert store.durable == number
+    assert ledger.records() == [("two", b"2")]
+    assert (ledger.get("two"), ledger.get("one")) == (b"2", None)
+
+
 def _write_until_killed(path: Path, acknowledged: int) -> None:
     store = Store(path)
     left, right = store.table("left"), store.table("right")

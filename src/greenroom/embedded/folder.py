@@ -1,0 +1,51 @@
+"""The data folder: which format it has, and the store in it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from greenroom.store import DamagedStore, NewerStore, Store
+from greenroom.store.database import write_synced
+
+FORMAT = 2
+"""The version of the data folder. 1 was a JSON file for each service, and had no number."""
+
+FORMAT_FILE = "format.json"
+
+STORE = Path("store") / "records.sqlite"
+
+
+def open_store(data_dir: Path) -> Store:
+    """Open the store of a data folder, or make it in a new one. Raises StoreError, which says what to do."""
+    path = data_dir / STORE
+    try:
+        if _format(data_dir) is None:
+            store = Store(path)
+            write_synced(data_dir / FORMAT_FILE, json.dumps({"format": FORMAT}).encode())
+            return store
+        if not path.exists():
+            raise DamagedStore(f"{path} is missing")
+        return Store(path)
+    except DamagedStore as error:
+        raise DamagedStore(
+            f"{error}. Nothing was started or changed. `greenroom restore FILE` puts a backup that "
+            f"`greenroom backup` made in the place of {data_dir}, and keeps what is there now"
+        ) from error
+
+
+def _format(data_dir: Path) -> int | None:
+    """Return the version of a data folder, or None for one that has none yet."""
+    file = data_dir / FORMAT_FILE
+    if not file.exists():
+        return None
+    try:
+        found = int(json.loads(file.read_bytes())["format"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedStore(f"{file} is damaged") from error
+    if found > FORMAT:
+        raise NewerStore(
+            f"{data_dir} has format {found}, and this release of Greenroom reads format {FORMAT}: use the release "
+            f"that wrote it, or a newer one"
+        )
+    return found
