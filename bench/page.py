@@ -65,6 +65,7 @@ def release(registry: Registry, name: str, number: int, *, passes: bool = True) 
         cost_at_most_usd=0.01,
         package_key=f"packages/{release_id}/0.zip",
         package_sha256="0" * 64,
+        upload_sha256="0" * 64,
         package_size_bytes=10_000 + number,
     )
     registry.register(release_id, registration)

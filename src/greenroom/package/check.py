@@ -4,34 +4,32 @@ A package that is certain to fail inside Lambda is refused here, with the reason
 the code is left to the tests backstage. The algorithm's own modules, that is those at the top of the ZIP and in the
 package that holds entry or handler, have to be valid Python for the runtime. Other folders are dependencies: they may
 hold templates and files for other versions of Python, which nothing imports.
+
+What is checked is what runs: the upload is first written again (`Archive.rewrite`), and everything is read from that.
 """
 
 from __future__ import annotations
 
-import ast
+import base64
 import hashlib
 import json
+import os
 import re
-import sys
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import IO, Any
 
-from greenroom.package.archive import Archive, Entry, shown
+from greenroom.package import apart
+from greenroom.package.apart import At, Bounds
+from greenroom.package.archive import Archive, Entry
 from greenroom.package.errors import PackageError
-from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, load_metadata
+from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, MetadataError, load_metadata
+from greenroom.package.paths import shown
+from greenroom.package.sources import check_sources
 
 CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_CASES = 200
 MAX_TEST_FILE_BYTES = 16 * 1024 * 1024
-
-MAX_SOURCE_BYTES = 512 * 1024
-"""CPython takes up to 800 bytes of memory to parse one byte of source."""
-
-MAX_SOURCES_BYTES = 4 * 1024 * 1024
-"""All of the algorithm's own modules: parsing them takes a fraction of the register function's time."""
 
 EXTENSION = re.compile(r"\.(?:(?:cpython-|cp)(?P<version>\d+)[^.]*|abi3|pypy[^.]*)\.(?:so|pyd)$")
 """Names of compiled modules: https://peps.python.org/pep-3149/"""
@@ -39,11 +37,9 @@ EXTENSION = re.compile(r"\.(?:(?:cpython-|cp)(?P<version>\d+)[^.]*|abi3|pypy[^.]
 ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 """EM_X86_64 and EM_AARCH64: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html"""
 
-PLAIN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Expr, ast.Pass)
-"""The statements in a class's body that leave no doubt about the names of its methods."""
-
-RESERVED = "aws_equipment"
-"""A package's own files come before the layer's on Python's path, so this name would hide the layer."""
+BOUNDS = Bounds(cpu_s=30, wall_s=45, memory_bytes=1024 * 1024 * 1024)
+"""What a check may take. One of 207 MiB unpacked, in 5,000 files, took 3.3 s of processor time and 200 MB; the register
+function has 60 s and 1,769 MB."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +55,14 @@ class Case:
 
 @dataclass(frozen=True)
 class PackageReport:
-    """A package that was accepted, and what is in it."""
+    """A package that was accepted, and what is in it.
+
+    `sha256` and `size_bytes` are those of the ZIP that was written again, `upload_sha256` is that of the one that came.
+    They are the same for a ZIP of `greenroom pack`.
+    """
 
     metadata: Metadata
+    upload_sha256: str
     sha256: str
     size_bytes: int
     unpacked_bytes: int
@@ -69,37 +70,84 @@ class PackageReport:
     cases: tuple[Case, ...]
 
 
-def check_package(file: IO[bytes]) -> PackageReport:
-    """Check a ZIP as a package.
+def check_package(upload: IO[bytes], kept: IO[bytes]) -> PackageReport:
+    """Check a ZIP as a package, and write the ZIP that is to be kept of it.
 
     Args:
-        file: the ZIP, seekable.
+        upload: the ZIP as it came, seekable.
+        kept: a file of the operating system's, empty, readable and writable. It gets the files that were checked.
 
     Raises:
-        PackageError: the ZIP, its metadata, its tests or its code has a fault (MetadataError for the metadata).
+        PackageError: the ZIP, its metadata, its tests or its code has a fault (MetadataError for the metadata), or
+            takes more than `BOUNDS` to check.
     """
-    archive = Archive(file)
-    metadata = _metadata(archive)
+    for file in (upload, kept):
+        file.flush()
+    try:
+        answer = json.loads(apart.run(partial(_answer, upload, kept), BOUNDS))
+    except apart.Ended as ended:
+        raise PackageError(
+            code="unreadable",
+            where=shown(ended.place or "ZIP"),
+            fault=f"{ended.why} to check" if ended.why.startswith("takes") else ended.why,
+            hint="Simplify or split it. If it is small and simple, the machine was too busy: try again.",
+        ) from None
+    finally:
+        # The other process has moved the files' positions, which these objects believe to know.
+        for file in (upload, kept):
+            file.seek(0, os.SEEK_END)
+            file.seek(0)
+    if "problems" in answer:
+        raise MetadataError(answer["problems"])
+    if "error" in answer:
+        raise PackageError(**answer["error"])
+    metadata = load_metadata(base64.b64decode(answer.pop("metadata")))
+    cases = tuple(Case(**case) for case in answer.pop("cases"))
+    return PackageReport(metadata=metadata, cases=cases, **answer)
+
+
+def _answer(upload: IO[bytes], kept: IO[bytes], at: At) -> bytes:
+    """Check a package in the other process; return the report, or the fault, as JSON."""
+    try:
+        answer = _inspected(upload, kept, at)
+    except MetadataError as error:
+        answer = {"problems": error.problems}
+    except PackageError as error:
+        fault = error.message.removeprefix(f"{error.where}: ")
+        answer = {"error": {"code": error.code, "where": error.where, "fault": fault, "hint": error.hint}}
+    return json.dumps(answer).encode()
+
+
+def _inspected(upload: IO[bytes], kept: IO[bytes], at: At) -> dict[str, Any]:
+    at("ZIP")
+    Archive(upload).rewrite(kept)
+    kept.flush()
+    archive = Archive(kept)
+    metadata_json = _metadata_json(archive)
+    metadata = load_metadata(metadata_json)
     entries = list(archive.entries())
-    archive.verify()
-    cases = _cases(archive, entries)
-    _check_sources(archive, entries, metadata)
+    cases = _cases(archive, entries, at)
+    check_sources(archive, entries, metadata, at)
     _check_extensions(archive, entries, metadata)
+    return {
+        "metadata": base64.b64encode(metadata_json).decode(),
+        "upload_sha256": _sha256(upload),
+        "sha256": _sha256(kept),
+        "size_bytes": archive.size_bytes,
+        "unpacked_bytes": archive.total_bytes,
+        "files": len(entries),
+        "cases": [asdict(case) for case in cases],
+    }
+
+
+def _sha256(file: IO[bytes]) -> str:
     file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
-    return PackageReport(
-        metadata=metadata,
-        sha256=digest,
-        size_bytes=archive.size_bytes,
-        unpacked_bytes=archive.total_bytes,
-        files=len(entries),
-        cases=cases,
-    )
+    return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
-def _metadata(archive: Archive) -> Metadata:
+def _metadata_json(archive: Archive) -> bytes:
     if "metadata.json" in archive:
-        return load_metadata(archive.read("metadata.json", MAX_METADATA_BYTES))
+        return archive.read("metadata.json", MAX_METADATA_BYTES)
     deeper = next((each.path for each in archive.entries() if each.path.endswith("/metadata.json")), None)
     found = f"; it is at {shown(deeper)}: zip the content of the folder, not the folder" if deeper else ""
     raise PackageError(
@@ -110,7 +158,7 @@ def _metadata(archive: Archive) -> Metadata:
     )
 
 
-def _cases(archive: Archive, entries: list[Entry]) -> tuple[Case, ...]:
+def _cases(archive: Archive, entries: list[Entry], at: At) -> tuple[Case, ...]:
     found: dict[str, dict[str, Entry]] = {}
     for entry in entries:
         parts = entry.path.split("/")
@@ -133,7 +181,10 @@ def _cases(archive: Archive, entries: list[Entry]) -> tuple[Case, ...]:
         )
     if len(found) > MAX_CASES:
         raise _case_error("tests", f"has {len(found)} cases; at most {MAX_CASES} are allowed")
-    digests = {entry: _check_document(archive, entry) for files in found.values() for entry in files.values()}
+    digests = {}
+    for entry in (entry for files in found.values() for entry in files.values()):
+        at(entry.path)
+        digests[entry] = _check_document(archive, entry)
     return tuple(Case(name, digests[found[name]["input"]]) for name in sorted(found))
 
 
@@ -161,153 +212,6 @@ def _check_document(archive: Archive, entry: Entry) -> str:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not a number in JSON")
-
-
-def _check_sources(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
-    """Check the algorithm's own modules, and that entry or handler is in one of them."""
-    if metadata.entry is not None:
-        target, _, wanted = metadata.entry.partition(":")
-    else:
-        target, _, wanted = (metadata.handler or "").rpartition(".")
-    module_path = _module_path(archive, target)
-    top = module_path.partition("/")[0]
-    total = 0
-    for entry in entries:
-        parts = PurePosixPath(entry.path).parts
-        if parts[0] in (RESERVED, f"{RESERVED}.py"):
-            raise PackageError(
-                code="reserved",
-                where=shown(entry.path),
-                fault=f"would hide the layer {RESERVED}",
-                hint="Leave it out: Lambda gets it from the layer. If it is your own module, rename it.",
-            )
-        if not entry.path.endswith(".py") or (len(parts) > 1 and parts[0] != top):
-            continue
-        total += entry.size_bytes
-        if total > MAX_SOURCES_BYTES:
-            raise PackageError(
-                code="too_large",
-                where=shown(entry.path),
-                fault=f"makes the algorithm's own modules larger than {MAX_SOURCES_BYTES:,} bytes",
-                hint="Put generated tables into data files, and dependencies into requirements.txt.",
-            )
-        _compile(archive, entry.path, metadata.runtime)
-    if (tree := _compile(archive, module_path, metadata.runtime)) is not None:
-        _require_name(tree, module_path, wanted, is_class=metadata.entry is not None)
-
-
-def _module_path(archive: Archive, module: str) -> str:
-    path = module.replace(".", "/")
-    # A folder with __init__.py is found before a file of the same name, as in Python's own finder.
-    for candidate in (f"{path}/__init__.py", f"{path}.py"):
-        if candidate in archive:
-            return candidate
-    raise PackageError(
-        code="no_module",
-        where="metadata.json, field entry or handler",
-        fault=f"names the module {module!r}, but the ZIP has no {path}.py",
-        hint="Name a module that is in the package.",
-    )
-
-
-def _compile(archive: Archive, path: str, runtime: str) -> ast.Module | None:
-    """Compile a module without running it. Return its tree, or None where only a newer Python can read it."""
-    source = archive.read(path, MAX_SOURCE_BYTES)
-    minor = int(runtime.rpartition(".")[2])
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source, filename=path, feature_version=(3, min(minor, sys.version_info.minor)))
-            # The compiler refuses more than the parser does, such as a return outside of a function.
-            compile(source, path, "exec", dont_inherit=True)
-    except SyntaxError as error:
-        if minor > sys.version_info.minor and not isinstance(error, IndentationError):
-            return None
-        line = f", line {error.lineno}" if error.lineno else ""
-        what = f"is not valid Python {runtime.removeprefix('python')}: {error.msg}"
-        raise PackageError(
-            code="syntax", where=f"{shown(path)}{line}", fault=what, hint="Correct the syntax."
-        ) from None
-    except (ValueError, RecursionError, MemoryError) as error:
-        what = f"can't be parsed ({type(error).__name__}: {error})"
-        raise PackageError(code="syntax", where=shown(path), fault=what, hint="Simplify it.") from None
-    return tree
-
-
-def _require_name(tree: ast.Module, path: str, wanted: str, *, is_class: bool) -> None:
-    """Refuse an entry or handler that is certainly missing or can't be called. Imported names are accepted."""
-    found: ast.stmt | None = None
-    for node in _module_level(tree.body):
-        match node:
-            case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                if name == "__getattr__":
-                    return
-                if name == wanted:
-                    found = node
-            case ast.Import(names=names) | ast.ImportFrom(names=names):
-                if any(wanted == (each.asname or each.name.partition(".")[0]) or each.name == "*" for each in names):
-                    return
-            case _ if any(
-                isinstance(each, ast.Name) and each.id == wanted and isinstance(each.ctx, ast.Store)
-                for each in ast.walk(node)
-            ):
-                return
-    if found is None:
-        kind = "class" if is_class else "function"
-        what = f"has no {kind} {wanted!r} at its top level, but metadata.json names it"
-        raise PackageError(code="no_entry", where=shown(path), fault=what, hint="Correct the name in metadata.json.")
-    if is_class:
-        _require_algorithm(found, path, wanted)
-    else:
-        _require_callable(found, f"{shown(path)}, function {wanted}", ("event", "context"))
-
-
-def _module_level(body: list[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements that run when a module is imported, those in if, try, match and the like included."""
-    for statement in body:
-        yield statement
-        for field in ("body", "orelse", "finalbody"):
-            if not isinstance(statement, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
-                yield from _module_level(getattr(statement, field, []))
-        for branch in (*getattr(statement, "handlers", ()), *getattr(statement, "cases", ())):
-            yield from _module_level(branch.body)
-
-
-def _require_algorithm(node: ast.stmt, path: str, wanted: str) -> None:
-    where = f"{shown(path)}, class {wanted}"
-    if not isinstance(node, ast.ClassDef):
-        raise PackageError(
-            code="no_entry",
-            where=where,
-            fault="is a function; a class is needed",
-            hint="Name a class as entry, or the function as handler.",
-        )
-    if node.decorator_list or node.bases or node.keywords:
-        return
-    methods = {each.name: each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)}
-    if (init := methods.get("__init__")) is not None:
-        _require_callable(init, f"{where}, __init__", ("self",))
-    if (translate := methods.get("translate")) is not None:
-        _require_callable(translate, f"{where}, translate", ("self", "document"))
-    elif all(isinstance(each, PLAIN) for each in node.body):
-        hint = "Add `def translate(self, document)`."
-        raise PackageError(code="no_translate", where=where, fault="has no method translate", hint=hint)
-
-
-def _require_callable(node: ast.stmt, where: str, given: tuple[str, ...]) -> None:
-    """Refuse a function that can't be called with `given`. One with a decorator is accepted: it may change that."""
-    hint = f"Greenroom calls it as {node.name if hasattr(node, 'name') else ''}({', '.join(given)})."
-    if isinstance(node, ast.AsyncFunctionDef) and not node.decorator_list:
-        raise PackageError(code="not_callable", where=where, fault="is async, but nothing awaits it", hint=hint)
-    if not isinstance(node, ast.FunctionDef) or node.decorator_list:
-        return
-    arguments = node.args
-    positional = len(arguments.posonlyargs) + len(arguments.args)
-    needed = positional - len(arguments.defaults)
-    keywords = [each.arg for each, value in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if not value]
-    if needed > len(given) or (positional < len(given) and arguments.vararg is None) or keywords:
-        shown_arguments = shown(ast.unparse(arguments))
-        raise PackageError(code="not_callable", where=where, fault=f"takes ({shown_arguments})", hint=hint)
 
 
 def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:

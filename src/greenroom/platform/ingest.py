@@ -53,8 +53,8 @@ def register(services: Services, key: str) -> Status | None:
     """Read the package at an upload's key and register it, or reject the upload with the reason.
 
     Returns the new status, or None if the key is not that of an upload that was allowed. A second call for the same
-    upload changes nothing. What was checked is copied to a key that only this function writes to, since the form may
-    be used again.
+    upload changes nothing. What is kept, tested and deployed is a ZIP written from what was checked, under a key that
+    only this function writes to. The upload itself is never read again: its form may be used once more. It expires.
     """
     try:
         release_id = storage.release_of_upload(key)
@@ -64,15 +64,14 @@ def register(services: Services, key: str) -> Status | None:
         return None
     if release.status is not Status.UPLOADING:
         return release.status
-    with tempfile.TemporaryFile() as file:
-        services.s3.download_fileobj(services.packages_bucket, key, file)
+    with tempfile.TemporaryFile() as upload, tempfile.TemporaryFile() as kept:
+        services.s3.download_fileobj(services.packages_bucket, key, upload)
         try:
-            report = _check(services, file)
+            report = _check(services, upload, kept)
         except PackageError as error:
             return _reject(services, release_id, Rejection(error.code, error.message, error.where, error.hint))
-        kept = storage.package_key(release_id, report.sha256)
-        file.seek(0)
-        services.s3.upload_fileobj(file, services.packages_bucket, kept)
+        package_key = storage.package_key(release_id, report.sha256)
+        services.s3.upload_fileobj(kept, services.packages_bucket, package_key)
     metadata = report.metadata
     inputs = {case.name: case.input_sha256 for case in report.cases}
     cost_usd = cost_bounds.of_package(services.registry, services.settings.region, metadata, inputs)
@@ -82,16 +81,17 @@ def register(services: Services, key: str) -> Status | None:
             metadata=metadata,
             case_inputs=inputs,
             cost_at_most_usd=cost_usd,
-            package_key=kept,
+            package_key=package_key,
             package_sha256=report.sha256,
+            upload_sha256=report.upload_sha256,
             package_size_bytes=report.size_bytes,
         ),
     )
     return Status.REGISTERED
 
 
-def _check(services: Services, file: IO[bytes]) -> PackageReport:
-    report = check_package(file)
+def _check(services: Services, upload: IO[bytes], kept: IO[bytes]) -> PackageReport:
+    report = check_package(upload, kept)
     name, settings = report.metadata.name, services.settings
     bucket = names.algorithm_bucket(settings.prefix, name, settings.account_id, settings.region)
     if (over := len(bucket) - names.MAX_BUCKET_NAME) > 0:

@@ -34,6 +34,7 @@ def release_of(services: Services, release: Upload | Release) -> models.Release:
         cases=[*registered.cases] if registered else [],
         versions={str(size): version for size, version in sorted(registered.versions.items())} if registered else {},
         progress=[_progress_of(each) for each in progress],
+        upload_sha256=registered.upload_sha256 if registered else None,
         cost_at_most_usd=registered.cost_at_most_usd if registered else None,
         summary=summary,
     )

@@ -89,6 +89,7 @@ def registration_values(release_id: str, registration: Registration) -> dict[str
         "costAtMostUsd": registration.cost_at_most_usd,
         "packageKey": registration.package_key,
         "packageSha256": registration.package_sha256,
+        "uploadSha256": registration.upload_sha256,
         "packageSizeBytes": registration.package_size_bytes,
         "ownerPk": owner(metadata.name),
         "ownerSk": release_id,
@@ -119,6 +120,7 @@ def upload_or_release(item: Mapping[str, Any]) -> Upload | Release:
         case_inputs=dict(item.get("caseInputs", {})),
         cost_at_most_usd=_float(item.get("costAtMostUsd")),
         package_key=item["packageKey"],
+        upload_sha256=item.get("uploadSha256"),
         versions={int(mb): version for mb, version in item["versions"].items()},
         restarts=int(item.get("restarts", 0)),
     )

@@ -91,14 +91,16 @@ class ReleaseRow(_Uploaded):
 class Release(ReleaseRow):
     """A registered release, with all that is known of it.
 
-    `case_inputs` maps each test case to the SHA-256 of its input, and `cost_at_most_usd` is what the test can cost:
-    both are missing in releases that an older platform registered. `versions` maps each power value in MB to the Lambda
+    `package_sha256` is that of the ZIP that runs, `upload_sha256` that of the one that was uploaded. `case_inputs` maps
+    each test case to the SHA-256 of its input, and `cost_at_most_usd` is what the test can cost. The last three are
+    missing in releases that an older platform registered. `versions` maps each power value in MB to the Lambda
     version that was tested at it. `restarts` counts how often a flow was started again for it.
     """
 
     metadata: StoredMetadata
     cases: tuple[str, ...]
     package_key: str
+    upload_sha256: str | None = None
     history: tuple[StatusChange, ...] = ()
     case_inputs: Mapping[str, str] = field(default_factory=dict)
     cost_at_most_usd: float | None = None
@@ -118,6 +120,7 @@ class Registration:
     cost_at_most_usd: float
     package_key: str
     package_sha256: str
+    upload_sha256: str
     package_size_bytes: int
 
 

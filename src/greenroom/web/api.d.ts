@@ -301,6 +301,7 @@ export interface Release {
   problem: Problem | null;
   metadata: Record<string, JsonValue> | null;
   powerValues: (number)[];
+  uploadSha256: string | null;
   cases: (string)[];
   versions: Record<string, string>;
   progress: (Progress)[];

@@ -59,7 +59,7 @@ class ReleaseRow(Answer):
     changed_by: str | None = Field(default=None, description="Who caused the present status")
     created_at: Moment | None = None
     updated_at: Moment | None = None
-    package_sha256: str | None = None
+    package_sha256: str | None = Field(default=None, description="Of the ZIP that was checked, is tested and runs")
     package_size_bytes: int | None = None
     version: str | None = Field(default=None, description="The Lambda version that was chosen")
     memory_mb: int | None = Field(default=None, description="The memory size that was chosen")
@@ -78,6 +78,9 @@ class Release(ReleaseRow):
     )
     power_values: list[int] = Field(
         default=[], description="The memory sizes that the package asks for; none where the whole range is searched"
+    )
+    upload_sha256: str | None = Field(
+        default=None, description="Of the ZIP that was uploaded; that of the package if `greenroom pack` built it"
     )
     cases: list[str] = Field(default=[], description="The names of the package's test cases")
     versions: dict[str, str] = Field(default={}, description="Lambda versions by the memory size they were tested at")

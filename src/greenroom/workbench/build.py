@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenroom.package.archive import MAX_ENTRIES, MAX_UNPACKED_BYTES
 from greenroom.package.check import PackageReport, check_package
+from greenroom.package.directory import MAX_ENTRIES, MAX_UNPACKED_BYTES
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, load_metadata
 
@@ -208,7 +208,7 @@ def _named(paths: Iterator[Path], folder: Path) -> dict[str, Path]:
 
 def _own_files(directory: Path, output: Path) -> Iterator[Path]:
     patterns = [*IGNORED, *_ignore_file(directory)]
-    results = {output.resolve(), _part(output).resolve()}
+    results = {path.resolve() for path in (output, *_parts(output))}
     pending = [directory]
     while pending:
         folder = pending.pop()
@@ -245,15 +245,15 @@ def _installed_files(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _part(output: Path) -> Path:
-    return output.with_name(f"{output.name}.part")
+def _parts(output: Path) -> tuple[Path, Path]:
+    return output.with_name(f"{output.name}.part"), output.with_name(f"{output.name}.kept")
 
 
 def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _: None) -> PackageReport:
     """Write the ZIP next to its place and check it; then move it there."""
     _refuse_too_much(files)
     output.parent.mkdir(parents=True, exist_ok=True)
-    part = _part(output)
+    part, kept = _parts(output)
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_DEFLATED, compresslevel=6) as archive:
             for name in sorted(files):
@@ -264,11 +264,12 @@ def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _:
                 entry.external_attr = (0o100755 if executable else 0o100644) << 16
                 archive.writestr(entry, files[name].read_bytes())
         on_progress("Checking the package")
-        with part.open("rb") as file:
-            report = check_package(file)
-        part.replace(output)
+        with part.open("rb") as file, kept.open("w+b") as checked:
+            report = check_package(file, checked)
+        kept.replace(output)
     finally:
         part.unlink(missing_ok=True)
+        kept.unlink(missing_ok=True)
     return report
 
 

@@ -85,8 +85,9 @@ def _unpack(package: Path, place: Path, on_progress: Progress) -> PackageReport:
             on_progress("Installing requirements.txt for this machine")
             build.install(package, place / "dependencies", for_lambda=None)
     else:
-        with zip_path.open("rb") as file:
-            report = check_package(file)
+        zip_path = place / "package.zip"
+        with package.open("rb") as file, zip_path.open("w+b") as kept:
+            report = check_package(file, kept)
     task = place / "task"
     task.mkdir()
     with zip_path.open("rb") as file:

@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 import re
+import tempfile
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -188,15 +189,27 @@ def zipped(**members: str) -> bytes:
         b"",
         zipped(readme="nothing"),
         zipped(**{"folder/metadata.json": "{}", "folder/code.py": ""}),
+        zipped(**{"folder \u00e9/metadata.json": "{}"}),
+        zipped(readme="nothing")[:-2] + b"\2\0PK",
+        zipped(readme="nothing") + b"more",
         bytes(MAX_ZIP_BYTES + 1),
     ],
-    ids=["no ZIP", "empty", "no metadata", "a folder too deep", "too large"],
+    ids=[
+        "no ZIP",
+        "empty",
+        "no metadata",
+        "a folder too deep",
+        "a folder too deep, with a name that is not ASCII",
+        "with a comment",
+        "with bytes after its end",
+        "too large",
+    ],
 )
 def test_a_file_that_is_no_package_is_refused_before_it_is_sent_in_the_platform_s_words(
     page: Page, platform: Platform, body: bytes, tmp_path: Path
 ) -> None:
-    with pytest.raises(PackageError) as refused:
-        check_package(io.BytesIO(body))
+    with pytest.raises(PackageError) as refused, tempfile.TemporaryFile() as kept:
+        check_package(io.BytesIO(body), kept)
     sent: list[str] = []
     page.on("request", lambda request: sent.append(request.url) if request.method == "POST" else None)
     page.get_by_role("link", name="Upload", exact=True).click()

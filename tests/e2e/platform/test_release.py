@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 from itertools import pairwise
 
@@ -69,6 +71,38 @@ def test_an_operator_sees_the_real_things_with_the_sdk(platform: Platform) -> No
     messages = [event["message"] for event in events]
     for kind in ("START RequestId:", "END RequestId:", "REPORT RequestId:"):
         assert sum(message.startswith(kind) for message in messages) >= 30, kind
+
+
+def test_what_runs_is_a_zip_that_was_written_from_what_was_checked(platform: Platform) -> None:
+    upload = package("rewritten", num=1, powerValues=[256])
+    release = platform.push_and_wait(upload)
+    assert release.status == "LIVE", release.reason
+    assert release.upload_sha256 == hashlib.sha256(upload).hexdigest()
+    function = platform.service("lambda").get_function(FunctionName=platform.function("rewritten"), Qualifier="prod")
+    code_sha256 = base64.b64decode(function["Configuration"]["CodeSha256"]).hex()
+    # The upload has the files in another order, with the time at which they were zipped.
+    assert code_sha256 == release.package_sha256 != release.upload_sha256
+    again = platform.push_and_wait(package("rewritten", num=1, powerValues=[256]))
+    assert (again.status, again.package_sha256) == ("LIVE", release.package_sha256)
+
+
+def test_a_zip_that_two_readers_could_understand_in_two_ways_is_rejected(platform: Platform) -> None:
+    body = package("two-readings")
+    release = platform.push_and_wait(body[:-2] + (65_535).to_bytes(2, "little") + bytes(65_535))
+    assert release.status == "REJECTED"
+    assert release.problem is not None
+    assert (release.problem.code, release.problem.where) == ("comment", "ZIP")
+
+
+def test_a_package_that_the_check_cannot_get_through_is_rejected_and_no_fault_of_the_platform(
+    platform: Platform,
+) -> None:
+    lists = "[" + "[]," * 400 + "0]"
+    body = package("stalls", files={"algorithm/deep.py": "x = " + lists.replace("[]", "-" * 1_500 + "1")})
+    release = platform.push_and_wait(body)
+    assert release.status == "REJECTED"
+    assert release.problem is not None
+    assert release.problem.where.startswith("algorithm/deep.py")
 
 
 def test_a_broken_package_is_rejected_with_a_reason_and_rests_in_no_queue(platform: Platform) -> None:

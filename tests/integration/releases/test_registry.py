@@ -79,6 +79,7 @@ def registration(name: str = "nsx-in", **settings: Any) -> Registration:
         cost_at_most_usd=0.125,
         package_key="packages/x/y.zip",
         package_sha256="7" * 64,
+        upload_sha256="8" * 64,
         package_size_bytes=1_234,
     )
 

@@ -16,14 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.package import archive as archive_module
+from greenroom.package import directory as directory_module
 from greenroom.package.archive import Archive, PackageError
 from tests.unit.package.zips import STORED, Item, deflate, zip_of
 
 
 def read_all(body: bytes) -> dict[str, bytes]:
-    archive = Archive(io.BytesIO(body))
-    archive.verify()
+    kept = io.BytesIO()
+    Archive(io.BytesIO(body)).rewrite(kept)
+    archive = Archive(kept)
     return {entry.path: archive.read(entry.path, 1 << 30) for entry in archive.entries()}
+
+
+def descriptor(data: bytes, form: str = "<3L") -> bytes:
+    """The figures that a writer puts after an entry's data if it can't seek back."""
+    return struct.pack(form, zlib.crc32(data), len(deflate(data)), len(data))
 
 
 def refused(body: bytes) -> PackageError:
@@ -33,9 +40,7 @@ def refused(body: bytes) -> PackageError:
 
 
 def test_files_are_read_as_they_were_written() -> None:
-    body = zip_of(
-        Item(b"a/b.txt", b"one" * 1000), Item(b"c", b"", method=STORED), Item(b"a/"), comment=b"PK, a comment"
-    )
+    body = zip_of(Item(b"a/b.txt", b"one" * 1000), Item(b"c", b"", method=STORED), Item(b"a/"))
     assert read_all(body) == {"a/b.txt": b"one" * 1000, "c": b""}
 
 
@@ -101,7 +106,7 @@ def test_a_zip_written_to_a_stream_is_read() -> None:
         (Item(b"a.py", b"x", method=12), "compression"),
         (Item(b"a.py", b"x", method=99), "compression"),
         (Item(b"a.py", b"x", size_bytes=0xFFFFFFFF), "zip64"),
-        (Item(b"a.py", size_bytes=archive_module.MAX_FILE_BYTES + 1), "too_large"),
+        (Item(b"a.py", size_bytes=directory_module.MAX_FILE_BYTES + 1), "too_large"),
         (Item(b"zeros", bytes(8 << 20)), "bomb"),
         (Item(b"a.py", b"x" * 50, crc=1), "corrupt"),
         (Item(b"a.py", b"x" * 50, size_bytes=49), "corrupt"),
@@ -116,6 +121,21 @@ def test_a_zip_written_to_a_stream_is_read() -> None:
         (Item(b"a.py", b"x", local={"method": STORED}), "corrupt"),
         (Item(b"a.py", b"x", local={"flags": 1}), "corrupt"),
         (Item(b"a.py", b"x", local={"crc": 1}), "corrupt"),
+        (Item(b"a.py", b"x", local={"flags": 0x800}), "corrupt"),
+        (Item(b"a.py", b"x", local={"crc": 0, "packed": 0, "size": 0}), "corrupt"),
+        (Item(b"a.py", b"x", flags=8, local={"crc": 0, "packed": 0, "size": 0}), "corrupt"),
+        (Item(b"a.py", b"x", flags=8, local={"size": 0}, after=descriptor(b"x")), "corrupt"),
+        (Item(b"a.py", b"x", flags=8, after=descriptor(b"y")), "corrupt"),
+        (Item(b"a.py", b"x", flags=8, after=descriptor(b"x", "<LQQ")), "corrupt"),
+        (Item(b"a.py", b"x", flags=8, after=descriptor(b"x") + b"more"), "no_zip"),
+        (Item(b"a.py", b"x", after=descriptor(b"x")), "no_zip"),
+        (Item(b"a.py", b"x", method=STORED, flags=8, after=descriptor(b"x")), "compression"),
+        (Item(b"a.py", b"x", local_extra=struct.pack("<HHBL", 0x7075, 9, 1, 0) + b"b.py"), "bad_path"),
+        (Item(b"a.py", b"x", local_extra=struct.pack("<HHQQ", 1, 16, 1, 3)), "zip64"),
+        (Item(b"a.py", b"x", extra=struct.pack("<HHQ", 1, 8, 1)), "zip64"),
+        (Item(b"a.py", b"x", local_extra=b"\1\2\3"), "corrupt"),
+        (Item(b"a.py", b"x", remark=b"a remark"), "comment"),
+        (Item(b"a.py", b"x", offset=1), "bomb"),
     ],
 )
 def test_an_entry_with_a_trick_is_refused_by_name(item: Item, code: str) -> None:
@@ -131,7 +151,6 @@ def test_an_entry_with_a_trick_is_refused_by_name(item: Item, code: str) -> None
         ("a.py", "A.PY"),
         ("stra\u00dfe", "STRASSE"),
         ("caf\u00e9", "cafe\u0301"),
-        ("\ufb01le", "file"),
         ("a", "a/b"),
         ("a/b", "A"),
         ("a", "a/"),
@@ -185,7 +204,7 @@ def test_many_small_bombs_are_counted_together(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_too_many_entries_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(archive_module, "MAX_ENTRIES", 3)
+    monkeypatch.setattr(directory_module, "MAX_ENTRIES", 3)
     items = [Item(b"%d" % number) for number in range(4)]
     assert refused(zip_of(*items)).code == "too_many"
     # A count that lies does not help: the directory has to be used up by exactly as many.
@@ -215,6 +234,124 @@ def test_what_is_not_exactly_one_zip_is_refused(body: bytes) -> None:
     assert refused(body).code == "no_zip"
 
 
+@pytest.mark.parametrize("comment", [b"from a build", b"x" * 65_535])
+def test_a_comment_is_refused(comment: bytes) -> None:
+    assert refused(zip_of(Item(b"a", b"x"), comment=comment)).code == "comment"
+
+
+def zip64(offset: int, count: int, length: int, position: int) -> bytes:
+    """The end of a directory in the form ZIP64, and where it is, which leads a reader to another directory."""
+    figures = (44, 45, 45, 0, 0, count, count, length, offset)
+    return struct.pack("<4sQ2H2L4Q", b"PK\6\6", *figures) + struct.pack("<4sLQL", b"PK\6\7", 0, position, 1)
+
+
+@pytest.mark.parametrize("place", ["extra", "remark"])
+@pytest.mark.parametrize("comment_bytes", [0, 65_516, 65_535])
+def test_a_second_directory_that_other_readers_follow_is_refused(place: str, comment_bytes: int) -> None:
+    hidden = zip_of(Item(b"hidden", b"other", method=STORED))
+    other_entry, other_directory = hidden[: hidden.index(b"PK\1\2")], hidden[hidden.index(b"PK\1\2") : -22]
+
+    def built(at: int, position: int) -> bytes:
+        trick = other_directory + zip64(at, 1, len(other_directory), position)
+        field: dict[str, Any] = {place: trick}
+        if place == "extra":
+            field["extra"] = struct.pack("<HH", 0x9999, len(trick)) + trick
+        outer = Item(b"outer", other_entry, method=STORED)
+        return zip_of(outer, Item(b"last", b"x", **field), comment=b"c" * comment_bytes)
+
+    # The directory is read from where the last record says, less what is in front of the ZIP: nothing.
+    at = built(0, 0).index(other_directory)
+    body = built(at, at + len(other_directory))
+    with zipfile.ZipFile(io.BytesIO(body)) as other:
+        assert other.namelist() == ["hidden"]
+    assert refused(body).code in ("comment", "zip64")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\u202egnp.py",
+        "a\u2066b.py",
+        "a\u200bb.py",
+        "a\u200d.py",
+        "\ufeffa.py",
+        "a\u00adb.py",
+        "tests\uff0fone",
+        "a\u2215b",
+        "a\u2044b",
+        "a\u29f5b",
+        "a\uff0epy",
+        "a\u2024py",
+        "a\u3164.py",
+        "a\ufe0f.py",
+        "a\U000e0041.py",
+        "a\u2028b",
+        "a\u00a0b",
+        "a\u2003b",
+        "a\ue000b",
+        "p\u0430ypal.py",
+        "\u03bfs.py",
+        "\ufb01le",
+        "a/\u0338b",
+        "a ",
+        " a/b",
+        "\u2800",
+    ],
+)
+def test_a_name_that_does_not_look_like_what_it_is_is_refused(name: str) -> None:
+    error = refused(zip_of(Item(name.encode(), flags=0x800)))
+    assert error.code == "unclear_name"
+    assert str(error).isascii() and str(error).isprintable()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "stra\u00dfe.json",
+        "cafe\u0301/\u00e9.py",
+        "\u0434\u0430\u043d\u043d\u044b\u0435.csv",
+        "\u8868/\u30c6\u30b9\u30c8.txt",
+        "a b.py",
+        "\u03c0_r2.json",
+    ],
+)
+def test_a_name_in_any_language_is_let_through(name: str) -> None:
+    assert list(read_all(zip_of(Item(name.encode(), flags=0x800)))) == [name]
+
+
+def rewritten(body: bytes) -> bytes:
+    kept = io.BytesIO()
+    Archive(io.BytesIO(body)).rewrite(kept)
+    return kept.getvalue()
+
+
+def test_a_rewritten_zip_has_the_files_and_nothing_else_of_the_upload() -> None:
+    streamed = {"flags": 8, "local": {"crc": 0, "packed": 0, "size": 0}, "after": b"PK\7\10" + descriptor(b"b" * 99)}
+    times = struct.pack("<HHBL", 0x5455, 5, 1, 1_700_000_000)
+    upload = zip_of(
+        Item(b"folder/"),
+        Item(b"b.py", b"b" * 99, **streamed, extra=times, local_extra=times),  # type: ignore[arg-type]
+        Item("\u00e9.sh".encode(), b"#!", flags=0x800, method=STORED, attributes=0o104777 << 16),
+        Item(b"a.py", b"a", attributes=0o100600 << 16),
+    )
+    kept = rewritten(upload)
+    with zipfile.ZipFile(io.BytesIO(kept)) as archive:
+        assert archive.testzip() is None
+        assert archive.comment == b""
+        found = [
+            (each.filename, each.external_attr >> 16, each.date_time[0], each.extra) for each in archive.infolist()
+        ]
+    assert found == [("a.py", 0o100644, 1980, b""), ("b.py", 0o100644, 1980, b""), ("\u00e9.sh", 0o100755, 1980, b"")]
+    assert read_all(kept) == {"a.py": b"a", "b.py": b"b" * 99, "\u00e9.sh": b"#!"}
+
+
+def test_a_rewritten_zip_does_not_depend_on_the_order_and_the_times_of_the_upload() -> None:
+    items = [Item(b"a.py", b"a" * 99), Item(b"b/c.py", b"c" * 99, attributes=0)]
+    kept = rewritten(zip_of(*items))
+    assert rewritten(zip_of(*reversed(items))) == kept
+    assert rewritten(kept) == kept
+
+
 def test_zip64_is_refused_as_such() -> None:
     assert refused(zip_of(Item(b"a"), end={"count": 0xFFFF})).code == "zip64"
     assert refused(zip_of(Item(b"a"), end={"offset": 0xFFFFFFFF})).code == "zip64"
@@ -223,7 +360,7 @@ def test_zip64_is_refused_as_such() -> None:
 def test_a_zip_too_large_is_refused_unread() -> None:
     class Large(io.BytesIO):
         def seek(self, offset: int, whence: int = 0) -> int:
-            return archive_module.MAX_ZIP_BYTES + 1 if whence == 2 else super().seek(offset, whence)
+            return directory_module.MAX_ZIP_BYTES + 1 if whence == 2 else super().seek(offset, whence)
 
         def read(self, size: int | None = -1) -> bytes:
             raise AssertionError("was read")

@@ -6,22 +6,32 @@ import hashlib
 import io
 import struct
 import sys
+import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
 from greenroom.package import check as check_module
+from greenroom.package import sources as sources_module
+from greenroom.package.apart import Bounds
+from greenroom.package.archive import Archive
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MetadataError
-from tests.unit.package.zips import Item, package, zip_of
+from tests.unit.package.zips import STORED, Item, package, zip_of
 
 HERE = sys.version_info.minor
 
 
 def check(files: dict[str, Any] | None = None, **metadata: Any) -> PackageReport:
-    return check_package(package(files, **metadata))
+    return inspected(package(files, **metadata))
+
+
+def inspected(upload: IO[bytes]) -> PackageReport:
+    with tempfile.TemporaryFile() as kept:
+        return check_package(upload, kept)
 
 
 def refused(files: dict[str, Any] | None = None, **metadata: Any) -> PackageError:
@@ -33,10 +43,13 @@ def refused(files: dict[str, Any] | None = None, **metadata: Any) -> PackageErro
 
 def test_a_package_is_reported_with_all_that_was_found() -> None:
     body = package({"tests/two/input.txt": "text", "tests/readme.md": "not a case"})
-    report = check_package(body)
+    with tempfile.TemporaryFile() as kept:
+        report = check_package(body, kept)
+        rewritten = kept.read()
     assert report.metadata.name == "sample"
-    assert report.sha256 == hashlib.sha256(body.getvalue()).hexdigest()
-    assert report.size_bytes == len(body.getvalue())
+    assert report.upload_sha256 == hashlib.sha256(body.getvalue()).hexdigest()
+    assert report.sha256 == hashlib.sha256(rewritten).hexdigest()
+    assert report.size_bytes == len(rewritten)
     assert report.files == 7
     assert [case.name for case in report.cases] == ["one", "two"]
     assert len({case.input_sha256 for case in report.cases}) == 2
@@ -45,7 +58,7 @@ def test_a_package_is_reported_with_all_that_was_found() -> None:
 def test_metadata_one_folder_too_deep_is_explained() -> None:
     body = io.BytesIO(zip_of(Item(b"folder/metadata.json", b"{}")))
     with pytest.raises(PackageError, match=r"it is at folder/metadata\.json: zip the content of the folder"):
-        check_package(body)
+        inspected(body)
 
 
 def test_wrong_metadata_is_reported_as_such() -> None:
@@ -134,8 +147,8 @@ def test_syntax_is_that_of_the_runtime_not_of_the_platform() -> None:
 
 
 def test_the_algorithms_own_sources_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_module, "MAX_SOURCE_BYTES", 1000)
-    monkeypatch.setattr(check_module, "MAX_SOURCES_BYTES", 1500)
+    monkeypatch.setattr(sources_module, "MAX_SOURCE_BYTES", 1000)
+    monkeypatch.setattr(sources_module, "MAX_SOURCES_BYTES", 1500)
     assert refused({"sample/big.py": "#" * 1001}).code == "too_large"
     assert refused({"sample/a.py": "#" * 800, "sample/b.py": "#" * 800}).code == "too_large"
     check({"dependency/big.py": "#" * 5000})
@@ -229,7 +242,19 @@ def test_a_folder_comes_before_a_file_of_its_name_as_python_finds_them() -> None
     assert refused({"sample/code/__init__.py": "", "sample/code.py": source}).where == "sample/code/__init__.py"
 
 
-@pytest.mark.parametrize("path", ["aws_equipment/__init__.py", "aws_equipment.py"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "aws_equipment/__init__.py",
+        "aws_equipment/data.txt",
+        "aws_equipment.py",
+        "aws_equipment.pyc",
+        "aws_equipment.so",
+        "aws_equipment.abi3.so",
+        f"aws_equipment.cpython-3{HERE}-x86_64-linux-gnu.so",
+        "AWS_equipment.py",
+    ],
+)
 def test_a_package_cannot_bring_its_own_equipment(path: str) -> None:
     assert refused({path: ""}).code == "reserved"
 
@@ -273,3 +298,102 @@ def test_a_module_compiled_for_something_else_is_refused_with_what_it_is_for(pat
 )
 def test_compiled_modules_that_fit_are_let_through(files: dict[str, bytes]) -> None:
     check(files, runtime="python3.13")
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (f"sample/__pycache__/code.cpython-3{HERE}.pyc", "bytecode"),
+        ("library/__pycache__/x.txt", "bytecode"),
+        ("sample/code.pyc", "bytecode"),
+        ("sample/other.pyc", "bytecode"),
+        ("library/part.pyc", "bytecode"),
+        ("top.pyc", "bytecode"),
+        ("sample/code.so", "shadowed"),
+        (f"sample/code.cpython-3{HERE}-x86_64-linux-gnu.so", "shadowed"),
+        ("sample/code.abi3.so", "shadowed"),
+        ("sample/__init__.abi3.so", "shadowed"),
+    ],
+)
+def test_what_python_would_run_in_place_of_a_checked_source_is_refused(path: str, code: str) -> None:
+    assert refused({path: elf(62), "library/part.py": ""}).code == code
+
+
+@pytest.mark.parametrize("path", ["library/only.pyc", "library/fast.abi3.so", "sample/fast.abi3.so"])
+def test_compiled_modules_that_stand_for_themselves_are_let_through(path: str) -> None:
+    check({path: elf(62), "library/fast.py": ""})
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "def f():pass\n",
+        "class A:pass\n",
+        "(lambda:0)\n",
+        "[x for x in y]\n",
+        "{x:0 for x in y}\n",
+        "(x for x in y)\n",
+        "async def f():pass\n",
+    ],
+)
+def test_code_that_is_repeated_is_compiled_in_linear_time(unit: str) -> None:
+    source = unit * (65_000 // len(unit))
+    took = []
+    for times in (1, 4):
+        begin = time.process_time()
+        sources_module._compile(Archive(package({"x.py": source * times})), "x.py", f"python3.{HERE}")
+        took.append(time.process_time() - begin)
+    # Quadratic would be 16 times as long.
+    assert took[1] < 9 * took[0] + 0.1
+
+
+@pytest.mark.parametrize(
+    ("source", "what"),
+    [
+        ("class Translator:\n    def translate(self, a, b, c=" + "-" * 1500 + "1): ...\n", "(self, a, b, c=...)"),
+        ("if 0: pass\n" + "elif 0: pass\n" * 2000, "has no class 'Translator'"),
+        ("x = " + "".join(f"[{number}," for number in range(90)) + "]" * 90, "has no class"),
+    ],
+)
+def test_a_deep_tree_is_the_packages_fault(source: str, what: str) -> None:
+    assert what in refused({"sample/code.py": source}).message
+
+
+def test_an_entry_deep_in_a_chain_of_conditions_is_found() -> None:
+    source = (
+        "if 0: pass\n" + "elif 0: pass\n" * 800 + "else:\n    class Translator:\n        def translate(self, d): ..."
+    )
+    check({"sample/code.py": source})
+
+
+def test_a_check_that_takes_too_long_is_the_packages_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "BOUNDS", Bounds(cpu_s=1, wall_s=60, memory_bytes=1 << 30))
+    monkeypatch.setattr(sources_module, "_distinct", lambda tree: tree)
+    error = refused({"sample/slow.py": "[x for x in y]\n" * 34_000})
+    assert error.code == "unreadable"
+    assert error.message == "sample/slow.py: takes more than 1 s of processor time to check"
+
+
+def test_a_check_that_needs_too_much_memory_is_the_packages_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_module, "BOUNDS", Bounds(cpu_s=60, wall_s=60, memory_bytes=64 << 20))
+    document = Item(b"", b"[" + b"[]," * 2_000_000 + b"0]", method=STORED)
+    error = refused({"tests/one/input.json": document})
+    assert error.code == "unreadable"
+    assert error.message == "tests/one/input.json: takes more than 64 MiB of memory to check"
+
+
+def test_a_document_of_millions_of_lists_is_checked_in_seconds() -> None:
+    begin = time.monotonic()
+    document = b"[" + b"[]," * 5_500_000 + b"0]"
+    # Stored: as deflate it would be a bomb.
+    check({"tests/one/input.json": Item(b"", document, method=STORED)})
+    assert time.monotonic() - begin < 20
+
+
+def test_a_fault_of_the_platform_stays_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: Any) -> None:
+        raise KeyError("a mistake in the check")
+
+    monkeypatch.setattr(check_module, "check_sources", broken)
+    with pytest.raises(RuntimeError, match="KeyError: 'a mistake in the check'"):
+        check()

@@ -7,7 +7,7 @@ import json
 import struct
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 STORED, DEFLATED = 0, 8
@@ -16,7 +16,7 @@ SOURCE = "class Translator:\n    def translate(self, document):\n        return 
 
 @dataclass(frozen=True)
 class Item:
-    """An entry; what is None is what a decent writer would say."""
+    """An entry; what is None is what a decent writer would say. `after` follows its data."""
 
     name: bytes
     data: bytes = b""
@@ -24,6 +24,9 @@ class Item:
     flags: int = 0
     attributes: int = 0o100644 << 16
     extra: bytes = b""
+    local_extra: bytes = b""
+    remark: bytes = b""
+    after: bytes = b""
     crc: int | None = None
     packed_bytes: int | None = None
     size_bytes: int | None = None
@@ -60,11 +63,11 @@ def zip_of(
         local_name = item.name if item.local_name is None else item.local_name
         if item.offset is None:
             figures = (local["flags"], local["method"], 0, 0x21, local["crc"], local["packed"], local["size"])
-            body.write(struct.pack("<4s5H3L2H", b"PK\3\4", 20, *figures, len(local_name), 0))
-            body.write(local_name + packed)
-        named = (len(item.name), len(item.extra), 0, 0, 0, item.attributes, offset)
+            body.write(struct.pack("<4s5H3L2H", b"PK\3\4", 20, *figures, len(local_name), len(item.local_extra)))
+            body.write(local_name + item.local_extra + packed + item.after)
+        named = (len(item.name), len(item.extra), len(item.remark), 0, 0, item.attributes, offset)
         told = (0x0314, 20, item.flags, item.method, 0, 0x21, crc, packed_bytes, size_bytes)
-        directory.write(struct.pack("<4s6H3L5H2L", b"PK\1\2", *told, *named) + item.name + item.extra)
+        directory.write(struct.pack("<4s6H3L5H2L", b"PK\1\2", *told, *named) + item.name + item.extra + item.remark)
     body.write(after)
     figures_ = {"disk": 0, "count": len(items), "length": directory.tell(), "offset": body.tell()}
     figures_ |= {"comment": len(comment)} | dict(end or {})
@@ -73,11 +76,14 @@ def zip_of(
     return body.getvalue() + directory.getvalue() + tail + comment
 
 
-def package(files: Mapping[str, str | bytes | None] | None = None, **metadata: Any) -> io.BytesIO:
-    """Return the ZIP of a small package; `files` come on top, or with None take one away."""
+def package(files: Mapping[str, str | bytes | Item | None] | None = None, **metadata: Any) -> io.BytesIO:
+    """Return the ZIP of a small package; `files` come on top, or with None take one away.
+
+    An Item says how a file is stored.
+    """
     said = {"name": "sample", "type": "in", "entry": "sample.code:Translator", **metadata}
     said = {key: value for key, value in said.items() if value is not None}
-    every: dict[str, str | bytes | None] = {
+    every: dict[str, str | bytes | Item | None] = {
         "metadata.json": json.dumps(said),
         "sample/__init__.py": "",
         "sample/code.py": SOURCE,
@@ -86,7 +92,9 @@ def package(files: Mapping[str, str | bytes | None] | None = None, **metadata: A
         **(files or {}),
     }
     items = [
-        Item(name.encode(), body.encode() if isinstance(body, str) else body)
+        replace(body, name=name.encode())
+        if isinstance(body, Item)
+        else Item(name.encode(), body.encode() if isinstance(body, str) else body)
         for name, body in every.items()
         if body is not None
     ]

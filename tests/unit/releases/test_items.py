@@ -44,6 +44,7 @@ REGISTRATION = Registration(
     cost_at_most_usd=0.125,
     package_key="packages/01JD/x.zip",
     package_sha256="7" * 64,
+    upload_sha256="8" * 64,
     package_size_bytes=1_234,
 )
 
@@ -66,6 +67,7 @@ RELEASE = Release(
     metadata=StoredMetadata.model_validate(REGISTRATION.metadata.model_dump(by_alias=True)),
     cases=("b", "a"),
     package_key="packages/01JD/x.zip",
+    upload_sha256="8" * 64,
     history=(StatusChange(Status.UPLOADING, AT, by="Ada"), StatusChange(Status.LIVE, LATER, "a reason", "Grace")),
     case_inputs={"b": "5" * 64, "a": "6" * 64},
     cost_at_most_usd=0.125,

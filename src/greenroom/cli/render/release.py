@@ -163,6 +163,8 @@ def _facts(release: models.Release) -> RenderableType:
         ("created", created),
         ("package", f"{size(release.package_size_bytes)}, sha256 {or_dash(release.package_sha256)}"),
     ]
+    if release.upload_sha256 not in (None, release.package_sha256):
+        rows.append(("upload", f"sha256 {or_dash(release.upload_sha256)}"))
     if metadata:
         values = metadata.get("powerValues") or []
         whole_range = f"{MIN_MEMORY_MB} to {MAX_MEMORY_MB}"

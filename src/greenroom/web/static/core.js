@@ -139,6 +139,9 @@ export const card = (title, ...children) => el("section", { class: "card" }, tit
 export const problem = (title, ...lines) => el("section", { class: "card problem", role: "alert" },
   el("h2", {}, title),
   lines.flat().filter(Boolean).map((line) => (line instanceof Node ? line : el("p", {}, line))));
+// A name that somebody else has chosen, whose direction of writing does not reach what is around it.
+/** @type {(text: string) => any} */
+export const foreign = (text) => el("bdi", {}, text);
 /** @type {(...pairs: (any[] | null)[]) => any} */
 export const facts = (...pairs) => el("dl", {}, pairs.filter(Boolean).map(([name, value]) => (
   [el("dt", {}, name), el("dd", {}, value)])));

@@ -1,7 +1,7 @@
 // A release while it happens, and afterwards: its stages, what is measured, what was chosen and why, its test cases.
 
 import {
-  api, badge, bytes, card, el, facts, figure, first, problem, scrolling, sections, show, table, tell, usd, wait,
+  api, badge, bytes, card, el, facts, figure, first, foreign, problem, scrolling, sections, show, table, tell, usd, wait,
   when,
 } from "./core.js";
 import { panel } from "./plot.js";
@@ -56,7 +56,7 @@ export async function release(view, id) {
 /** @type {(part: ReturnType<typeof sections>, found: Release) => void} */
 function draw(part, found) {
   const { algorithm, cases, ended, fileName, problem: wrong, reason, status, summary } = found;
-  const title = algorithm ? el("a", { href: `#/algorithms/${algorithm}` }, algorithm) : fileName;
+  const title = algorithm ? el("a", { href: `#/algorithms/${algorithm}` }, algorithm) : foreign(fileName);
   part.draw(0, [algorithm, fileName, status], () => el("h1", {}, title, " ", badge(status)));
   part.draw(1, { wrong, reason, failure: failureOf(wrong, summary) }, (data) => {
     if (data.wrong) return whatWasWrong(data.wrong, data.failure);
@@ -297,7 +297,7 @@ function about(found) {
   return card("The package",
     facts(
       ["Release", el("code", {}, found.releaseId)],
-      ["File", found.fileName],
+      ["File", foreign(found.fileName)],
       found.packageSizeBytes ? ["Size", bytes(found.packageSizeBytes)] : null,
       ["Uploaded", [when(found.createdAt), found.author ? ` by ${found.author}` : ""]],
       found.packageSha256 ? ["SHA-256", el("code", {}, found.packageSha256)] : null,

@@ -1,6 +1,6 @@
 // Uploading a package: checked here for what can be, sent straight to S3, and then its release's page.
 
-import { api, bytes, dropZone, el, nameField, post, problem, show } from "./core.js";
+import { api, bytes, dropZone, el, foreign, nameField, post, problem, show } from "./core.js";
 import { wrongWith } from "./zip.js";
 
 /** @type {(view: import("./app.js").View) => void} */
@@ -12,9 +12,12 @@ export function upload(view) {
     told.replaceChildren();
     try {
       const wrong = await wrongWith(file);
-      if (wrong) { told.replaceChildren(problem("It was not uploaded", `${file.name}: ${wrong}`)); return; }
+      if (wrong) {
+        told.replaceChildren(problem("It was not uploaded", el("p", {}, foreign(file.name), `: ${wrong}`)));
+        return;
+      }
       line.hidden = false;
-      line.lastChild.textContent = ` ${file.name}, ${bytes(file.size)}`;
+      line.lastChild.replaceChildren(" ", foreign(file.name), `, ${bytes(file.size)}`);
       const release = await api("POST", "releases", { fileName: file.name.slice(0, 255), sizeBytes: file.size });
       await post(release.upload, file, (share) => { bar.value = share; });
       if (view.alive()) location.hash = `#/releases/${release.releaseId}`;
