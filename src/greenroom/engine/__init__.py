@@ -7,15 +7,17 @@
 * `capability` says which runtimes the engine can run, and why not another one.
 * `zygote` is the prepared process: it has imported AWS's runtime client already, and every environment is a fork of it,
   in namespaces of its own. What runs inside is in `runtime/`: standard library and `awslambdaric` only.
-* `interpreters` finds the Python that a function's runtime asks for.
+* `interpreters` finds what a function's runtime runs on.
 * `cgroup` gives an environment its share of CPU (`MemorySize / 1769` of one vCPU) and its memory ceiling, and freezes
   it between invocations; `watched` and `runtime/watcher.py` do so where control groups are out of reach.
 * `quiet` gives measured invocations cores of their own, and finds out what disturbed them.
+* `conversation` says what counts of all that a runtime may say; `frames` and `runtime_api` are the two ways to say it.
 * `environment` is one environment's life: init, invoke, freeze, and every way in which it may end.
-* `pool` hands out environments: one invocation each, the same function version always to the same environments.
+* `pool` hands out environments: one invocation each, the same function version always to the same environments; `turns`
+  decides who gets or starts one next, and how many may stand idle.
 * `result` turns an outcome into payload and figures, `report` writes START, END, REPORT and INIT_START as Lambda does.
 
-The engine is the half of Lambda that AWS does not publish; the other half, loading the handler, the context,
+The engine is the half of Lambda that AWS does not publish; for Python the other half, loading the handler, the context,
 marshalling and error payloads, is `awslambdaric` itself, which gets an object to talk to in place of its HTTP client.
 The engine knows nothing of Greenroom's platform and nothing of the emulator above it.
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import re
 
 OLDEST_PYTHON = (3, 10)
@@ -12,7 +13,18 @@ NEWEST_PYTHON = (3, 15)
 
 ARCHITECTURES = ("x86_64", "arm64")
 
-WHAT_RUNS = "This machine's engine runs python3.10 and later."
+OS_ONLY = ("provided.al2", "provided.al2023")
+"""Runtimes that are only an operating system: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-provided.html"""
+
+WHAT_RUNS = "This machine's engine runs python3.10 and later, provided.al2 and provided.al2023."
+
+
+ANOTHER_MACHINE = "{} for {} can't run here: a bootstrap is for one instruction set, and this machine's is {}."
+
+
+def machine() -> str:
+    """Return Lambda's name for this machine's instruction set."""
+    return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
 
 
 def can_run(runtime: str, architecture: str = "x86_64") -> str | None:
@@ -29,4 +41,6 @@ def can_run(runtime: str, architecture: str = "x86_64") -> str | None:
             return f"{runtime} can't run here: the AWS SDK that this machine has needs Python 3.10. {WHAT_RUNS}"
         if version <= NEWEST_PYTHON:
             return None
+    if runtime in OS_ONLY:
+        return None if architecture == machine() else ANOTHER_MACHINE.format(runtime, architecture, machine())
     return f"{runtime or 'A function without a runtime'} can't run here. {WHAT_RUNS}"

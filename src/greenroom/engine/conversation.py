@@ -1,7 +1,7 @@
 """What a runtime may say to the engine, and when: nothing counts but the answer to the invocation in flight, once.
 
     starting ── next ──► ready ── an invocation ──► busy ── its result or error ──► answered ── next ──► ready
-        └── init_error ──► over
+        └── init_error, not_started ──► over
 
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html has these steps. How a runtime says them, in frames or
 over HTTP, is `frames` and `runtime_api`.
@@ -13,10 +13,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal, Protocol, get_args
 
-Kind = Literal["next", "result", "error", "too_large", "init_error"]
-"""`too_large` stands for an answer that is larger than Lambda allows; its bytes are not sent."""
+Answer = Literal["result", "error", "too_large"]
+"""`too_large` stands for an answer that is larger than Lambda allows; its bytes are not kept."""
 
-KINDS = get_args(Kind)
+Kind = Literal[Answer, "next", "init_error", "not_started"]
+"""`init_error` is told by a runtime that can't load the function, `not_started` where no runtime could be started."""
+
+ANSWERS = get_args(Answer)
 
 MAX_RESPONSE_BYTES = 6_291_556
 """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html: 6 MB, as the service's own message says."""
@@ -53,10 +56,6 @@ class Violation(Exception):
     """A runtime says what it may not: malformed, too large, or out of turn. Its environment can't be used again."""
 
 
-class WrongRequest(Violation):
-    """An answer for an invocation that is not the one in flight."""
-
-
 class Conversation:
     """Where the conversation with one environment's runtime stands."""
 
@@ -72,17 +71,16 @@ class Conversation:
 
     def hear(self, message: Message) -> None:
         """Take a message in its turn. Raises Violation for any other, and then nothing has changed."""
-        kind = message.kind
-        if kind == "next" and self.state in ("starting", "answered"):
-            self.state = "ready"
-        elif kind == "init_error" and self.state == "starting":
-            self.state = "over"
-        elif kind in ("result", "error", "too_large") and self.state == "busy":
-            if message.request_id != self.request_id:
-                raise WrongRequest(f"it sent {kind} for another request than the one in flight")
-            self.state = "answered"
-        else:
+        self.check(message.kind, message.request_id)
+        self.state = "ready" if message.kind == "next" else "answered" if message.kind in ANSWERS else "over"
+
+    def check(self, kind: Kind, request_id: str | None) -> None:
+        """Raise Violation unless a message is in its turn, and for the request in flight."""
+        turn = {"next": ("starting", "answered"), "init_error": ("starting",), "not_started": ("starting",)}
+        if self.state not in turn.get(kind, ("busy",)):
             raise Violation(f"it sent {kind} out of turn, when it was {self.state}")
+        if kind in ANSWERS and request_id != self.request_id:
+            raise Violation(f"it sent {kind} for another request than the one in flight")
 
 
 class Link(Protocol):
@@ -98,7 +96,7 @@ class Link(Protocol):
         """
 
     def take(self) -> Message | None:
-        """Return the next message that is complete, if there is one. Raises Violation."""
+        """Return the next message, if a whole one has come and the conversation has taken it. Raises Violation."""
 
     def deliver(self, event: Event) -> None:
         """Begin to send an invocation. Raises Violation if the runtime has said something since it asked for one."""

@@ -12,7 +12,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,11 +23,15 @@ from greenroom.engine import quiet
 from greenroom.engine.cgroup import Group, isolation, new_group, quota_us, vcpus
 from greenroom.engine.conversation import Conversation, Event, Link, Message, Violation
 from greenroom.engine.frames import FrameLink
+from greenroom.engine.runtime_api import RuntimeApi
 from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
 from greenroom.engine.zygote import Zygote
 
 MIN_MEMORY_BYTES = 16 * 1024 * 1024
+RUNTIME_API_PORT = 9001
+"""Where Lambda's own Runtime API listens, as recorded on AWS (the variable AWS_LAMBDA_RUNTIME_API)."""
+
 MAX_LOG_EVENT_BYTES = 262_144
 MAX_LOG_BYTES = 1024 * 1024
 """What is kept of one invocation's log; Lambda has no such limit, but neither is its log in one process's memory."""
@@ -48,6 +52,17 @@ SIGNALS = {
 }
 
 Ending = Literal["result", "error", "too_large", "init_error", "timeout", "exit"]
+
+
+ENDINGS: Mapping[str, Ending] = {
+    "next": "result",
+    "result": "result",
+    "error": "error",
+    "too_large": "too_large",
+    "init_error": "init_error",
+    "not_started": "exit",
+}
+"""How a message of a runtime ends what is waited for."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +87,9 @@ class Setup:
     """What an environment is set up with: code, layers, variables, and how it is kept apart and limited.
 
     `task` and `opt` are folders of the code store. `jailed` gives it a root of its own (Linux namespaces), and
-    `control_groups` the kernel's limits instead of the watcher's.
+    `control_groups` the kernel's limits instead of the watcher's. `programs` are the command lines of its runtime, of
+    which the first one that exists is started; None for Python, which goes on in the process that was forked.
+    `own_network` says whether it has a network of its own, with ports that nobody else uses.
     """
 
     task: Path
@@ -80,6 +97,8 @@ class Setup:
     environment: Mapping[str, str]
     jailed: bool
     control_groups: bool
+    programs: Sequence[Sequence[str]] | None = None
+    own_network: bool = False
 
 
 class Environment:
@@ -101,9 +120,10 @@ class Environment:
         self._exit_known = False
         self._closing = threading.Lock()
         self._zygote = zygote
+        # The group does not count what is shared with the prepared process, but a Python function uses that as well.
+        self._shared_bytes = zygote.baseline_bytes if setup.programs is None else 0
         self._log_bytes = bytearray()
         self._log_cut = False
-        self._conversation = Conversation()
         with contextlib.ExitStack() as undo:
             self._group: Group = new_group() if setup.control_groups else WatchedGroup(zygote)
             undo.callback(self._group.remove)
@@ -120,11 +140,10 @@ class Environment:
                 os.close(log_write)
             undo.callback(self._kill)
             self._group.add(self.pid)
-            # The group does not count what is shared with the prepared process, but the function uses that as well.
-            ceiling = spec.memory_mb * 1024 * 1024 - zygote.baseline_bytes
-            self._group.limit_memory(max(MIN_MEMORY_BYTES, ceiling))
+            self._group.limit_memory(max(MIN_MEMORY_BYTES, spec.memory_mb * 1024 * 1024 - self._shared_bytes))
             channel.sendall(b"!")
-            self._link: Link = FrameLink(channel)
+            link = FrameLink if setup.programs is None else RuntimeApi
+            self._link: Link = link(channel, Conversation())
             undo.pop_all()
 
     def _request(self, setup: Setup) -> dict[str, Any]:
@@ -138,6 +157,8 @@ class Environment:
             "task_root": task_root,
             "opt_root": opt_root,
             "handler": self.spec.handler,
+            "programs": setup.programs,
+            "port": RUNTIME_API_PORT if setup.own_network else 0,
             "ephemeral_storage_mb": self.spec.ephemeral_storage_mb,
             "environment": {
                 **setup.environment,
@@ -172,7 +193,6 @@ class Environment:
         begin = time.perf_counter()
         try:
             self._link.deliver(event)
-            self._conversation.begin(event.request_id)
             self._group.freeze(False)
             begin = time.perf_counter()
             outcome = self._answer(begin, timeout_s)
@@ -257,20 +277,21 @@ class Environment:
         The log is drained meanwhile: a function whose log pipe is full would read nothing, and answer nothing. Raises
         Violation.
         """
-        poll = select.poll()
-        poll.register(self._log, select.POLLIN)
+        log_open = True
         while True:
             if (message := self._link.take()) is not None:
-                self._conversation.hear(message)
                 return _outcome(message, begin)
             left_ms = (begin + timeout_s - time.perf_counter()) * 1_000
             if left_ms <= 0:
                 return Outcome("timeout", duration_ms=timeout_s * 1_000)
+            poll = select.poll()
             for descriptor, interest in self._link.interest():
                 poll.register(descriptor, interest)
+            if log_open:
+                poll.register(self._log, select.POLLIN)
             ready = dict(poll.poll(left_ms))
             if self._log in ready and self._drain() == 0:
-                poll.unregister(self._log)
+                log_open = False
             for descriptor, found in ready.items():
                 if descriptor != self._log and not self._link.transfer(descriptor, found):
                     return self._ended(begin)
@@ -302,8 +323,7 @@ class Environment:
 
 def _outcome(message: Message, begin: float) -> Outcome:
     duration_ms = (time.perf_counter() - begin) * 1_000
-    ending: Ending = "result" if message.kind == "next" else message.kind
-    return Outcome(ending, message.payload, duration_ms, message.error_type)
+    return Outcome(ENDINGS[message.kind], message.payload, duration_ms, message.error_type)
 
 
 def _broken(violation: Violation, begin: float) -> Outcome:

@@ -12,12 +12,14 @@ import select
 import socket
 import struct
 
-from greenroom.engine.conversation import KINDS, MAX_RESPONSE_BYTES, Event, Message, Violation
+from greenroom.engine.conversation import ANSWERS, MAX_RESPONSE_BYTES, Conversation, Event, Message, Violation
 
 LENGTHS = struct.Struct("!II")
 
 MAX_HEADER_BYTES = 1_024
 """A header holds a kind and a request id."""
+
+KINDS = (*ANSWERS, "next", "init_error")
 
 PIECE_BYTES = 1 << 20
 
@@ -25,8 +27,9 @@ PIECE_BYTES = 1 << 20
 class FrameLink:
     """The engine's end of an environment's socket."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, conversation: Conversation) -> None:
         self._channel = channel
+        self._conversation = conversation
         self._unsent = memoryview(b"")
         self._received = bytearray()
 
@@ -56,6 +59,7 @@ class FrameLink:
         begin = LENGTHS.size + head
         message = _message(bytes(self._received[LENGTHS.size : begin]), bytes(self._received[begin:wanted]))
         del self._received[:wanted]
+        self._conversation.hear(message)
         return message
 
     def deliver(self, event: Event) -> None:
@@ -63,6 +67,7 @@ class FrameLink:
             self._received += self._channel.recv(1, socket.MSG_DONTWAIT)
         if self._received:
             raise Violation("it sent a frame that nobody had asked for")
+        self._conversation.begin(event.request_id)
         header = {
             "request_id": event.request_id,
             "invoked_function_arn": event.invoked_function_arn,

@@ -1,6 +1,7 @@
-"""Finds a Python for a function's runtime: the one that runs here, or another of the right minor version.
+"""Finds what a function's runtime runs on: a Python, or the program that takes a prepared Python's place.
 
-It looks on PATH and where pyenv and uv keep theirs, and asks each Python found for its version and prefix, once.
+It looks for a Python of the right minor version on PATH and where pyenv and uv keep theirs, and asks each that it finds
+for its version and prefix, once.
 """
 
 from __future__ import annotations
@@ -32,6 +33,30 @@ class Interpreter:
     def runtime(self) -> str:
         """Return Lambda's name for it, for example `python3.12`."""
         return f"python{self.version[0]}.{self.version[1]}"
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What a function runs on: `runtime` is Lambda's name for it, `python` the prepared process that it begins as.
+
+    `programs` are the command lines that may take the process's place, the first that exists; None for Python itself.
+    """
+
+    runtime: str
+    python: Interpreter
+    programs: tuple[tuple[str, ...], ...] | None = None
+
+
+BOOTSTRAPS = (("/var/task/bootstrap",), ("/opt/bootstrap",))
+"""https://docs.aws.amazon.com/lambda/latest/dg/runtimes-custom.html: the function's own, or a layer's."""
+
+
+def runner(runtime: str) -> Runner:
+    """Return what a runtime that the engine can run (`capability.can_run`) runs on here."""
+    if runtime.startswith("provided."):
+        return Runner(runtime, own(), BOOTSTRAPS)
+    python = nearest(runtime)
+    return Runner(python.runtime, python)
 
 
 def own() -> Interpreter:

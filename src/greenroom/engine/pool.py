@@ -16,7 +16,7 @@ from greenroom.engine import cgroup, interpreters, result
 from greenroom.engine.code import CodeStore, brings_own_sdk, built_for_other_python, imports_sdk
 from greenroom.engine.conversation import Event
 from greenroom.engine.environment import Environment, Outcome, Setup
-from greenroom.engine.interpreters import Interpreter
+from greenroom.engine.interpreters import Interpreter, Runner
 from greenroom.engine.quiet import Cores
 from greenroom.engine.report import PlatformLog
 from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LogEvent
@@ -31,6 +31,9 @@ CORES_WAIT_S = 4.0
 
 START_HOLD_S = 1.0
 """After this an init phase counts no longer as one of those that may run at once: it may be waiting for something."""
+
+
+LIBRARIES = "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
 
 
 @dataclass(frozen=True)
@@ -222,12 +225,12 @@ class Engine:
         if (warm := self._take(spec.key)) is not None:
             return Begun(warm)
         try:
-            interpreter = interpreters.nearest(spec.runtime)
-            sources = self._sources_of(invocation, interpreter)
-            log.write(log.lines.init_start(interpreter.runtime))
+            runner = interpreters.runner(spec.runtime)
+            sources = self._sources_of(invocation, runner)
+            log.write(log.lines.init_start(runner.runtime))
             for warning in sources.warnings:
                 log.write(log.lines.warning(warning))
-            environment = self._start(invocation, interpreter, sources)
+            environment = self._start(invocation, runner, sources)
             init = self._ready(environment, min(START_HOLD_S, self._limits.init_s), log)
         finally:
             self._turns.started()
@@ -237,7 +240,7 @@ class Engine:
             return Begun(environment, init)
         log.write_init_report("init", init)
         self._drop(environment)
-        environment = self._start(invocation, interpreter, sources)
+        environment = self._start(invocation, runner, sources)
         again = self._ready(environment, float(spec.timeout_s), log)
         if again.ending != "result":
             log.write_init_report("invoke", again)
@@ -298,23 +301,24 @@ class Engine:
             self._busy.discard(environment)
         environment.close()
 
-    def _sources_of(self, invocation: Invocation, interpreter: Interpreter) -> Sources:
+    def _sources_of(self, invocation: Invocation, runner: Runner) -> Sources:
         spec = invocation.spec
         sources = self._sources.get(spec.key)
         if sources is None:
             task, opt = self._code.unpack(invocation.code()), self._code.layers(invocation.layers())
+            python = runner.programs is None
             # A function that brings its own SDK must not find another one imported already.
-            sdk = imports_sdk(task, opt) and not brings_own_sdk(task, opt)
+            sdk = python and imports_sdk(task, opt) and not brings_own_sdk(task, opt)
             warnings = []
-            if interpreter.runtime != spec.runtime:
-                warnings.append(f"{spec.runtime} is not on this machine: this function runs on {interpreter.runtime}")
-            if unusable := built_for_other_python(interpreter.version, task, opt):
+            if runner.runtime != spec.runtime:
+                warnings.append(f"{spec.runtime} is not on this machine: this function runs on {runner.runtime}")
+            if python and (unusable := built_for_other_python(runner.python.version, task, opt)):
                 more = f" and {len(unusable) - 1} more" if len(unusable) > 1 else ""
-                warnings.append(f"compiled for another Python than {interpreter.runtime}: {unusable[0]}{more}")
+                warnings.append(f"compiled for another Python than {runner.runtime}: {unusable[0]}{more}")
             sources = self._sources[spec.key] = Sources(task, opt, sdk, tuple(warnings))
         return sources
 
-    def _start(self, invocation: Invocation, interpreter: Interpreter, sources: Sources) -> Environment:
+    def _start(self, invocation: Invocation, runner: Runner, sources: Sources) -> Environment:
         spec = invocation.spec
         setup = Setup(
             task=sources.task,
@@ -322,10 +326,11 @@ class Engine:
             environment={**_variables(spec), **self._environment, **invocation.credentials(), **spec.environment},
             jailed=self._jailed,
             control_groups=self._control_groups,
+            programs=runner.programs,
         )
         if self._closed.is_set():
             raise ClosedError
-        environment = Environment(spec, self._zygote(interpreter, sources.sdk), setup)
+        environment = Environment(spec, self._zygote(runner.python, sources.sdk), setup)
         with self._lock:
             self._busy.add(environment)
         return environment
@@ -356,27 +361,33 @@ def _new_trace_id() -> str:
 def _variables(spec: FunctionSpec) -> dict[str, str]:
     """Return the environment variables that Lambda defines.
 
-    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime
+    https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html#configuration-envvars-runtime; the paths and
+    what a runtime has of them as recorded on AWS: `test_introspection_invoke` in LocalStack's
+    tests/aws/services/lambda_/test_lambda_common.snapshot.json.
     """
     region = spec.arn.split(":")[3]
     variables = {
         "_HANDLER": spec.handler,
-        "AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(spec.memory_mb),
         "AWS_LAMBDA_FUNCTION_NAME": spec.name,
         "AWS_LAMBDA_FUNCTION_VERSION": spec.version,
         "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
         "AWS_LAMBDA_LOG_GROUP_NAME": spec.log_group,
-        "AWS_LAMBDA_LOG_FORMAT": spec.log_format,
         "AWS_REGION": region,
         "AWS_DEFAULT_REGION": region,
+        "AWS_XRAY_CONTEXT_MISSING": "LOG_ERROR",
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LANG": "en_US.UTF-8",
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": "/var/task:/var/task/lib:/opt/lib",
-        "PYTHONPATH": "/var/runtime",
+        "PATH": "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": LIBRARIES,
         "TZ": ":UTC",
     }
-    if spec.application_log_level and spec.log_format == "JSON":
-        variables["AWS_LAMBDA_LOG_LEVEL"] = spec.application_log_level
+    if not spec.runtime.startswith("provided"):
+        variables |= {"AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}", "PWD": "/var/task", "SHLVL": "0"}
+    if spec.runtime.startswith("python"):
+        variables["PYTHONPATH"] = "/var/runtime"
+    if spec.log_format == "JSON":
+        variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+        # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html: by default INFO
+        variables["AWS_LAMBDA_LOG_LEVEL"] = spec.application_log_level or "INFO"
     return variables

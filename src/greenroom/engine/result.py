@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Literal
 
-from greenroom.engine import cgroup, interpreters
+from greenroom.engine import capability, cgroup, interpreters
 from greenroom.engine.conversation import MAX_RESPONSE_BYTES, readable_error_type
 from greenroom.engine.environment import Outcome
 from greenroom.engine.report import Report, billed_ms, timeout_message
@@ -78,7 +78,9 @@ def _named_in(payload: bytes) -> object:
 
 
 def how_it_exited(outcome: Outcome) -> str:
-    """Say how the runtime ended, in Lambda's words."""
+    """Say how the runtime ended, or why it did not start, in Lambda's words."""
+    if outcome.error_type == "Runtime.InvalidEntrypoint":
+        return outcome.payload.decode(errors="replace")
     return f"Runtime exited with error: {outcome.payload.decode(errors='replace')}" if outcome.payload else NO_REASON
 
 
@@ -86,8 +88,10 @@ def _differences(spec: FunctionSpec, cpus: float) -> Iterator[str]:
     """Yield each respect in which a function runs differently here than on Lambda."""
     if cgroup.vcpus(spec.memory_mb) > cpus:
         yield f"{cpus:g} of {cgroup.vcpus(spec.memory_mb):.2f} vCPU, the size is not representable here"
-    if (runs_on := interpreters.nearest(spec.runtime).runtime) != spec.runtime:
+    if (runs_on := interpreters.runner(spec.runtime).runtime) != spec.runtime:
         yield f"runs on {runs_on} instead of {spec.runtime}"
+    if spec.architecture != (here := capability.machine()):
+        yield f"runs on {here} instead of {spec.architecture}"
 
 
 def _error(kind: str, message: str) -> bytes:

@@ -59,11 +59,13 @@ class Lab:
         event: Any = None,
         *,
         layer: bytes | None = None,
-        arn: str = ARN,
-        measured: bool = False,
-        **spec: Any,
+        code: bytes | None = None,
+        **more: Any,
     ) -> InvokeResult:
-        code = zipped(app=source)
+        """Invoke a piece of Python, or a package; `more` are fields of the invocation or of the function."""
+        asked = {name: more[name] for name in ("measured", "client_context", "trace_id") if name in more}
+        spec = {name: value for name, value in more.items() if name not in asked and name != "invoked_function_arn"}
+        package = zipped(app=source) if code is None else code
         values: dict[str, Any] = {
             "arn": ARN,
             "name": "f",
@@ -72,7 +74,7 @@ class Lab:
             "handler": "app.handler",
             "memory_mb": 512,
             "timeout_s": 10,
-            "code_sha256": base64.b64encode(hashlib.sha256(code + (layer or b"")).digest()).decode(),
+            "code_sha256": base64.b64encode(hashlib.sha256(package + (layer or b"")).digest()).decode(),
             "revision": json.dumps(spec, default=str, sort_keys=True),
             "log_group": "/aws/lambda/f",
             **spec,
@@ -81,12 +83,12 @@ class Lab:
             Invocation(
                 FunctionSpec(**values),
                 json.dumps(event).encode(),
-                invoked_function_arn=arn,
+                invoked_function_arn=more.get("invoked_function_arn", ARN),
                 request_id=str(uuid4()),
-                code=lambda: code,
+                code=lambda: package,
                 layers=lambda: [LayerCode("layer", layer)] if layer else [],
                 credentials=lambda: {"AWS_ACCESS_KEY_ID": "ASIAROLE"},
-                measured=measured,
+                **asked,
             )
         )
 

@@ -290,8 +290,8 @@ def test_a_function_finds_lambdas_environment_and_nothing_of_this_process(lab: L
 
 def test_the_context_has_the_arn_that_was_invoked(lab: Lab) -> None:
     source = "def handler(event, context): return context.invoked_function_arn"
-    assert answer(lab.run(source, arn=f"{ARN}:prod")) == f"{ARN}:prod"
-    assert answer(lab.run(source, arn=f"{ARN}:test-256")) == f"{ARN}:test-256"
+    assert answer(lab.run(source, invoked_function_arn=f"{ARN}:prod")) == f"{ARN}:prod"
+    assert answer(lab.run(source, invoked_function_arn=f"{ARN}:test-256")) == f"{ARN}:test-256"
 
 
 def test_a_layers_packages_are_found_after_the_functions_own(lab: Lab) -> None:

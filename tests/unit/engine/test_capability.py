@@ -7,12 +7,20 @@ from importlib.metadata import metadata
 import pytest
 
 from greenroom.engine import can_run
-from greenroom.engine.capability import OLDEST_PYTHON
+from greenroom.engine.capability import OLDEST_PYTHON, machine
 
 
 @pytest.mark.parametrize("minor", range(10, 16))
 def test_lambdas_pythons_run(minor: int) -> None:
     assert can_run(f"python3.{minor}") is None
+
+
+@pytest.mark.parametrize("runtime", ["provided.al2", "provided.al2023"])
+def test_a_bootstrap_runs_on_its_own_instruction_set_only(runtime: str) -> None:
+    other = "arm64" if machine() == "x86_64" else "x86_64"
+    assert can_run(runtime, machine()) is None
+    reason = can_run(runtime, other)
+    assert reason is not None and reason.startswith(f"{runtime} for {other} can't run here")
 
 
 @pytest.mark.parametrize("runtime", ["python2.7", "python3.8", "python3.9"])

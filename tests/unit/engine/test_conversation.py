@@ -10,8 +10,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from greenroom.engine.conversation import KINDS, Conversation, Event, Message, Violation, readable_error_type
-from greenroom.engine.frames import LENGTHS, FrameLink
+from greenroom.engine.conversation import Conversation, Event, Message, Violation, readable_error_type
+from greenroom.engine.frames import KINDS, LENGTHS, FrameLink
 
 EVENT = Event("id", b'{"n": 1e400}', "arn", 1, "Root=1")
 MESSAGES = st.builds(Message, st.sampled_from(KINDS), st.sampled_from([None, "id", "other"]))
@@ -65,7 +65,10 @@ def test_a_runtime_that_could_not_be_loaded_says_nothing_more() -> None:
 def received(*pieces: bytes) -> tuple[list[Message], bool]:
     """Return the messages that a link takes from what is sent to it, and whether it then refused the rest."""
     ours, theirs = socket.socketpair()
-    link, taken = FrameLink(ours), []
+    conversation = Conversation()
+    conversation.hear(Message("next"))
+    conversation.begin("id")
+    link, taken = FrameLink(ours, conversation), []
     try:
         for piece in pieces:
             theirs.sendall(piece)
@@ -103,7 +106,9 @@ def test_a_frame_is_the_same_in_pieces_of_any_size(payload: bytes, size: int) ->
 
 def test_a_link_delivers_only_to_a_runtime_that_has_said_nothing_more() -> None:
     ours, theirs = socket.socketpair()
-    link = FrameLink(ours)
+    conversation = Conversation()
+    conversation.hear(Message("next"))
+    link = FrameLink(ours, conversation)
     link.deliver(EVENT)
     assert link.transfer(ours.fileno(), select.POLLOUT)
     head, size = LENGTHS.unpack(theirs.recv(LENGTHS.size))

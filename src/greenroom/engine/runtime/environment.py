@@ -1,17 +1,22 @@
-"""Inside an execution environment: AWS's runtime client, which talks to the engine over a socket instead of HTTP.
+"""Inside an execution environment: the way from a forked process to a runtime.
 
-Loading the handler, the event loop, context, marshalling and error payloads are `awslambdaric`'s own; this module
+A Python function goes on in this process, with AWS's runtime client, which talks to the engine over a socket instead of
+HTTP. Loading the handler, the event loop, context, marshalling and error payloads are `awslambdaric`'s own; this module
 replaces only its client. A frame on the socket is two lengths, a JSON header and a payload.
+
+Every other runtime is a program that takes this process's place. It finds Lambda's Runtime API at
+AWS_LAMBDA_RUNTIME_API: the listening socket is made here, in the environment's own network, and served by the engine.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import struct
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 from awslambdaric.lambda_runtime_client import BaseLambdaRuntimeClient, InvocationRequest
 
@@ -85,11 +90,56 @@ class EngineClient(BaseLambdaRuntimeClient):
         self._send({"kind": "init_error"}, json.dumps(error_response_data).encode()[:MAX_RESPONSE_BYTES])
 
 
-def run(request: dict[str, Any], control: int) -> None:
+def run(request: dict[str, Any], control: int) -> NoReturn:
     """Run the function in this process. Never returns."""
-    task_root, opt = request["task_root"], request["opt_root"]
     os.environ.clear()
     os.environ.update(request["environment"])
+    if request["programs"] is None:
+        run_python(request, control)
+    run_program(request, control)
+
+
+def run_program(request: dict[str, Any], control: int) -> NoReturn:
+    """Let the first of the runtime's programs that exists take this process's place."""
+    with socket.socket(fileno=control) as channel, socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", request["port"]))
+        listener.listen()
+        os.environ["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{listener.getsockname()[1]}"
+        socket.send_fds(channel, [b"!"], [listener.fileno()])
+        listener.close()
+        channel.set_inheritable(True)  # it closes with the last process of the environment
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program inherits that
+        os.chdir(request["task_root"])
+        channel.sendall(start_first(request).encode())
+    os._exit(1)
+
+
+def start_first(request: dict[str, Any]) -> str:
+    """Become the first program that exists; return Lambda's words for why that was not possible."""
+    names = [program[0] for program in request["programs"]]
+    for program in request["programs"]:
+        arguments = [placed(part, request) for part in program]
+        try:
+            os.execv(arguments[0], arguments)
+        except OSError as error:
+            if os.path.lexists(arguments[0]):
+                return f"fork/exec {program[0]}: {os.strerror(error.errno or 0).lower()}"
+    return f"Couldn't find valid bootstrap(s): [{' '.join(names)}]"
+
+
+def placed(path: str, request: dict[str, Any]) -> str:
+    """Return where a file of the function or of its layers is, where there are no namespaces to put it in its place."""
+    roots: list[tuple[str, str]] = [("/var/task", request["task_root"]), ("/opt", request["opt_root"] or "/nowhere")]
+    for name, root in roots:
+        if path.startswith(name + "/"):
+            return root + path[len(name) :]
+    return path
+
+
+def run_python(request: dict[str, Any], control: int) -> NoReturn:
+    """Run the function in this process, with AWS's runtime client."""
+    task_root, opt = request["task_root"], request["opt_root"]
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     runtime = [path for path in sys.path if path]
     layers = [f"{opt}/python/lib/{version}/site-packages", f"{opt}/python"] if opt else []
