@@ -1,17 +1,12 @@
 """Build a package from a folder: the same files give the same ZIP, byte for byte.
 
-pip installs `requirements.txt` for Lambda's platform, not for this machine: only wheels, for the runtime and the
-architecture in metadata.json. The bytes are the same for one version of zlib and for the same wheels. So pin the
-requirements, or put a `constraints.txt` next to them.
+The bytes are the same for one version of zlib and for the same wheels. So pin the requirements, or put a
+`constraints.txt` next to them.
 """
 
 from __future__ import annotations
 
 import fnmatch
-import os
-import re
-import subprocess
-import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -23,11 +18,13 @@ from greenroom.package.check import PackageReport, check_package
 from greenroom.package.directory import MAX_ENTRIES, MAX_UNPACKED_BYTES
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, load_metadata
+from greenroom.workbench.installing import install
+from greenroom.workbench.requirements import CONSTRAINTS, FILE, has_requirements
 
 IGNORED = (".*", "__pycache__", "*.pyc", "*.pyo", "*.egg-info", "*.whl", "node_modules")
 """Names that are left out of a package in every folder; `.greenroomignore` adds patterns."""
 
-IGNORED_AT_TOP = ("build", "dist", "requirements.txt", "constraints.txt")
+IGNORED_AT_TOP = ("build", "dist", FILE, CONSTRAINTS)
 
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """The earliest time that a ZIP can hold."""
@@ -37,19 +34,6 @@ UNIX = 3
 
 VARYING = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json")
 """Files in *.dist-info that differ between two installations of the same wheel."""
-
-MACHINES = {"x86_64": ("x86_64", 5), "arm64": ("aarch64", 17)}
-"""pip's name of a machine, and the oldest minor of glibc 2 that wheels for it are tagged with (PEP 600)."""
-
-OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
-
-GLIBC_AL2, GLIBC_AL2023 = 26, 34
-"""Minor versions of glibc 2 on Amazon Linux 2, for python3.11, and on Amazon Linux 2023, for newer runtimes:
-https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html and
-https://docs.aws.amazon.com/linux/al2023/ug/compare-with-al2.html"""
-
-PIP_TIMEOUT_S = 600
-MAX_SAID_LINES = 6
 
 Progress = Callable[[str], None]
 
@@ -117,89 +101,6 @@ def read_metadata(directory: Path) -> Metadata:
             fault=f"can't be read ({error.strerror})",
             hint="Name an algorithm's folder; `greenroom init` writes a new one.",
         ) from None
-
-
-def has_requirements(directory: Path) -> bool:
-    """Return whether requirements.txt names a dependency."""
-    path = directory / "requirements.txt"
-    if not path.is_file():
-        return False
-    lines = (line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines())
-    return any(line and not line.startswith("#") for line in lines)
-
-
-def lambda_platforms(metadata: Metadata) -> list[str]:
-    """Return the platform tags of wheels that run on the package's runtime, the newest glibc first."""
-    machine, oldest = MACHINES[metadata.architecture]
-    newest = GLIBC_AL2 if metadata.runtime == "python3.11" else GLIBC_AL2023
-    tags = []
-    for minor in range(newest, oldest - 1, -1):
-        tags.append(f"manylinux_2_{minor}_{machine}")
-        if minor in OLD_NAMES:
-            tags.append(f"{OLD_NAMES[minor]}_{machine}")
-    return tags
-
-
-def install(directory: Path, target: Path, *, for_lambda: Metadata | None) -> None:
-    """Install requirements.txt into a folder, for Lambda's platform or, with None, for this Python.
-
-    pip evaluates markers, such as `; sys_platform == "linux"`, for the Python that runs it: on another system than
-    Linux, or for another Python than this, dependencies with markers may be missing.
-
-    Raises PackageError with the end of pip's output.
-    """
-    # pip runs in the folder itself, so that paths in requirements.txt begin there.
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-compile", "--target", str(target), "--requirement", "requirements.txt"]
-    if (directory / "constraints.txt").is_file():
-        command += ["--constraint", "constraints.txt"]
-    if for_lambda is not None:
-        command += ["--only-binary=:all:", "--implementation=cp"]
-        command += [f"--python-version={for_lambda.runtime.removeprefix('python')}"]
-        command += [f"--platform={platform}" for platform in lambda_platforms(for_lambda)]
-    # The user's own settings must not change the target.
-    environment = {name: value for name, value in os.environ.items() if name not in ("PIP_TARGET", "PIP_PREFIX")}
-    environment["PIP_USER"] = "0"
-    try:
-        done = subprocess.run(
-            command,
-            cwd=directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            timeout=PIP_TIMEOUT_S,
-        )
-    except subprocess.TimeoutExpired:
-        raise _pip_failed(f"can't be installed: pip did not end within {PIP_TIMEOUT_S} s", "Try again.") from None
-    if done.returncode:
-        raise _explained(done.stderr, for_lambda)
-
-
-def _explained(stderr: str, for_lambda: Metadata | None) -> PackageError:
-    """Return pip's error as ours, with what to do about it."""
-    where = f"{for_lambda.runtime} on {for_lambda.architecture}" if for_lambda else "this machine"
-    errors = [line for line in stderr.splitlines() if line.startswith("ERROR")]
-    said = "\n  ".join(errors[-MAX_SAID_LINES:] or stderr.splitlines()[-MAX_SAID_LINES:])
-    if "No module named pip" in stderr:
-        hint = f"Install pip: {sys.executable} -m ensurepip"
-        return _pip_failed("can't be installed: this Python has no pip", hint)
-    if "NewConnectionError" in stderr or "Could not fetch URL" in stderr or "ReadTimeoutError" in stderr:
-        return _pip_failed(f"can't be installed, because pip can't reach the package index:\n  {said}", "Try again.")
-    if found := re.search(r"No matching distribution found for ([^\s(]+)", stderr):
-        name = found[1]
-        hint = (
-            "Choose a version that has one. If it is pure Python with a source distribution only, build a wheel with\n"
-            f"  pip wheel --no-deps --wheel-dir wheels '{name}'\n"
-            "and name the file in requirements.txt, as ./wheels/<file>.whl."
-        )
-        return _pip_failed(f"names {name}, which has no wheel for {where}:\n  {said}", hint)
-    return _pip_failed(f"can't be installed for {where}:\n  {said}", "Correct requirements.txt, and try again.")
-
-
-def _pip_failed(what: str, hint: str) -> PackageError:
-    return PackageError(code="requirements", where="requirements.txt", fault=what, hint=hint)
 
 
 def _named(paths: Iterator[Path], folder: Path) -> dict[str, Path]:

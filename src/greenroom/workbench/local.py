@@ -26,6 +26,8 @@ from greenroom.package.check import PackageReport, check_package
 from greenroom.package.metadata import MAX_MEMORY_MB, Metadata
 from greenroom.package.python_sdk import SDK_MODULES
 from greenroom.workbench import build
+from greenroom.workbench.installing import install
+from greenroom.workbench.requirements import has_requirements
 
 MAX_OUTPUT_BYTES = 16_000
 
@@ -81,9 +83,9 @@ def _unpack(package: Path, place: Path, on_progress: Progress) -> PackageReport:
     if package.is_dir():
         zip_path = place / "package.zip"
         report = build.pack_own_files(package, zip_path)
-        if build.has_requirements(package):
+        if has_requirements(package):
             on_progress("Installing requirements.txt for this machine")
-            build.install(package, place / "dependencies", for_lambda=None)
+            install(package, place / "dependencies", for_lambda=None)
     else:
         zip_path = place / "package.zip"
         with package.open("rb") as file, zip_path.open("w+b") as kept:
