@@ -184,7 +184,7 @@ def test_a_wheel_that_leads_to_sources_is_refused_before_they_are_run(
 ) -> None:
     wheel(index, "plain", {"plain.py": ""}, needs=f"evil @ file://{folder}/evil-1.0.tar.gz")
     write(folder, {"requirements.txt": "plain\n"})
-    with pytest.raises(PackageError, match="leads to something that pip would have to build, by running .*python"):
+    with pytest.raises(PackageError, match=r"leads to something that pip would have to build, by running .*python"):
         pack(folder, tmp_path / "x.zip")
     wheel(index, "plain", {"plain.py": ""}, needs=f"evil @ git+file://{folder}/evil")
     with pytest.raises(PackageError, match="leads to something that pip would have to build, by running git"):
