@@ -1,19 +1,24 @@
-"""CPU share, memory ceiling and freezing, through the kernel's control groups, version 1 or 2.
+"""CPU share, memory ceiling, number of processes and freezing, through the kernel's control groups, version 1 or 2.
 
 A function gets `MemorySize / 1769` of one vCPU: "At 1,769 MB, a function has the equivalent of one vCPU"
 (https://docs.aws.amazon.com/lambda/latest/dg/configuration-memory.html). The share is enforced over 20 ms, the period
 measured on Lambda itself (Zhang et al., "Demystifying CPU throttling on AWS Lambda").
+
+The groups of the environments of one prepared process are in a branch: a group that the engine holds a lock on. A
+branch whose lock can be had belongs to an engine that is gone, and whatever is in it is killed and removed.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -35,10 +40,31 @@ V1_CONTROLLERS = ("cpu", "memory", "freezer")
 
 V2_ROOT = Path("/sys/fs/cgroup")
 V2_CONTROLLERS = "+cpu +memory"
+PROCESSES = "pids"
+"""The controller that is used where there is one; with it the kernel counts an environment's processes."""
 HOME = "greenroom"
-"""The group whose children are the execution environments' groups."""
+"""The group that has all branches."""
+BRANCH = "-branch-"
+"""What is in the name of a branch, and in no other group's."""
 ENGINE = "greenroom-engine"
-"""Version 2: the group next to it that the engine moves to, with all that was in the group above."""
+"""The group next to it for the engine: version 2 moves all there that was in the group above."""
+
+V1_WEIGHT, V2_WEIGHT = 262_144, 10_000
+"""The most that the kernel gives, of usually 1024 and 100: without it all functions together weigh as much as one
+process. https://docs.kernel.org/scheduler/sched-design-CFS.html#cfs-group-scheduling,
+https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files"""
+
+MAX_PROCESSES = 1_024
+"""https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html#function-configuration-deployment-and-execution"""
+
+MEMORY_SHARE = 0.9
+"""How much of the machine's memory all functions together may use."""
+
+LOCK_WAIT_S = 5.0
+"""How long another engine may be about to make or remove branches."""
+
+END_WAIT_S = 5.0
+"""How long processes may take to be gone once they are killed."""
 MOVES = 20
 """How often processes are moved before the engine gives up: each time the last ones may have started new ones."""
 
@@ -75,13 +101,11 @@ class Isolation:
 class Group(Protocol):
     """The control group of one execution environment."""
 
-    name: str
-
     def add(self, pid: int) -> None:
         """Put a process, and all that it will start, into the group."""
 
     def limit_memory(self, limit_bytes: int) -> None:
-        """Set the ceiling; the kernel kills a process that goes over it."""
+        """Set the ceiling; the kernel kills a process that goes over it. And how many processes there may be."""
 
     def limit_cpu(self, share_us: int | None) -> None:
         """Set CPU time per period, or take the limit away."""
@@ -105,9 +129,8 @@ class Group(Protocol):
 class V1Group:
     """A control group of version 1: one folder in each controller's hierarchy."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._folders = {controller: home / name for controller, home in _v1_homes().items()}
+    def __init__(self, parents: dict[str, Path], name: str) -> None:
+        self._folders = {controller: parent / name for controller, parent in parents.items()}
         for folder in self._folders.values():
             folder.mkdir()
 
@@ -115,13 +138,15 @@ class V1Group:
         (self._folders[controller] / file).write_text(str(value))
 
     def add(self, pid: int) -> None:
-        for controller in V1_CONTROLLERS:
+        for controller in self._folders:
             self._write(controller, "cgroup.procs", pid)
 
     def limit_memory(self, limit_bytes: int) -> None:
         self._write("memory", "memory.limit_in_bytes", limit_bytes)
         with contextlib.suppress(OSError):  # absent where swap is not accounted for
             self._write("memory", "memory.memsw.limit_in_bytes", limit_bytes)
+        if PROCESSES in self._folders:
+            self._write(PROCESSES, "pids.max", MAX_PROCESSES)
 
     def limit_cpu(self, share_us: int | None) -> None:
         self._write("cpu", "cpu.cfs_quota_us", -1)
@@ -153,9 +178,8 @@ class V1Group:
 class V2Group:
     """A control group of version 2."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._folder = _v2_home() / name
+    def __init__(self, parent: Path, name: str) -> None:
+        self._folder = parent / name
         self._folder.mkdir()
 
     def _write(self, file: str, value: object) -> None:
@@ -168,6 +192,8 @@ class V2Group:
         self._write("memory.max", limit_bytes)
         with contextlib.suppress(OSError):
             self._write("memory.swap.max", 0)
+        with contextlib.suppress(OSError):  # absent where the controller is not handed on
+            self._write("pids.max", MAX_PROCESSES)
 
     def limit_cpu(self, share_us: int | None) -> None:
         self._write("cpu.max", f"{'max' if share_us is None else share_us} {PERIOD_US}")
@@ -195,30 +221,118 @@ class V2Group:
         _remove(self._folder)
 
 
-def new_group() -> Group:
-    """Return a new control group for one environment. Raises OSError where this process may not make any."""
-    return V1Group(_new_name()) if isolation().limits == "cgroup v1" else V2Group(_new_name())
+class Branch:
+    """The groups of one prepared process's environments.
 
+    `folders` has its folder in each hierarchy: one with version 2.
+    """
 
-def _new_name() -> str:
-    """Return a name with this process's id, by which another engine's `remove_leftovers` knows whose group it is."""
-    return f"{os.getpid()}-{uuid4().hex}"
+    def __init__(self) -> None:
+        """Make it. Raises OSError where this process may not make any."""
+        name = f"{os.getpid()}{BRANCH}{uuid4().hex}"
+        homes = _homes()
+        self._v1 = {controller: home / name for controller, home in homes.items()}
+        self.folders = tuple(self._v1.values())
+        with _locked(_locks_are_in(homes)):  # between the next two lines it looks as if nobody had it
+            for folder in self.folders:
+                folder.mkdir()
+            self._lock = _try_lock(self._v1[_locks_are_in_controller(homes)])
+        if "" in homes:
+            _hand_on(self._v1[""])
 
+    def new_group(self) -> Group:
+        """Return a new control group for one environment."""
+        return V2Group(self._v1[""], uuid4().hex) if "" in self._v1 else V1Group(self._v1, uuid4().hex)
 
-def freezer_folder() -> str | None:
-    """Return the folder of version 1's freezer groups; None with version 2 or without groups."""
-    return str(_v1_homes()["freezer"]) if isolation().limits == "cgroup v1" else None
+    def remove(self) -> None:
+        """Remove it, if nothing is in it any more, and let go of the lock."""
+        for folder in self.folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def remove_leftovers() -> None:
-    """Remove the empty groups of engines that were killed."""
-    limits = isolation().limits
-    homes = [*_v1_homes().values()] if limits == "cgroup v1" else [_v2_home()] if limits == "cgroup v2" else []
-    for folder in (each for home in homes for each in home.iterdir() if each.is_dir()):
-        if Path("/proc", folder.name.partition("-")[0]).exists():
-            continue  # it will be in use with that engine's next environment
-        with contextlib.suppress(OSError):  # a group that has processes is in use
-            folder.rmdir()
+    """Kill what engines that are gone have left in control groups, and remove the groups."""
+    with contextlib.suppress(OSError):
+        homes = _homes()
+        locks = _locks_are_in(homes)
+        with _locked(locks):
+            names = {folder.name for home in homes.values() for folder in home.iterdir() if BRANCH in folder.name}
+            for name in names:
+                lock = _try_lock(locks / name)
+                if lock is None and (locks / name).exists():
+                    continue  # its engine lives
+                _clear([home / name for home in homes.values()])
+                if lock is not None:
+                    os.close(lock)
+
+
+def _clear(branch: list[Path]) -> None:
+    """Thaw, kill and remove all groups of a branch."""
+    groups = [each for folder in branch if folder.is_dir() for each in folder.iterdir() if each.is_dir()]
+    until = time.monotonic() + END_WAIT_S
+    while time.monotonic() < until:
+        pids: set[str] = set()
+        for group in groups:
+            for file, value in (("freezer.state", "THAWED"), ("cgroup.kill", "1")):
+                if (group / file).exists():
+                    with contextlib.suppress(OSError):
+                        (group / file).write_text(value)
+            with contextlib.suppress(OSError):
+                pids.update((group / "cgroup.procs").read_text().split())
+        if not pids:
+            break
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(pid), signal.SIGKILL)
+        time.sleep(0.005)
+    for folder in (*groups, *branch):
+        _remove(folder)
+
+
+def _homes() -> dict[str, Path]:
+    """Return the folder that has the branches in each hierarchy, by its controller; that of version 2 has none."""
+    return _v1_homes() if isolation().limits == "cgroup v1" else {"": _v2_home()}
+
+
+def _locks_are_in_controller(homes: dict[str, Path]) -> str:
+    return "freezer" if "freezer" in homes else ""
+
+
+def _locks_are_in(homes: dict[str, Path]) -> Path:
+    return homes[_locks_are_in_controller(homes)]
+
+
+def _try_lock(folder: Path) -> int | None:
+    """Return a descriptor that has the lock on a folder, or None if another process has it. The kernel lets go of it
+    when its process ends, however it ends; a process in another container sees it too."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Have a lock on a folder; raise OSError if another process has it for too long."""
+    until = time.monotonic() + LOCK_WAIT_S
+    while (descriptor := _try_lock(folder)) is None:
+        if time.monotonic() > until:
+            raise OSError(errno.EBUSY, f"another process holds the lock on {folder}")
+        time.sleep(0.002)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @cache
@@ -229,21 +343,26 @@ def isolation() -> Isolation:
 
 
 def _limits() -> Literal["cgroup v1", "cgroup v2", "watcher"]:
-    for kind in (V1Group, V2Group):
-        try:
-            group = kind(_new_name())
-        except OSError:
-            continue
+    with contextlib.suppress(OSError):
+        _try_group(_v1_homes())
+        return "cgroup v1"
+    with contextlib.suppress(OSError):
+        _try_group({"": _v2_home()})
+        return "cgroup v2"
+    return "watcher"
+
+
+def _try_group(homes: dict[str, Path]) -> None:
+    """Make a group and do all that is done with one. Raises OSError."""
+    name = f"{os.getpid()}{BRANCH}{uuid4().hex}"
+    with _locked(_locks_are_in(homes)):  # nobody takes it for a leftover meanwhile
+        group = V2Group(homes[""], name) if "" in homes else V1Group(homes, name)
         try:
             group.limit_cpu(PERIOD_US)
             group.limit_memory(1 << 30)
             group.freeze(False)
-        except OSError:
-            continue
         finally:
             group.remove()
-        return "cgroup v1" if kind is V1Group else "cgroup v2"
-    return "watcher"
 
 
 def _may_have_namespaces() -> bool:
@@ -283,12 +402,17 @@ def _throttled(folder: Path) -> int:
 @cache
 def _v1_homes() -> dict[str, Path]:
     """Return the folder for our groups in each controller's hierarchy. Raises OSError where there are none."""
-    homes = {controller: V1_ROOT / controller / HOME for controller in V1_CONTROLLERS}
+    homes = {controller: V1_ROOT / controller / HOME for controller in (*V1_CONTROLLERS, PROCESSES)}
+    if not (V1_ROOT / PROCESSES / "tasks").exists():
+        del homes[PROCESSES]
     for home in homes.values():
         if not (home.parent / "tasks").exists():  # a folder of version 2 has no such file
             raise FileNotFoundError(f"{home.parent} is not a control group hierarchy of version 1")
     for home in homes.values():
         home.mkdir(exist_ok=True)
+        home.chmod(0o700)  # who may open it may hold its lock
+    (homes["cpu"] / "cpu.shares").write_text(str(V1_WEIGHT))
+    (homes["memory"] / "memory.limit_in_bytes").write_text(str(_most_memory_bytes()))
     return homes
 
 
@@ -306,9 +430,43 @@ def _v2_home() -> Path:
         with contextlib.suppress(OSError):
             _pass_controllers_on(group)
             home.mkdir(exist_ok=True)
-            (home / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
+            home.chmod(0o700)  # who may open it may hold its lock
+            _hand_on(home)
+            (home / "cpu.weight").write_text(str(V2_WEIGHT))
+            (home / "memory.max").write_text(str(_most_memory_bytes()))
+            if group == V2_ROOT:  # where the engine can't have a weight of its own, see `take_weight`
+                cpus = usable_cpus("watcher")
+                (home / "cpu.max").write_text(f"{round(PERIOD_US * max(cpus - 1, cpus * 0.75))} {PERIOD_US}")
             return home
     raise PermissionError("this process may not make control groups of version 2")
+
+
+def _hand_on(group: Path) -> None:
+    """Let the children of an empty group of version 2 use the controllers."""
+    (group / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
+    with contextlib.suppress(OSError):
+        (group / "cgroup.subtree_control").write_text(f"+{PROCESSES}")
+
+
+def take_weight() -> None:
+    """Let this process weigh as much as all functions together, so that they can't keep it from running.
+
+    Only where that takes it away from nobody: in version 1 systemd knows its services by another hierarchy; in version
+    2 the engine has a group of its own only where the group was delegated to it. Elsewhere the functions have less than
+    all CPUs (`_v2_home`).
+    """
+    with contextlib.suppress(OSError):
+        if isolation().limits == "cgroup v1":
+            engine = V1_ROOT / "cpu" / ENGINE
+            engine.mkdir(exist_ok=True)
+            (engine / "cpu.shares").write_text(str(V1_WEIGHT))
+            (engine / "cgroup.procs").write_text(str(os.getpid()))
+        elif isolation().limits == "cgroup v2" and (own := _v2_own()).name == ENGINE:
+            (own / "cpu.weight").write_text(str(V2_WEIGHT))
+
+
+def _most_memory_bytes() -> int:
+    return int(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") * MEMORY_SHARE)
 
 
 def _v2_own() -> Path:
@@ -326,7 +484,7 @@ def _pass_controllers_on(group: Path) -> None:
     """
     for _ in range(MOVES):
         try:
-            (group / "cgroup.subtree_control").write_text(V2_CONTROLLERS)
+            _hand_on(group)
         except OSError as error:  # another error if it does not have the controllers itself: then nothing moves
             if error.errno != errno.EBUSY:
                 raise

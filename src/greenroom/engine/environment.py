@@ -20,7 +20,7 @@ from typing import Any, Literal
 from uuid import uuid4
 
 from greenroom.engine import quiet
-from greenroom.engine.cgroup import Group, isolation, new_group, quota_us, vcpus
+from greenroom.engine.cgroup import Group, isolation, quota_us, vcpus
 from greenroom.engine.conversation import Conversation, Event, Link, Message, Violation
 from greenroom.engine.frames import FrameLink
 from greenroom.engine.runtime_api import RuntimeApi
@@ -86,17 +86,15 @@ class Outcome:
 class Setup:
     """What an environment is set up with: code, layers, variables, and how it is kept apart and limited.
 
-    `task` and `opt` are folders of the code store. `jailed` gives it a root of its own (Linux namespaces), and
-    `control_groups` the kernel's limits instead of the watcher's. `programs` are the command lines of its runtime, of
-    which the first one that exists is started; None for Python, which goes on in the process that was forked.
-    `own_network` says whether it has a network of its own, with ports that nobody else uses.
+    `task` and `opt` are folders of the code store. `jailed` gives it a root of its own (Linux namespaces). `programs` are
+    the command lines of its runtime, of which the first one that exists is started; None for Python, which goes on in
+    the process that was forked. `own_network` says whether it has a network of its own, with ports that nobody else uses.
     """
 
     task: Path
     opt: Path | None
     environment: Mapping[str, str]
     jailed: bool
-    control_groups: bool
     programs: Sequence[Sequence[str]] | None = None
     own_network: bool = False
 
@@ -125,7 +123,7 @@ class Environment:
         self._log_bytes = bytearray()
         self._log_cut = False
         with contextlib.ExitStack() as undo:
-            self._group: Group = new_group() if setup.control_groups else WatchedGroup(zygote)
+            self._group: Group = zygote.new_group() or WatchedGroup(zygote)
             undo.callback(self._group.remove)
             channel, theirs = socket.socketpair()
             undo.callback(channel.close)
@@ -151,7 +149,6 @@ class Environment:
         task_root = "/var/task" if setup.jailed else str(setup.task)
         opt_root = ("/opt" if setup.jailed else str(setup.opt)) if setup.opt else None
         return {
-            "group": self._group.name,
             "task": setup.task.name,
             "opt": setup.opt.name if setup.opt else None,
             "task_root": task_root,

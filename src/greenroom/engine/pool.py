@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from greenroom.engine import cgroup, interpreters, result
 from greenroom.engine.code import CodeStore, brings_own_sdk, built_for_other_python, imports_sdk
@@ -111,6 +112,8 @@ class Engine:
         environment: variables that every function gets in addition to its own, for example `AWS_ENDPOINT_URL`.
         limits: how much may run at once, and for how long.
         control_groups: limit by the kernel's control groups; by default if this process may make them.
+        host_network: let functions use this machine's network, with all that listens on it, instead of one of their
+            own that reaches the endpoint only.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class Engine:
         environment: Mapping[str, str] | None = None,
         limits: Limits | None = None,
         control_groups: bool | None = None,
+        host_network: bool = False,
     ) -> None:
         self._environment = dict(environment or {})
         self._limits = limits or Limits()
@@ -136,10 +140,18 @@ class Engine:
         available = cgroup.isolation().limits != "watcher"
         self._control_groups = available if control_groups is None else control_groups and available
         cgroup.remove_leftovers()
+        cgroup.take_weight()
         self._code = CodeStore(data_dir / "code")
         self._scratch = data_dir / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed engine has left
-        self._layout = Layout(data_dir / "code", self._scratch, self._jailed)
+        self._layout = Layout(
+            data_dir / "code",
+            self._scratch,
+            self._jailed,
+            control_groups=self._control_groups,
+            host_network=host_network,
+            endpoint_port=_port_of(self._environment.get("AWS_ENDPOINT_URL", "")),
+        )
         threading.Thread(target=self._reap, name="greenroom-reaper", daemon=True).start()
 
     def invoke(self, invocation: Invocation) -> InvokeResult:
@@ -325,8 +337,8 @@ class Engine:
             opt=sources.opt,
             environment={**_variables(spec), **self._environment, **invocation.credentials(), **spec.environment},
             jailed=self._jailed,
-            control_groups=self._control_groups,
             programs=runner.programs,
+            own_network=self._layout.own_network,
         )
         if self._closed.is_set():
             raise ClosedError
@@ -356,6 +368,12 @@ def _new_trace_id() -> str:
     https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
     """
     return f"Root=1-{int(time.time()):08x}-{secrets.token_hex(12)};Parent={secrets.token_hex(8)};Sampled=0"
+
+
+def _port_of(endpoint_url: str) -> int:
+    """Return the port of an endpoint on this machine; 0 for any other."""
+    found = urlsplit(endpoint_url)
+    return found.port or 0 if found.hostname in ("127.0.0.1", "localhost") else 0
 
 
 def _variables(spec: FunctionSpec) -> dict[str, str]:

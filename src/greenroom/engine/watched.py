@@ -11,8 +11,6 @@ from greenroom.engine.zygote import Zygote
 class WatchedGroup:
     """One environment, limited by the prepared process that it was forked from."""
 
-    name = ""
-
     def __init__(self, zygote: Zygote) -> None:
         self._zygote = zygote
         self._pid = 0
@@ -46,5 +44,6 @@ class WatchedGroup:
         return 0
 
     def remove(self) -> None:
-        """Forget the environment."""
+        """Kill what is left of the environment, and forget it."""
+        self._zygote.tell({"kill": self._pid})
         self._zygote.out_of_memory.discard(self._pid)

@@ -15,11 +15,12 @@ import struct
 import subprocess
 import threading
 import time
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from greenroom.engine.cgroup import freezer_folder
+from greenroom.engine.cgroup import Branch, Group
 from greenroom.engine.interpreters import Interpreter
 
 RUNTIME_PACKAGES = ("awslambdaric", "snapshot_restore_py", "simplejson")
@@ -45,11 +46,24 @@ class ZygoteFailed(RuntimeError):
 
 @dataclass(frozen=True)
 class Layout:
-    """Folders of the engine: unpacked code, and a place to build the functions' root on."""
+    """How an engine's environments are kept apart.
+
+    `code` is the folder of unpacked code, `scratch` a place to build the functions' root on. `jailed` gives them
+    namespaces, among them a network of their own that reaches `endpoint_port` of this machine and nothing else, unless
+    they are to have the machine's (`host_network`). `control_groups` limits them by the kernel, not by a watcher.
+    """
 
     code: Path
     scratch: Path
     jailed: bool
+    control_groups: bool = False
+    host_network: bool = False
+    endpoint_port: int = 0
+
+    @property
+    def own_network(self) -> bool:
+        """Return whether environments have networks of their own."""
+        return self.jailed and not self.host_network
 
 
 class Zygote:
@@ -62,28 +76,34 @@ class Zygote:
         runtime_folder = layout.scratch / "runtime"
         if not layout.jailed:
             _link_packages(runtime_folder, packages)
+        self._branch = Branch() if layout.control_groups else None
         config = {
             "jailed": layout.jailed,
+            "own_network": layout.own_network,
+            "endpoint_port": layout.endpoint_port,
             "root": str(root),
             "code_folder": str(layout.code),
-            "python_folders": [interpreter.prefix, str(SOURCES)] if layout.jailed else [],
+            "python_folders": [interpreter.prefix] if layout.jailed else [],
             "runtime_packages": packages,
             "runtime_folder": str(runtime_folder),
             "environment_folder": str(SOURCES),
-            "freezer": freezer_folder(),
+            "groups": [str(folder) for folder in self._branch.folders] if self._branch else [],
             "preload": [*PRELOAD, *(PRELOAD_SDK if sdk else ())],
         }
+        # However this end goes, the lock on the branch is let go.
+        self._remove_branch = weakref.finalize(self, self._branch.remove if self._branch else lambda: None)
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [interpreter.executable, "-I", "-S", str(SOURCES / "zygote.py"), str(theirs.fileno())],
+                [interpreter.executable, "-I", "-S", "zygote.py", str(theirs.fileno())],
+                cwd=SOURCES,  # and not in the command line, which functions can read
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 env={"PATH": os.defpath, "LANG": "C.UTF-8"},
             )
         self._channel = ours
         self._lock = threading.Lock()
-        self._replies: list[int] = []
+        self._replies: list[dict[str, Any]] = []
         self._replied = threading.Semaphore(0)
         self._exits: dict[int, int] = {}
         self._exited = threading.Condition()
@@ -106,6 +126,7 @@ class Zygote:
         self._process.kill()
         self._process.wait()
         self._channel.close()
+        self._remove_branch()
         how = "ended while it started" if in_time else f"did not start within {START_TIMEOUT_S:g} s"
         raise ZygoteFailed(f"the prepared process of {executable} {how}; its standard error says why")
 
@@ -113,6 +134,10 @@ class Zygote:
     def alive(self) -> bool:
         """Return whether environments can still be forked from it."""
         return not self._dead
+
+    def new_group(self) -> Group | None:
+        """Return a new control group for an environment; None if it is to be watched instead."""
+        return self._branch.new_group() if self._branch else None
 
     def tell(self, message: dict[str, Any]) -> None:
         """Send the watcher in the prepared process a message about an environment, unless the process is gone."""
@@ -135,7 +160,10 @@ class Zygote:
                 raise ZygoteFailed(f"the prepared process did not answer within {FORK_TIMEOUT_S:g} s and was ended")
             if not self._replies:
                 raise ZygoteFailed("the prepared process is gone")
-            return self._replies.pop(0)
+            reply = self._replies.pop(0)
+        if "failed" in reply:
+            raise ZygoteFailed(f"the prepared process could not fork an environment: {reply['failed']}")
+        return int(reply["pid"])
 
     def has_ended(self, pid: int) -> bool:
         """Return whether an environment can no longer be used."""
@@ -158,6 +186,7 @@ class Zygote:
             self._process.kill()
             self._process.wait()
         self._channel.close()
+        self._remove_branch()
 
     def _send(self, message: dict[str, Any], *descriptors: int) -> None:
         body = json.dumps(message).encode()
@@ -184,8 +213,8 @@ class Zygote:
 
     def _listen(self) -> None:
         while (message := self._receive()) is not None:
-            if "pid" in message:
-                self._replies.append(message["pid"])
+            if "pid" in message or "failed" in message:
+                self._replies.append(message)
                 self._replied.release()
             elif "exit" in message:
                 with self._exited:

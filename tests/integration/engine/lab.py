@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -107,6 +108,16 @@ def wait_for_end(pid: int) -> None:
     while Path(f"/proc/{pid}").exists():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+def descendants(pids: list[int]) -> list[int]:
+    """Return what processes have started, directly or not."""
+    found: list[int] = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                found += map(int, (thread / "children").read_text().split())
+    return found + descendants(found) if found else []
 
 
 def answer(result: InvokeResult) -> Any:

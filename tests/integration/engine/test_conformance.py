@@ -337,7 +337,7 @@ def test_a_function_sees_its_code_its_tmp_and_nothing_of_the_machine(lab: Lab) -
     found = answer(lab.run(source))
     assert found["uid"] != 0
     assert found["rights"] == 0
-    assert found["pids"] == ["1"]
+    assert found["pids"] == ["1", "2"]  # an init, and the function
     assert (found["task"], found["tmp"], found["root"], found["usr"]) == (False, True, False, False)
     assert (found["code"], found["home"], found["shadow"]) == ([], False, False)
 

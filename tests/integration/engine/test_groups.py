@@ -5,10 +5,15 @@ docs/engine.md says how to boot one whose groups are of version 2 where there is
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import json
 import os
+import signal
+import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +22,11 @@ from uuid import uuid4
 import pytest
 
 from greenroom.engine import Engine, cgroup, isolation
+from tests.integration.engine.lab import descendants, wait_for_end
 
 REPOSITORY = Path(__file__).parents[3]
 NOBODY = 65_534
+PR_SET_CHILD_SUBREAPER = 36
 
 grouped = pytest.mark.skipif(isolation().limits == "watcher", reason="this process may not make control groups")
 version2 = pytest.mark.skipif(
@@ -143,16 +150,109 @@ def test_no_folders_of_version_1_are_made_in_version_2() -> None:
     assert not [name for name in cgroup.V1_CONTROLLERS if (cgroup.V2_ROOT / name).exists()]
 
 
+LEAVE = """
+import os, signal, sys
+from greenroom.engine.cgroup import Branch
+pid = os.fork()  # before there is a lock that it would have too
+if pid == 0:
+    signal.pause()
+group = Branch().new_group()
+group.add(pid)
+group.freeze(True)
+print(pid, flush=True)
+signal.pause() if sys.argv[1] == "stay" else os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def leave(how: str) -> tuple[subprocess.Popen[str], int]:
+    """Start an engine's process with a frozen environment, which ends at once or stays; return the environment's id."""
+    process = subprocess.Popen([sys.executable, "-c", LEAVE, how], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    with process.stdout:
+        return process, int(process.stdout.readline())
+
+
+def branches(pid: int) -> list[Path]:
+    return [folder for home in cgroup._homes().values() for folder in home.glob(f"{pid}{cgroup.BRANCH}*")]
+
+
 @grouped
-def test_an_engine_removes_what_a_killed_one_left_and_nothing_of_one_that_lives(tmp_path: Path) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    kind = cgroup.V1Group if isolation().limits == "cgroup v1" else cgroup.V2Group
-    left, living = kind(f"{gone.pid}-{uuid4().hex}"), kind(f"{os.getpid()}-{uuid4().hex}")
+def test_an_engine_kills_and_removes_what_a_killed_one_left_and_nothing_of_one_that_lives(tmp_path: Path) -> None:
+    killed, left = leave("end")
+    assert killed.wait() == -signal.SIGKILL
+    living, stays = leave("stay")
     try:
+        assert branches(killed.pid) and Path(f"/proc/{left}").exists()
         Engine(tmp_path).close()
-        with pytest.raises(FileNotFoundError):
-            left.throttled()
-        assert living.throttled() == 0
+        wait_for_end(left)
+        assert not branches(killed.pid)
+        assert branches(living.pid) and Path(f"/proc/{stays}").exists()
     finally:
-        living.remove()
+        living.kill()
+        living.wait()
+    Engine(tmp_path).close()
+    wait_for_end(stays)
+    assert not branches(living.pid)
+
+
+@grouped
+def test_nobody_else_may_look_into_the_groups_or_hold_up_an_engine() -> None:
+    assert {stat.S_IMODE(home.stat().st_mode) & 0o077 for home in cgroup._homes().values()} == {0}
+
+
+KILLED_MEANWHILE = """
+import json, sys, threading
+from pathlib import Path
+from tests.integration.engine.lab import Lab
+lab = Lab(Path(sys.argv[1]))
+print("ready", flush=True)
+def run(number):
+    for turn in range(1000):
+        lab.run(f"import os, time  # {number} {turn}\\ndef handler(event, context): os.fork() or time.sleep(60)")
+for number in range(3):
+    threading.Thread(target=run, args=(number,)).start()
+"""
+
+
+@pytest.fixture
+def adopting() -> Iterator[None]:
+    """Let this process adopt what its children leave behind, so that it can be found."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    yield
+    prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+
+
+def adopted() -> list[int]:
+    """Return what below this process has not ended, and is none of its own."""
+    found = []
+    for pid in descendants([os.getpid()]):
+        with contextlib.suppress(OSError):
+            if b"zygote.py" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+            elif "State:\tZ" in Path(f"/proc/{pid}/status").read_text():
+                os.waitpid(pid, os.WNOHANG)
+    return found
+
+
+@pytest.mark.usefixtures("adopting")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_engines_that_are_killed_while_they_start_environments_leave_nothing(tmp_path: Path) -> None:
+    killed = []
+    for number in range(30):
+        command = [sys.executable, "-c", KILLED_MEANWHILE, str(tmp_path / str(number))]
+        process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
+        assert process.stdout is not None
+        with process.stdout:
+            process.stdout.readline()
+        time.sleep(0.05 * number)  # from before a prepared process starts until environments stand still
+        process.kill()
+        process.wait()
+        killed.append(process.pid)
+    until = time.monotonic() + 20
+    while (left := adopted()) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not left
+    if isolation().limits != "watcher":
+        Engine(tmp_path / "next").close()
+        assert not [branch for pid in killed for branch in branches(pid)]

@@ -3,16 +3,15 @@
     python -I -S zygote.py SOCKET_FD
     python -I -S zygote.py --try           only find out whether this user may have namespaces
 
-On Linux it first moves into a root of its own, which holds the system, this Python and Lambda's runtime packages under
-/var/runtime, and nothing else of the machine: as root, or as an ordinary user in a user namespace, where the machine
-lets users have any (https://man7.org/linux/man-pages/man7/user_namespaces.7.html). It lives as long as the engine holds
-its socket: when that closes, however the engine ended, everything forked from here is killed.
+On Linux it first moves into a root of its own (`jail`), and forks each environment into a place that nobody else is in
+(`place`), confined to what a function may do (`confine`). It lives as long as the engine holds its socket: when that
+closes, however the engine ended, everything forked from here is killed, and the engine's control groups are removed.
 """
 
 from __future__ import annotations
 
 import array
-import ctypes
+import contextlib
 import json
 import os
 import select
@@ -20,216 +19,42 @@ import signal
 import socket
 import struct
 import sys
+import time
 from typing import Any
 
-CLONE_NEWNS = 0x00020000
-CLONE_NEWIPC = 0x08000000
-CLONE_NEWUSER = 0x10000000
-CLONE_NEWPID = 0x20000000
-MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC = 1, 2, 4, 8
-MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE = 32, 4096, 16384, 1 << 18
-MNT_DETACH = 2
-PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
-CAPABILITIES = struct.pack("=Ii", 0x20080522, 0)  # version 3, this process: capset(2)
-PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
-NOBODY = 65534
-CODE = "/.greenroom-code"
-SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
-ETC = ("resolv.conf", "hosts", "nsswitch.conf", "ssl", "ca-certificates", "passwd", "group", "localtime", "ld.so.cache")
-DEVICES = ("null", "zero", "full", "random", "urandom")
+SOURCES = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, SOURCES)
 
-libc = ctypes.CDLL(None, use_errno=True)
+import confine  # noqa: E402
+import forwarder  # noqa: E402
+import jail  # noqa: E402
+import kernel  # noqa: E402
+import place  # noqa: E402
+import watcher  # noqa: E402
+
+OWN_MODULES = ("confine", "environment", "forwarder", "jail", "kernel", "place", "watcher")
+START_LIMIT_S = 60
+"""How long the start may take before this process gives up: the engine, which waits less, may be gone by then."""
+END_WAIT_S = 10.0
+"""How long killed environments may take to be gone: those in a group that was frozen take longest."""
 
 
-def call(name: str, *arguments: Any) -> None:
-    """Call a function of libc; raise OSError if it fails."""
-    values = [value.encode() if isinstance(value, str) else value for value in arguments]
-    if getattr(libc, name)(*values) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, f"{name}{arguments}: {os.strerror(number)}")
+def fork_environment(request: dict[str, Any], own: place.Place | None, ends: tuple[int, int], program: bytes) -> int:
+    """Fork an execution environment and return its process id.
 
-
-def bind(source: str, target: str, *, read_only: bool = True) -> None:
-    """Make `source` appear at `target` too."""
-    if os.path.isdir(source):
-        os.makedirs(target, exist_ok=True)
-    elif not os.path.exists(target):
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        open(target, "w").close()
-    call("mount", source, target, None, MS_BIND | MS_REC, None)
-    if read_only:
-        # In a user namespace the flags that a mount has can't be taken from it.
-        kept = os.statvfs(target).f_flag & (MS_NODEV | MS_NOEXEC)
-        call("mount", None, target, None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | kept, None)
-
-
-def is_ordinary_user() -> bool:
-    """Return whether this process has root's rights in a user namespace only, where it keeps its own user id."""
-    return os.geteuid() != 0
-
-
-def enter_namespaces() -> None:
-    """Give this process mounts of its own; an ordinary user needs a user namespace for that."""
-    if is_ordinary_user():
-        uid, gid = os.geteuid(), os.getegid()
-        call("unshare", CLONE_NEWUSER | CLONE_NEWNS)
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{uid} {uid} 1"), ("gid_map", f"{gid} {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
-        call("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    else:
-        call("unshare", CLONE_NEWNS)
-    call("mount", None, "/", None, MS_REC | MS_PRIVATE, None)
-
-
-def try_namespaces() -> None:
-    """Try everything that a machine may refuse an ordinary user. Raises OSError."""
-    enter_namespaces()
-    call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID, None)
-    call("unshare", CLONE_NEWPID)
+    Args:
+        request: what the engine wants to be run.
+        own: the namespaces that it gets; None where there are none.
+        ends: the socket to the engine, and the pipe for its log.
+        program: the filter of system calls.
+    """
+    if own:
+        own.enter_tree()
     pid = os.fork()
-    if pid == 0:
-        try:
-            call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
-            call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
-        except OSError:
-            os._exit(1)
-        os._exit(0)
-    if os.waitpid(pid, 0)[1] != 0:
-        raise OSError("a process tree's own /proc can't be mounted")
-
-
-def enter_root(config: dict[str, Any]) -> None:
-    """Move this process into a root that holds only what functions may see, and the code store, which they may not."""
-    enter_namespaces()
-    root = config["root"]
-    call("mount", "tmpfs", root, "tmpfs", MS_NOSUID, "mode=755,size=16m")
-    show_system(root)
-    show_runtime(root, config)
-    bind("/proc", root + "/proc", read_only=False)
-    for name in ("tmp", "var/task", "opt", ".old"):
-        os.makedirs(f"{root}/{name}", exist_ok=True)
-    pivot_into(root)
-
-
-def show_system(root: str) -> None:
-    """Make the system's programs, libraries, settings and harmless devices appear below a root."""
-    for path in SYSTEM:
-        if os.path.islink(path):
-            os.symlink(os.readlink(path), root + path)
-        elif os.path.isdir(path):
-            bind(path, root + path)
-    for name in ETC:
-        if os.path.exists(f"/etc/{name}"):
-            bind(f"/etc/{name}", f"{root}/etc/{name}")
-    for name in DEVICES:
-        bind(f"/dev/{name}", f"{root}/dev/{name}", read_only=False)
-
-
-def show_runtime(root: str, config: dict[str, Any]) -> None:
-    """Make this Python, Lambda's runtime packages and the code store appear below a root."""
-    for path in config["python_folders"]:
-        if not path.startswith("/usr"):
-            bind(path, root + path)
-    for name, path in config["runtime_packages"].items():
-        bind(path, f"{root}/var/runtime/{name}")
-    bind(config["code_folder"], root + CODE)
-
-
-def pivot_into(root: str) -> None:
-    """Make `root` this process's root, and let go of the old one."""
-    if libc.syscall(PIVOT_ROOT[os.uname().machine], root.encode(), f"{root}/.old".encode()) != 0:
-        raise OSError(ctypes.get_errno(), "pivot_root")
-    os.chdir("/")
-    call("umount2", "/.old", MNT_DETACH)
-    os.rmdir("/.old")
-
-
-def enter_environment(request: dict[str, Any]) -> None:
-    """Give a forked environment a /var/task, /opt, /tmp, /proc and shared memory of its own, and drop its rights."""
-    call("unshare", CLONE_NEWNS | CLONE_NEWIPC)
-    call("mount", "proc", "/proc", "proc", MS_NOSUID | MS_NODEV, None)
-    bind(CODE + "/" + request["task"], "/var/task")
-    if request["opt"]:
-        bind(CODE + "/" + request["opt"], "/opt")
-    options = f"mode=1777,size={request['ephemeral_storage_mb']}m"
-    call("mount", "tmpfs", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV, options)
-    call("umount2", CODE, MNT_DETACH)
-    call("mount", None, "/", None, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID, None)
-    if is_ordinary_user():
-        call("capset", ctypes.create_string_buffer(CAPABILITIES), bytes(24))
-    else:
-        os.setgroups([])
-        os.setgid(NOBODY)
-        os.setuid(NOBODY)
-    call("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-
-
-def fork_into_own_tree() -> int:
-    """Fork into a process tree of its own: 0 there, the new process's id here. Raises OSError."""
-    return fork_by_another() if is_ordinary_user() else fork_and_come_back()
-
-
-def fork_and_come_back() -> int:
-    """As root: let the next child be the first of a new tree, and those after it be of this process's tree again."""
-    own = os.open("/proc/self/ns/pid", os.O_RDONLY)
-    call("unshare", CLONE_NEWPID)
-    pid = os.fork()
-    if pid:
-        call("setns", own, CLONE_NEWPID)
-    os.close(own)
-    return pid
-
-
-def fork_by_another() -> int:
-    """As an ordinary user, who may not come back: another process forks, ends, and leaves its child to this one."""
-    reader, writer = os.pipe()
-    another = os.fork()
-    if another == 0:
-        try:
-            call("unshare", CLONE_NEWPID)
-            pid = os.fork()
-        except BaseException:
-            os._exit(1)
-        if pid:
-            os.write(writer, struct.pack("=i", pid))
-            os._exit(0)
-        os.close(reader)
-        os.close(writer)
-        return 0
-    os.close(writer)
-    os.waitpid(another, 0)
-    sent = os.read(reader, 4)
-    os.close(reader)
-    if not sent:
-        raise OSError("a process tree of its own could not be made")
-    (pid,) = struct.unpack("=i", sent)
-    return int(pid)
-
-
-def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bool, unwanted: list[int]) -> int:
-    """Fork an execution environment and return its process id."""
-    pid = fork_into_own_tree() if jailed else os.fork()
     if pid:
         return pid
     try:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        for descriptor in unwanted:
-            os.close(descriptor)
-        os.setsid()
-        os.read(control, 1)  # until the engine has put us into our control group
-        os.dup2(log, 1)
-        os.dup2(log, 2)
-        os.close(log)
-        if jailed:
-            enter_environment(request)
-        if sys.platform == "linux":
-            # Here, since a change of user takes it back.
-            call("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-        import environment
-
-        environment.run(request, control)
+        be_environment(request, own, ends, program)
     except BaseException:
         import traceback
 
@@ -240,14 +65,47 @@ def fork_environment(request: dict[str, Any], control: int, log: int, jailed: bo
     return 0
 
 
-def thaw(freezer: int, group: str) -> None:
-    """Thaw the processes of a control group, if the group is still there."""
-    try:
-        state = os.open(f"{group}/freezer.state", os.O_WRONLY, dir_fd=freezer)
-    except FileNotFoundError:
-        return
-    os.write(state, b"THAWED")
-    os.close(state)
+def be_environment(request: dict[str, Any], own: place.Place | None, ends: tuple[int, int], program: bytes) -> None:
+    """Confine this process and run the function in it. Never returns."""
+    control, log = ends
+    kernel.die_with_parent(signal.SIGKILL)
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
+    kernel.close_all_but(control, log, *(own.namespaces.values() if own else ()))
+    if not os.read(control, 1):  # the engine has put us into our control group, or is gone
+        os._exit(0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    if own:
+        own.enter()
+        jail.move_in(request)
+        jail.give_up_rights(own.user)
+    else:
+        give_up_rights_without_namespaces()
+    if sys.platform == "linux":
+        kernel.call("prctl", kernel.PR_SET_DUMPABLE, 1, 0, 0, 0)
+        kernel.die_with_parent(signal.SIGKILL)
+        confine.leave_keyrings()
+        if program:
+            confine.install_filter(program)
+    kernel.close_all_but(control)
+    import environment
+
+    for name in OWN_MODULES:  # a function may have modules of these names
+        sys.modules.pop(name, None)
+    environment.run(request, control)
+
+
+def give_up_rights_without_namespaces() -> None:
+    """Become an ordinary user, if this is root, and set the limits that are counted right without namespaces."""
+    root = os.geteuid() == 0
+    confine.limit_resources(processes=root)
+    if root:
+        if sys.platform == "linux":
+            confine.drop_bounding_set()
+        confine.become(jail.FIRST_USER + os.getpid())
 
 
 def receive(channel: socket.socket) -> tuple[dict[str, Any], list[int]] | None:
@@ -275,36 +133,84 @@ def send(channel: socket.socket, message: dict[str, Any]) -> None:
     channel.sendall(struct.pack("!I", len(body)) + body)
 
 
-def prepare(config: dict[str, Any]) -> None:
-    """Enter the root where there is one, and import what every environment needs."""
-    jailed = config["jailed"]
-    sys.path.insert(0, config["environment_folder"])
-    sys.path.append("/var/runtime" if jailed else config["runtime_folder"])
-    if jailed:
-        enter_root(config)
-    import environment  # noqa: F401
-    import watcher  # noqa: F401
+class Groups:
+    """The control groups of this engine, a folder in each hierarchy, for when the engine is gone."""
 
-    for name in config["preload"]:
-        __import__(name)
-    sys.path.remove(config["environment_folder"])
+    def __init__(self, folders: list[str]) -> None:
+        # Opened before the root changes.
+        self._folders = {os.open(path, os.O_RDONLY | os.O_DIRECTORY): os.path.basename(path) for path in folders}
+
+    def kill(self) -> bool:
+        """Thaw and kill all that is in them; return whether there was anything."""
+        found = False
+        for folder in self._folders:
+            for name in self._names(folder):
+                for file, value in (("freezer.state", "THAWED"), ("cgroup.kill", "1")):
+                    with contextlib.suppress(OSError):
+                        self._write(folder, f"{name}/{file}", value)
+                for pid in self._processes(folder, name):
+                    found = True
+                    with contextlib.suppress(OSError):
+                        os.kill(pid, signal.SIGKILL)
+        return found
+
+    def remove(self) -> None:
+        """Remove those that are empty, and the engine's own when it is."""
+        for folder, own in self._folders.items():
+            with contextlib.suppress(OSError):
+                for name in self._names(folder):
+                    os.rmdir(name, dir_fd=folder)
+                os.rmdir(f"../{own}", dir_fd=folder)
+
+    @staticmethod
+    def _names(folder: int) -> list[str]:
+        with contextlib.suppress(OSError), os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+        return []
+
+    @staticmethod
+    def _processes(folder: int, name: str) -> list[int]:
+        try:
+            descriptor = os.open(f"{name}/cgroup.procs", os.O_RDONLY, dir_fd=folder)
+        except OSError:
+            return []
+        with contextlib.suppress(OSError), open(descriptor) as file:
+            return [int(line) for line in file]
+        return []
+
+    @staticmethod
+    def _write(folder: int, path: str, value: str) -> None:
+        descriptor = os.open(path, os.O_WRONLY, dir_fd=folder)
+        try:
+            os.write(descriptor, value.encode())
+        finally:
+            os.close(descriptor)
 
 
 class Forker:
     """Forks environments when the engine asks for them, watches over them, and reports their ends."""
 
-    def __init__(self, channel: socket.socket, freezer: int, jailed: bool) -> None:
-        from watcher import Watcher
-
+    def __init__(self, channel: socket.socket, config: dict[str, Any]) -> None:
+        jailed = config["jailed"]
         self._channel = channel
-        self._freezer = freezer
-        self._jailed = jailed
-        self._watcher = Watcher()
-        self._groups: dict[int, str] = {}  # of each environment, by its process id
-        self._wake, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
-        os.set_blocking(self._wake, False)
-        signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
+        # In this order: what holds the network of the machine, then the root, then what has a small process's memory.
+        self._forwarding = forwarder.Forwarding(config) if config["own_network"] and config["endpoint_port"] else None
+        self._groups = Groups(config["groups"])
+        if jailed:
+            jail.enter_root(config)
+            if not jail.is_ordinary_user():
+                confine.drop_bounding_set()
+        elif sys.platform == "linux":
+            kernel.call("prctl", kernel.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+        self._maker = place.Maker(config) if jailed else None
+        filter_ = confine.syscall_filter(os.uname().machine, unmapped_memory=bool(config["groups"]))
+        self._program = filter_ or b""
+        self._holders: dict[int, int] = {}  # the first process of each environment's tree, by its own process
+        self._watcher = watcher.Watcher(self._holders)
+        self._wake, wake_write = os.pipe()
+        for end in (self._wake, wake_write):
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -313,8 +219,8 @@ class Forker:
         send(self._channel, {"ready": os.getpid()})
         while True:
             readable, _, _ = select.select([self._channel.fileno(), self._wake], [], [], self._watcher.tick())
-            if self._wake in readable:
-                self._report_ends()
+            if self._wake in readable and not self._report_ends():
+                return
             if self._channel.fileno() in readable:
                 received = receive(self._channel)
                 if received is None:
@@ -322,21 +228,55 @@ class Forker:
                 self._obey(*received)
 
     def end_all(self) -> None:
-        """Kill all environments."""
-        for pid, group in self._groups.items():
-            os.kill(pid, signal.SIGKILL)
-            if self._freezer >= 0:
-                thaw(self._freezer, group)
-
-    def _report_ends(self) -> None:
-        os.read(self._wake, 4096)
-        while self._groups:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
+        """Kill all environments and remove their control groups."""
+        until = time.monotonic() + END_WAIT_S
+        while time.monotonic() < until:
+            found = self._groups.kill() | self._kill_children()
+            with contextlib.suppress(ChildProcessError):
+                while os.waitpid(-1, os.WNOHANG)[0]:
+                    pass
+            if not found:
                 break
-            self._groups.pop(pid, None)
-            killed = self._watcher.forget(pid)
-            send(self._channel, {"exit": pid, "status": os.waitstatus_to_exitcode(status), "out_of_memory": killed})
+            time.sleep(0.005)
+        self._groups.remove()
+
+    def _kill_children(self) -> bool:
+        """Kill what was forked from here or adopted; return whether there was anything."""
+        known = [*self._holders, *filter(None, self._holders.values())]
+        found = {pid for pid in watcher.descendants([os.getpid()]) or known if pid not in self._helpers()}
+        watcher.send_signal(found, signal.SIGKILL)
+        self._holders.clear()
+        return bool(found)
+
+    def _helpers(self) -> set[int]:
+        """Return the processes that this one has for itself."""
+        return {each.pid for each in (self._forwarding, self._maker) if each}
+
+    def _report_ends(self) -> bool:
+        """Tell the engine which environments have ended; return whether this process can go on without the others."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wake, 4096)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return True
+            if pid == 0:
+                return True
+            if pid in self._helpers():
+                return False
+            if pid in self._holders:
+                self._report_end(pid, os.waitstatus_to_exitcode(status))
+            else:  # the first process of a tree, which has no number now that others may not get, or an orphan
+                for environment in [each for each, holder in self._holders.items() if holder == pid]:
+                    self._holders[environment] = 0
+
+    def _report_end(self, pid: int, code: int) -> None:
+        killed = self._watcher.forget(pid)  # with all that is left of it
+        del self._holders[pid]
+        if self._forwarding:
+            self._forwarding.end(pid)
+        send(self._channel, {"exit": pid, "status": code, "out_of_memory": killed})
 
     def _obey(self, request: dict[str, Any], descriptors: list[int]) -> None:
         if "watch" in request:
@@ -345,18 +285,29 @@ class Forker:
             self._watcher.limit_cpu(request["limit"], request["share_us"])
         elif "freeze" in request:
             self._watcher.freeze(request["freeze"], request["frozen"])
+        elif "kill" in request:
+            self._watcher.kill(request["kill"])
         else:
             self._fork(request, *descriptors)
 
     def _fork(self, request: dict[str, Any], control: int, log: int) -> None:
-        unwanted = [self._channel.fileno(), self._wake, self._wake_write]
-        if self._freezer >= 0:
-            unwanted.append(self._freezer)
-        pid = fork_environment(request, control, log, self._jailed, unwanted)
-        self._groups[pid] = request["group"]
-        os.close(control)
-        os.close(log)
-        send(self._channel, {"pid": pid})
+        try:
+            own = self._maker.take() if self._maker else None
+            try:
+                pid = fork_environment(request, own, (control, log), self._program)
+                self._holders[pid] = own.holder if own else 0
+                if self._forwarding and own and own.listener is not None:
+                    self._forwarding.add(pid, own.listener)
+            finally:
+                if own:
+                    own.close()
+        except OSError as error:
+            send(self._channel, {"failed": str(error)})
+        else:
+            send(self._channel, {"pid": pid})
+        finally:
+            os.close(control)
+            os.close(log)
 
 
 def main() -> None:
@@ -367,13 +318,29 @@ def main() -> None:
         return
     config, _ = first
     os.setsid()
-    # Opened before the root changes: a frozen process in a group of version 1 dies only once it is thawed.
-    freezer = os.open(config["freezer"], os.O_RDONLY) if config["freezer"] else -1
-    prepare(config)
-    forker = Forker(channel, freezer, config["jailed"])
-    forker.serve()
-    forker.end_all()
+    signal.alarm(START_LIMIT_S)
+    forker = Forker(channel, config)
+    try:
+        prepare(config)
+        signal.alarm(0)
+        forker.serve()
+    except OSError:
+        pass  # the engine is gone
+    finally:
+        forker.end_all()
+
+
+def prepare(config: dict[str, Any]) -> None:
+    """Import what every environment needs."""
+    folder = jail.RUNTIME if config["jailed"] else config["environment_folder"]
+    sys.path[:] = [folder, *(path for path in sys.path if path != SOURCES)]
+    sys.path.append("/var/runtime" if config["jailed"] else config["runtime_folder"])
+    import environment  # noqa: F401
+
+    for name in config["preload"]:
+        __import__(name)
+    sys.path.remove(folder)
 
 
 if __name__ == "__main__":
-    try_namespaces() if sys.argv[1] == "--try" else main()
+    jail.try_namespaces() if sys.argv[1] == "--try" else main()
