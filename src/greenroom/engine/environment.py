@@ -86,9 +86,10 @@ class Outcome:
 class Setup:
     """What an environment is set up with: code, layers, variables, and how it is kept apart and limited.
 
-    `task` and `opt` are folders of the code store. `jailed` gives it a root of its own (Linux namespaces). `programs` are
-    the command lines of its runtime, of which the first one that exists is started; None for Python, which goes on in
-    the process that was forked. `own_network` says whether it has a network of its own, with ports that nobody else uses.
+    `task` and `opt` are folders of the code store. `jailed` gives it a root of its own (Linux namespaces). `programs`
+    are the command lines of its runtime, of which the first one that exists is started; None for Python, which goes on
+    in the process that was forked. `own_network` says whether it has a network of its own, with ports that nobody else
+    uses.
     """
 
     task: Path
