@@ -65,7 +65,7 @@ def _execute(engine: Engine, func: dict[str, Any], event: Any, request_id: str) 
     text = result.payload.decode(errors="replace")
     answer: dict[str, Any] = {
         "body": json.loads(text) if text else None,
-        "log": "".join(f"{log_event.message}\n" for log_event in result.log_events),
+        "log": "".join(each.message for each in result.log_events[result.init_log_events :]),
         "log_source": "rie",
     }
     if result.function_error:

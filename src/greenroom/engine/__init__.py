@@ -22,7 +22,7 @@ marshalling and error payloads, is `awslambdaric` itself, which gets an object t
 The engine knows nothing of Greenroom's platform and nothing of the emulator above it.
 """
 
-from greenroom.engine.capability import can_run
+from greenroom.engine.capability import can_honour, can_run
 from greenroom.engine.cgroup import Isolation, isolation
 from greenroom.engine.pool import Engine, Limits
 from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LayerCode
@@ -35,6 +35,7 @@ __all__ = [
     "Isolation",
     "LayerCode",
     "Limits",
+    "can_honour",
     "can_run",
     "isolation",
 ]

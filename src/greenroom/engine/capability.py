@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import re
+from collections.abc import Iterable, Mapping
 
 OLDEST_PYTHON = (3, 10)
 """The SDK and the runtime client that every function gets need it: `Requires-Python` of boto3 and awslambdaric."""
@@ -25,6 +26,29 @@ ANOTHER_MACHINE = "{} for {} can't run here: a bootstrap is for one instruction 
 def machine() -> str:
     """Return Lambda's name for this machine's instruction set."""
     return {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+
+
+WRAPPER = "AWS_LAMBDA_EXEC_WRAPPER"
+"""https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper"""
+
+EXTENSIONS = "extensions/"
+"""https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html: a layer's programs in /opt/extensions"""
+
+
+def can_honour(runtime: str, variables: Mapping[str, str], layer_files: Iterable[str]) -> str | None:
+    """Return None if the engine does what a function's variables and layers ask for, else what it does not, and why.
+
+    Args:
+        runtime: the function's.
+        variables: its own environment variables.
+        layer_files: the paths in its layers' ZIPs.
+    """
+    if WRAPPER in variables and not runtime.startswith(OS_ONLY):  # which ignore it, as on Lambda
+        return f"{WRAPPER} can't be used here: Python functions are forked from a prepared process, and not started."
+    extension = next((path for path in layer_files if path.startswith(EXTENSIONS) and not path.endswith("/")), None)
+    if extension is not None:
+        return f"Extensions can't run here: a layer has {extension}, and this machine's engine has no Extensions API."
+    return None
 
 
 def can_run(runtime: str, architecture: str = "x86_64") -> str | None:

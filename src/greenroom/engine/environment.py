@@ -23,6 +23,7 @@ from greenroom.engine import quiet
 from greenroom.engine.cgroup import Group, isolation, quota_us, vcpus
 from greenroom.engine.conversation import Conversation, Event, Link, Message, Violation
 from greenroom.engine.frames import FrameLink
+from greenroom.engine.logs import Output
 from greenroom.engine.runtime_api import RuntimeApi
 from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
@@ -32,14 +33,8 @@ MIN_MEMORY_BYTES = 16 * 1024 * 1024
 RUNTIME_API_PORT = 9001
 """Where Lambda's own Runtime API listens, as recorded on AWS (the variable AWS_LAMBDA_RUNTIME_API)."""
 
-MAX_LOG_EVENT_BYTES = 262_144
-MAX_LOG_BYTES = 1024 * 1024
-"""What is kept of one invocation's log; Lambda has no such limit, but neither is its log in one process's memory."""
-
 LOG_PIECES = 16
 """How often the log pipe is read at the end: its content at the most, and no longer than that if more comes."""
-
-LOG_CUT = f"[WARNING] this machine keeps {MAX_LOG_BYTES >> 20} MiB of an invocation's log: the rest is not here"
 
 SIGNALS = {
     signal.SIGKILL: "killed",
@@ -121,8 +116,7 @@ class Environment:
         self._zygote = zygote
         # The group does not count what is shared with the prepared process, but a Python function uses that as well.
         self._shared_bytes = zygote.baseline_bytes if setup.programs is None else 0
-        self._log_bytes = bytearray()
-        self._log_cut = False
+        self._output = Output()
         with contextlib.ExitStack() as undo:
             self._group: Group = zygote.new_group() or WatchedGroup(zygote)
             undo.callback(self._group.remove)
@@ -230,16 +224,7 @@ class Environment:
         for _ in range(LOG_PIECES):
             if not self._drain():
                 break
-        now_ms = int(time.time() * 1_000)
-        # awslambdaric ends the lines of one message with a carriage return, so that they stay one event.
-        lines, self._log_bytes = self._log_bytes.split(b"\n"), bytearray()
-        if lines and not lines[-1]:
-            lines.pop()
-        texts = [line[:MAX_LOG_EVENT_BYTES].decode(errors="replace").replace("\r", "\n") for line in lines]
-        if self._log_cut:
-            texts.append(LOG_CUT)
-            self._log_cut = False
-        return [LogEvent(now_ms, text) for text in texts]
+        return self._output.take(int(time.time() * 1_000))
 
     def max_memory_used_mb(self) -> int:
         """Return the most memory that the environment has used since it started."""
@@ -300,9 +285,7 @@ class Environment:
             piece = os.read(self._log, 1 << 16)
         except BlockingIOError:
             return None
-        room = MAX_LOG_BYTES - len(self._log_bytes)
-        self._log_bytes += piece[:room]
-        self._log_cut = self._log_cut or len(piece) > room
+        self._output.add(piece)
         return len(piece)
 
     def _ended(self, begin: float) -> Outcome:

@@ -87,7 +87,7 @@ class InvocationLog:
     def write(self, line: str | None) -> None:
         """Add one of Lambda's own lines, unless the function's system log level leaves it out."""
         if line is not None:
-            self.events.append(LogEvent(int(time.time() * 1_000), line))
+            self.events.append(LogEvent(int(time.time() * 1_000), f"{line}\n"))
 
     def write_init_report(self, phase: Literal["init", "invoke"], outcome: Outcome) -> None:
         """Add the line for an init phase that failed."""
@@ -211,6 +211,7 @@ class Engine:
     def _serve(self, invocation: Invocation, begun: Begun, log: InvocationLog) -> InvokeResult:
         """Run the handler, and write down how it went."""
         request_id, environment = invocation.request_id, begun.environment
+        begin = len(log.events)
         log.write(log.lines.start(request_id))
         outcome = self._handle(invocation, begun)
         log.events += environment.take_log()
@@ -222,6 +223,7 @@ class Engine:
             payload=payload,
             function_error=None if outcome.ending == "result" else "Unhandled",
             log_events=tuple(log.events),
+            init_log_events=begin,
             log_stream=environment.log_stream,
             duration_ms=report.duration_ms,
             billed_duration_ms=report.billed_duration_ms,

@@ -148,7 +148,7 @@ class PlatformLog:
     def warning(self, text: str) -> str:
         """Return a line of the engine's own, about what differs from Lambda here."""
         if self._json:
-            return json.dumps({"timestamp": _now(), "level": "WARN", "message": text})
+            return _compact({"timestamp": _now(), "level": "WARN", "message": text})
         return f"[WARNING] {text}"
 
     def timed_out(self, request_id: str) -> str:
@@ -163,7 +163,7 @@ class PlatformLog:
     def _error(self, request_id: str, message: str) -> str | None:
         if not self._json:
             return None
-        return json.dumps({"timestamp": _now(), "level": "ERROR", "requestId": request_id, "message": message})
+        return _compact({"timestamp": _now(), "level": "ERROR", "requestId": request_id, "message": message})
 
 
 def timeout_message(timeout_s: int) -> str:
@@ -172,7 +172,12 @@ def timeout_message(timeout_s: int) -> str:
 
 
 def _record(kind: str, record: dict[str, Any]) -> str:
-    return json.dumps({"time": _now(), "type": kind, "record": record})
+    return _compact({"time": _now(), "type": kind, "record": record})
+
+
+def _compact(record: dict[str, Any]) -> str:
+    """Return a record as Lambda writes it, without blanks."""
+    return json.dumps(record, separators=(",", ":"))
 
 
 def _now() -> str:

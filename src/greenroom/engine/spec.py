@@ -68,7 +68,7 @@ class Invocation:
 
 @dataclass(frozen=True)
 class LogEvent:
-    """One event of an environment's log stream."""
+    """One event of an environment's log stream; a line's end is part of it, as on Lambda."""
 
     timestamp_ms: int
     message: str
@@ -79,13 +79,15 @@ class InvokeResult:
     """What an invocation led to.
 
     `payload` is the answer, or the error's JSON if `function_error` is set; `log_events` are all lines from START (on a
-    cold start INIT_START) to REPORT; `throttled` means that nothing ran; `disturbed_ms` is how long others kept a
-    measured invocation from running, None below the noise threshold (`quiet.taken_ms`).
+    cold start INIT_START) to REPORT, of which the first `init_log_events` belong to the init phase; `throttled` means
+    that nothing ran; `disturbed_ms` is how long others kept a measured invocation from running, None below the noise
+    threshold (`quiet.taken_ms`).
     """
 
     payload: bytes
     function_error: Literal["Handled", "Unhandled"] | None = None
     log_events: tuple[LogEvent, ...] = ()
+    init_log_events: int = 0
     log_stream: str = ""
     throttled: bool = False
     duration_ms: float = 0.0

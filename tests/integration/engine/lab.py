@@ -131,7 +131,8 @@ def error(result: InvokeResult) -> Any:
 
 
 def messages(result: InvokeResult) -> list[str]:
-    return [event.message for event in result.log_events]
+    """Return the log without the ends of its lines."""
+    return [event.message.removesuffix("\n") for event in result.log_events]
 
 
 for_root = pytest.mark.skipif(

@@ -15,7 +15,7 @@ import pytest
 
 from greenroom.engine import InvokeResult, Limits
 from greenroom.engine.conversation import MAX_RESPONSE_BYTES
-from greenroom.engine.environment import LOG_CUT, MAX_LOG_BYTES
+from greenroom.engine.logs import LOG_CUT, MAX_LOG_BYTES
 from greenroom.engine.turns import Bounds
 from tests.integration.engine.lab import Lab, answer, error, messages
 
@@ -228,10 +228,10 @@ def handler(event, context):
     result = lab.run(source, memory_mb=1769, timeout_s=30)
     assert answer(result) is None
     own = messages(result)[2:-2]
-    assert own[-1] == LOG_CUT
+    assert own[-1] == LOG_CUT.strip()
     assert sum(map(len, own)) <= MAX_LOG_BYTES + len(LOG_CUT)
     assert resident_mb() - before < 50
-    assert LOG_CUT not in messages(lab.run("def handler(event, context): print(1)"))
+    assert LOG_CUT.strip() not in messages(lab.run("def handler(event, context): print(1)"))
 
 
 def test_the_type_of_an_error_at_import_can_not_forge_a_report(lab: Lab) -> None:

@@ -6,7 +6,7 @@ from importlib.metadata import metadata
 
 import pytest
 
-from greenroom.engine import can_run
+from greenroom.engine import can_honour, can_run
 from greenroom.engine.capability import OLDEST_PYTHON, machine
 
 
@@ -46,3 +46,13 @@ def test_what_the_engine_can_not_run_is_refused_by_name(runtime: str) -> None:
 def test_another_instruction_set_is_refused() -> None:
     assert can_run("python3.13", "arm64") is None
     assert can_run("python3.13", "sparc") == "sparc is not an instruction set of Lambda's: x86_64 or arm64."
+
+
+def test_wrappers_and_extensions_are_refused_with_what_they_are() -> None:
+    files = ["python/", "python/x.py", "extensions/"]
+    assert can_honour("python3.13", {"MINE": "1"}, files) is None
+    wrapped = can_honour("python3.13", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel"}, files)
+    assert wrapped is not None and wrapped.startswith("AWS_LAMBDA_EXEC_WRAPPER can't be used here")
+    assert can_honour("provided.al2023", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel"}, files) is None
+    extended = can_honour("provided.al2023", {}, [*files, "extensions/agent"])
+    assert extended is not None and "a layer has extensions/agent" in extended

@@ -152,6 +152,7 @@ def run_python(request: dict[str, Any], control: int) -> NoReturn:
     os.chdir(task_root)
     for own in ("environment", "watcher"):  # a function may have modules of these names
         sys.modules.pop(own, None)
+    os.environ["_LAMBDA_TELEMETRY_LOG_FD"] = "1"  # messages are framed among the lines of the output
     # Imported here and not before: it reads the log format and level from the environment once.
     from awslambdaric import bootstrap
 

@@ -218,13 +218,8 @@ def spec(target: Target) -> FunctionSpec:
 
 def tail(result: InvokeResult) -> bytes:
     """Return the end of an invocation's log, from its START line on: what `LogType=Tail` gives."""
-    lines = [event.message if event.message.endswith("\n") else f"{event.message}\n" for event in result.log_events]
-    begin = next((number for number, line in enumerate(lines) if _is_start(line)), 0)
-    return "".join(lines[begin:]).encode()[-TAIL_BYTES:]
-
-
-def _is_start(line: str) -> bool:
-    return line.startswith("START RequestId: ") or (line.startswith("{") and '"type": "platform.start"' in line)
+    own = result.log_events[result.init_log_events :]
+    return "".join(event.message for event in own).encode()[-TAIL_BYTES:]
 
 
 def trace(header: str | None) -> str:
