@@ -27,6 +27,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.no_cover)
 
 
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say how many hostile cases were tried."""
+    passed = terminalreporter.stats.get("passed", [])
+    said = [value for report in passed for name, value in report.user_properties if name == "hostile"]
+    if said:
+        terminalreporter.section("hostile input")
+        for line in said:
+            terminalreporter.write_line(line)
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> MeasuredLast:
     """Share the tests out among several workers, if there are."""

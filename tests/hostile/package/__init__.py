@@ -1,0 +1,1 @@
+"""What the room `package` reads: ZIPs, metadata and Python."""
