@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling
 ALONE = "alone"
 JUDGED_FILES = [
     f"tests/e2e/platform/test_{each}.py"
-    for each in ("api", "faults", "function_tuning", "production", "release", "sweep")
+    for each in ("api", "carry_on", "faults", "function_tuning", "production", "release", "sweep")
 ]
 """What they ask for shows which statements the platform's roles need."""
 

@@ -184,7 +184,12 @@ def platform(url: str | None, token: str | None) -> Check:
 
     try:
         with GreenroomClient(url, token, timing=Timing(timeout_s=10, attempts=1)) as client:
-            info = client.status().platform
+            status = client.status()
     except GreenroomError as error:
         return Check("platform", FAILED, f"{error.message} ({error.where})", error.hint)
-    return Check("platform", OK, f"Greenroom {info.version or ''} answers at {url} and accepts the token")
+    said = f"Greenroom {status.platform.version or ''} answers at {url} and accepts the token"
+    if status.differences:
+        count = len(status.differences)
+        said += f"; {count} thing{'' if count == 1 else 's'} of its algorithms are not as its registry says"
+        return Check("platform", WARNING, said, "`greenroom status` lists them, with what to do.")
+    return Check("platform", OK, said)

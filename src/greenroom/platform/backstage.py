@@ -19,7 +19,7 @@ from greenroom.platform.functions import Configuration
 from greenroom.platform.live_comparison import LiveComparison
 from greenroom.platform.measuring import Disturbed, Meter
 from greenroom.platform.services import Services
-from greenroom.releases import LIVE_KEPT, Progress, Status
+from greenroom.releases import LIVE_KEPT, Algorithm, Progress, Status
 from greenroom.tuning import Batch, Decision, Measurement, case_of, chart
 from greenroom.tuning.sentences import not_promoted
 
@@ -163,23 +163,50 @@ def clean(services: Services, release_id: str, *, promoted: bool) -> None:
     `prod` is put back to what the registry says is live, or removed if nothing is.
     """
     release = services.registry.release(release_id)
-    algorithm = services.registry.algorithm(release.algorithm)
-    function, functions = services.function_name(release.algorithm), services.functions
-    live = algorithm.live.version if algorithm.live else None
-    served = [*([live] if live else []), *(before.version for before in algorithm.live_before)]
-    if promoted and release.version and release.version != live:
-        served.insert(0, release.version)
-    aliases = {alias.name: alias.version for alias in functions.aliases(function)}
     if not promoted:
-        if live and aliases.get(names.PROD) != live:
-            functions.point(function, names.PROD, live)
-        elif not live and names.PROD in aliases:
+        settle(services, release.algorithm)
+        return
+    served = _served(services.registry.algorithm(release.algorithm))
+    if release.version and release.version not in served[:1]:
+        served.insert(0, release.version)
+    _tidy(services, release.algorithm, served)
+
+
+def settle(services: Services, name: str) -> None:
+    """Make an algorithm's function as the registry says that it is, while nothing is tested.
+
+    Alias `prod` leads to the live version, also if somebody rolls back meanwhile. Aliases for tests and versions that
+    are no longer needed go, and `$LATEST` is put back.
+    """
+    function, functions = services.function_name(name), services.functions
+    algorithm = services.registry.algorithm(name)
+    while True:
+        live = algorithm.live
+        prod = {alias.name: alias.version for alias in functions.aliases(function)}.get(names.PROD)
+        if live is None and prod is not None:
             functions.remove_alias(function, names.PROD)
-    for alias in aliases:
-        if alias.startswith(names.TEST_ALIAS_PREFIX):
-            functions.remove_alias(function, alias)
+        elif live is not None and prod != live.version:
+            functions.point(function, names.PROD, live.version)
+        # A rollback moves the alias before the registry: what was read may be old by now.
+        algorithm = services.registry.algorithm(name)
+        if algorithm.live == live:
+            break
+    _tidy(services, name, _served(algorithm))
+
+
+def _served(algorithm: Algorithm) -> list[str]:
+    """Return the versions that are or were live, newest first."""
+    return [each.version for each in (algorithm.live, *algorithm.live_before) if each is not None]
+
+
+def _tidy(services: Services, name: str, served: list[str]) -> None:
+    """Remove the aliases for tests and the versions other than the first of `served`, and put `$LATEST` back."""
+    function, functions = services.function_name(name), services.functions
+    for alias in [*functions.aliases(function)]:
+        if alias.name.startswith(names.TEST_ALIAS_PREFIX):
+            functions.remove_alias(function, alias.name)
     kept = set(served[: LIVE_KEPT + 1])
-    for published in functions.versions(function):
+    for published in [*functions.versions(function)]:
         if published.version not in kept:
             functions.remove_version(function, published.version)
     functions.configure(function, functions.updated(function), memory_mb=specs.LATEST_MEMORY_MB)

@@ -69,7 +69,7 @@ def look(services: Services, letters: DeadLetters, limit: int) -> models.Failure
         found.append(_failure(services, letters, message, MAX_SHOWN_CHARS))
         return True
 
-    total = _each(services, letters, note, None, limit)
+    total = each(services, letters, note, None, limit)
     oldest_first = sorted(found, key=lambda failure: (failure.since, failure.failure_id))
     return models.FailureList(failures=oldest_first, total=total)
 
@@ -82,7 +82,7 @@ def find(services: Services, letters: DeadLetters, failure_id: str) -> models.Fa
         found.append(_failure(services, letters, message, None))
         return True
 
-    _each(services, letters, note, {failure_id}, MOST_SEARCHED)
+    each(services, letters, note, {failure_id}, MOST_SEARCHED)
     return found[0] if found else None
 
 
@@ -131,11 +131,11 @@ def _handle(
         count += 1
         return False
 
-    total = _each(services, letters, act_and_count, failure_ids, MOST_HANDLED if failure_ids is None else MOST_SEARCHED)
+    total = each(services, letters, act_and_count, failure_ids, MOST_HANDLED if failure_ids is None else MOST_SEARCHED)
     return count, max(0, total - count)
 
 
-def _each(
+def each(
     services: Services,
     letters: DeadLetters,
     act: Callable[[MessageTypeDef], bool],

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -40,6 +41,16 @@ def on_status(services: Services, release_id: str, status: Status) -> None:
             Message=json.dumps(message),
             MessageAttributes={"status": {"DataType": "String", "StringValue": status.value}},
         )
+
+
+def publish_differences(services: Services, algorithm: str, differences: Sequence[str]) -> None:
+    """Publish what contradicts the registry at an algorithm."""
+    services.sns.publish(
+        TopicArn=services.settings["TOPIC_ARN"],
+        Subject=f"Greenroom: {algorithm} is not as it should be",
+        Message=json.dumps({"algorithm": algorithm, "differences": [*differences]}),
+        MessageAttributes={"status": {"DataType": "String", "StringValue": "DIFFERENT"}},
+    )
 
 
 def start(services: Services, release_id: str, status: Status, restarts: int = 0) -> None:

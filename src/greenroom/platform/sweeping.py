@@ -1,4 +1,4 @@
-"""Finds releases that are stuck, and restarts them, or fails them with a reason.
+"""Finds releases that are stuck, and restarts them, or fails them with a reason; then looks around at all algorithms.
 
 Every step of the flow is delivered at least once, so normally nothing gets stuck. This is for the day on which an event
 was lost or a flow was killed. It is safe to run at any time, and while the flow itself runs.
@@ -10,10 +10,12 @@ import json
 import logging
 from datetime import UTC, datetime
 
-from greenroom.platform import backstage, flow, names, storage
+from greenroom.platform import backstage, flow, names, queues, reconciling, storage, unanswered
 from greenroom.platform.ingest import UPLOAD_EXPIRES_S
 from greenroom.platform.services import Services
-from greenroom.releases import IN_FLIGHT, Conflict, NotFound, Release, Status, Upload
+from greenroom.releases import Algorithm, Conflict, Release, Status, Upload
+from greenroom.releases.look import Counted, Found, Look
+from greenroom.wire.base import iso_utc
 
 PATIENCE_S = 120
 """How long an event may take before it is considered lost."""
@@ -55,13 +57,24 @@ STARTED_BY = {
 logger = logging.getLogger(__name__)
 
 
-def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
-    """Look at all uploads and releases in flight; return what was done, by release id."""
-    now = now or datetime.now(UTC)
+RECONCILED_IN_MINUTES = 10
+"""In how many minutes each algorithm is compared with the registry once: seven calls of APIs that cost nothing, and far
+from these APIs' limits."""
+
+COUNTED_A_MINUTE = 60
+"""Of how many algorithms the queues are counted in a minute: SQS bills two requests for each."""
+
+
+def sweep(services: Services, *, patience_s: float = PATIENCE_S) -> dict[str, str]:
+    """Look at all uploads and releases in flight; return what was done, by release id.
+
+    `patience_s` is how long an event may take before it is considered lost.
+    """
+    now = datetime.now(UTC)
     done: dict[str, str] = {}
     for release in services.registry.in_flight():
         try:
-            what = _sweep_release(services, release, now)
+            what = _sweep_release(services, release, now, patience_s)
         except Exception:
             # A fault with one release must not keep the others waiting.
             logger.exception("could not sweep release %s", release.release_id)
@@ -71,8 +84,8 @@ def sweep(services: Services, now: datetime | None = None) -> dict[str, str]:
     return done
 
 
-def _sweep_release(services: Services, release: Upload | Release, now: datetime) -> str | None:
-    recent = (now - datetime.fromisoformat(release.updated_at)).total_seconds() < PATIENCE_S
+def _sweep_release(services: Services, release: Upload | Release, now: datetime, patience_s: float) -> str | None:
+    recent = (now - datetime.fromisoformat(release.updated_at)).total_seconds() < patience_s
     if isinstance(release, Upload):
         return None if recent else _sweep_upload(services, release, now)
     _free_lock(services, release)
@@ -145,11 +158,63 @@ def _execution_state(services: Services, release: Release) -> str | None:
 def _free_lock(services: Services, release: Release) -> None:
     """Release the lock that a release waits for if its owner is no longer in flight."""
     held = services.registry.lock_owner(release.algorithm)
-    if held is None or held[0] == release.release_id:
-        return
-    try:
-        if services.registry.find(held[0]).status in IN_FLIGHT:
-            return
-    except NotFound:
-        pass
-    services.registry.release_lock(release.algorithm, held[0])
+    if held is None or held[0] in (release.release_id, reconciling.RECONCILER):
+        return  # the reconciler's lock ends by itself
+    if not services.registry.is_in_flight(held[0]):
+        services.registry.release_lock(release.algorithm, held[0])
+
+
+def look_around(services: Services, *, everything: bool = False) -> dict[str, dict[str, list[str]]]:
+    """Count queues, give messages that ended their function a reason, and compare algorithms with the registry.
+
+    Each minute a part of the algorithms has its turn, or with `everything` all of them. What contradicts the registry
+    is kept for `GET /status`, and published when it is first seen. Return what was put right and what was found.
+    """
+    now = datetime.now(UTC)
+    minute = 0 if everything else int(now.timestamp() // 60)
+    algorithms = services.registry.algorithms()
+    before = services.registry.look() or Look("")
+    existing = {algorithm.name for algorithm in algorithms}
+    counting = algorithms if everything else _turn(algorithms, minute, -(-len(algorithms) // COUNTED_A_MINUTE))
+    counted = queues.count(services, [algorithm.name for algorithm in counting], iso_utc(now))
+    explained = _explain(services, counted, before)
+    in_flight = {each.algorithm for each in services.registry.in_flight() if isinstance(each, Release)}
+    comparing = algorithms if everything else _turn(algorithms, minute, RECONCILED_IN_MINUTES)
+    comparing = [algorithm for algorithm in comparing if algorithm.name not in in_flight]
+    known = {**before.counted, **counted}
+    done = reconciling.reconcile(services, comparing, known)
+    compared = {algorithm.name for algorithm in comparing}
+    found = {name: kept for name, kept in before.found.items() if name in existing - compared}
+    for name, differences in done.reported.items():
+        seen = before.found.get(name)
+        is_new = seen is None or seen.differences != differences
+        found[name] = Found(iso_utc(now) if is_new or seen is None else seen.since, differences)
+        if is_new:
+            flow.publish_differences(services, name, differences)
+    services.registry.put_look(
+        Look(iso_utc(now), {name: each for name, each in known.items() if name in existing}, found, explained)
+    )
+    return {
+        "repaired": {name: [*each] for name, each in done.repaired.items()},
+        "differences": {name: [*each] for name, each in done.reported.items()},
+    }
+
+
+def _turn(algorithms: list[Algorithm], minute: int, turns: int) -> list[Algorithm]:
+    """Return the algorithms whose turn it is, of so many turns: none is left out, and nothing has to be remembered."""
+    return algorithms[minute % turns :: turns] if turns else []
+
+
+def _explain(services: Services, counted: dict[str, Counted], before: Look) -> dict[str, int]:
+    """Give the messages in dead-letter queues reasons, where their number has changed since that was last done."""
+    explained = dict(before.explained)
+    for name, each in counted.items():
+        count = each.dead.visible if each.dead else 0
+        if count and explained.get(name) != count:
+            try:
+                unanswered.explain(services, name)
+            except Exception:
+                logger.exception("could not explain the dead letters of %s", name)
+                continue
+        explained[name] = count
+    return {name: count for name, count in explained.items() if count}

@@ -41,6 +41,9 @@ ALGORITHM_ROW = (
 ALGORITHMS = "ALGORITHMS"
 """`ownerPk` of every algorithm."""
 
+LOOK_KEY = {"pk": "PLATFORM", "sk": "LOOK"}
+"""The primary key of what the sweeper saw."""
+
 IN_FLIGHT_VALUE = "IN_FLIGHT"
 """`inFlight` of every upload and release that has not ended."""
 

@@ -6,6 +6,7 @@ Items (`pk`, `sk`):
 * `RELEASE#<id>`, `SUMMARY`: what the test found, as JSON. `RELEASE#<id>`, `PROGRESS#…`: how far a batch has come.
   Both are separate from `META`, so that writing them does not count as a change of the release.
 * `ALGORITHM#<name>`, `META`: the algorithm with its live release. `ALGORITHM#<name>`, `LOCK`: who may change it.
+* `PLATFORM`, `LOOK`: what the sweeper saw when it last looked around.
 
 Indexes: `byOwner` (`ownerPk`, `ownerSk`) lists the releases of an algorithm and all algorithms; `inFlight`
 (`inFlight`, `updatedAt`) holds only releases that have not ended. Every change of a status is conditional on the status
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from greenroom.releases import items
 from greenroom.releases.errors import Conflict, LockHeld, NotFound, NotRegistered
+from greenroom.releases.look import Look
 from greenroom.releases.model import (
     Algorithm,
     Progress,
@@ -268,6 +270,13 @@ class Registry:
         )
         return [items.algorithm(item) for item in self._table.query(query, limit)]
 
+    def algorithm_names(self, limit: int = 10_000) -> list[str]:
+        """Return the names of all algorithms, sorted."""
+        query = Query(
+            index="byOwner", condition="ownerPk = :all", values={":all": items.ALGORITHMS}, attributes=("name",)
+        )
+        return [item["name"] for item in self._table.query(query, limit)]
+
     def newest_statuses(self, algorithms: Iterable[Algorithm]) -> dict[str, tuple[Status, str]]:
         """Return the status of each algorithm's newest release, and since when, by the algorithm's name.
 
@@ -359,6 +368,11 @@ class Registry:
         item = self._table.get(items.algorithm_key(name, "LOCK"))
         return (item["owner"], item["expiresAt"]) if item else None
 
+    def is_in_flight(self, release_id: str) -> bool:
+        """Return whether there is an upload or a release with this id that has not ended."""
+        item = self._table.get(items.release_key(release_id))
+        return item is not None and Status(item["status"]) in IN_FLIGHT
+
     def release_lock(self, name: str, owner: str) -> None:
         """Release the lock. Does nothing if `owner` does not hold it."""
         mine = Condition(expression="#owner = :me", names={"#owner": "owner"}, values={":me": owner})
@@ -366,6 +380,17 @@ class Registry:
             self._table.delete(items.algorithm_key(name, "LOCK"), mine)
         except ConditionFailed:
             return
+
+    # What the sweeper saw
+
+    def look(self) -> Look | None:
+        """Return what the sweeper saw when it last looked around, or None if it never has."""
+        item = self._table.get(items.LOOK_KEY)
+        return Look.from_json(item["look"]) if item else None
+
+    def put_look(self, look: Look) -> None:
+        """Keep what the sweeper has seen, in place of what it saw before."""
+        self._table.put({**items.LOOK_KEY, "look": look.to_json()})
 
 
 def _status_update(

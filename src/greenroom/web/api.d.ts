@@ -74,6 +74,12 @@ export interface Deleted {
   left: number;
 }
 
+export interface Difference {
+  algorithm: string;
+  message: string;
+  since: string | null;
+}
+
 export interface ErrorAnswer {
   error: Problem;
 }
@@ -189,6 +195,8 @@ export interface PlatformStatus {
   releasesInFlight: (ReleaseInFlight)[];
   queues: (Queue)[];
   deadLetters: number;
+  differences: (Difference)[];
+  comparedAt: string | null;
 }
 
 export interface PowerTuningOutput {
@@ -273,6 +281,7 @@ export interface Queue {
   algorithm: string | null;
   visible: number;
   inFlight: number;
+  countedAt: string | null;
 }
 
 export interface Redriven {

@@ -199,6 +199,7 @@ class Queue(Answer):
     algorithm: str | None = Field(default=None, description="Whose queue it is; null for that of uploads")
     visible: int = Field(default=0, description="Messages that wait")
     in_flight: int = Field(default=0, description="Messages that are being handled")
+    counted_at: Moment | None = Field(default=None, description="When that was; null if just now")
 
 
 class AlgorithmQueues(Answer):
@@ -262,6 +263,14 @@ class ReleaseInFlight(Answer):
     status: ReleaseStatus
 
 
+class Difference(Answer):
+    """Something of an algorithm that is not as the registry says, and what to do."""
+
+    algorithm: str
+    message: str
+    since: Moment | None = Field(default=None, description="When it was first seen")
+
+
 class PlatformStatus(Answer):
     """The platform at a glance."""
 
@@ -270,6 +279,10 @@ class PlatformStatus(Answer):
     releases_in_flight: list[ReleaseInFlight] = []
     queues: list[Queue] = []
     dead_letters: int = Field(default=0, description="Messages that could not be handled, failed uploads included")
+    differences: list[Difference] = Field(
+        default=[], description="What is not as the registry says; what is safe to put right has been put right already"
+    )
+    compared_at: Moment | None = Field(default=None, description="When the platform last looked around")
 
 
 class TuningCreated(Answer):

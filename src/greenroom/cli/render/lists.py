@@ -77,9 +77,9 @@ def status_page(status: models.PlatformStatus) -> RenderableType:
     flight = table("release", "algorithm", "status")
     for release in status.releases_in_flight:
         flight.add_row(clean(release.release_id), or_dash(release.algorithm), status_text(release.status))
-    queues = table("queue", "waiting", "in flight", right=("waiting", "in flight"))
+    queues = table("queue", "waiting", "in flight", "counted", right=("waiting", "in flight"))
     for queue in status.queues:
-        queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight))
+        queues.add_row(clean(queue.name), str(queue.visible), str(queue.in_flight), age(queue.counted_at))
     none = Text("none", style="dim")
     return Group(
         Text.assemble(
@@ -89,6 +89,7 @@ def status_page(status: models.PlatformStatus) -> RenderableType:
         ),
         Text(f"{status.algorithms} algorithm{'' if status.algorithms == 1 else 's'}"),
         dead_letters(status),
+        differences(status),
         Text(),
         heading("Releases in flight"),
         flight if status.releases_in_flight else none,
@@ -106,6 +107,14 @@ def dead_letters(status: models.PlatformStatus) -> Text:
     commands = "".join(f"\n  greenroom failures {clean(queue.algorithm or '--uploads')}" for queue in waiting)
     count = f"{status.dead_letters} message{'' if status.dead_letters == 1 else 's'}"
     return Text(f"✗ {count} could not be handled. To list them:{commands}", style="bold red")
+
+
+def differences(status: models.PlatformStatus) -> Text:
+    """Draw what is not as the registry says, with what to do."""
+    if not status.differences:
+        return Text("✓ the registry and the services agree", style="green")
+    lines = "".join(f"\n  {clean(each.algorithm)}: {clean(each.message)}" for each in status.differences)
+    return Text(f"✗ Not as the registry says:{lines}", style="bold red")
 
 
 def log_line(event: models.LogEvent) -> Text:
