@@ -4,7 +4,8 @@
   Python process's.
 * `server` is that process: it sets ministack's settings, then serves it.
 * `gateway` stands in front of ministack and decides which hosts and paths get an answer at all.
-* `seam` is the one place where the engine takes the place of ministack's own Lambda executor.
+* `lambda_wiring` puts Lambda (`lambda_api`, over the engine) in the place of ministack's, `lambda_callers` and
+  `lambda_stacks` have ministack's services reach it, `adapters` is what it needs of them.
 * `iam` checks what ministack does not: the roles of functions, state machines and stacks where services act in them.
 * `iam_log` records every authorization, so that tests can say which statement of a role is needed.
 

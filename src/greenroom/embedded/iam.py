@@ -1,15 +1,13 @@
 """The checks that AWS makes and ministack does not: roles in which a service acts.
 
-ministack checks the caller of an API. This module checks the role where a service acts in one: a function's role that
-reads an event source or writes logs, a state machine's role that invokes a function, the role in which CloudFormation
-makes an algorithm's resources. Nothing may work here that AWS would refuse. ministack's own evaluator judges the
-policies.
+ministack checks the caller of an API. This module says what a role may where a service acts in one, and checks the role
+in which CloudFormation makes an algorithm's resources. Lambda and its callers ask for the roles of functions and state
+machines themselves. Nothing may work here that AWS would refuse. ministack's own evaluator judges the policies.
 """
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
@@ -17,21 +15,7 @@ from urllib.parse import parse_qs
 
 from greenroom.embedded import gateway, iam_log, stack_permissions
 
-SOURCE_ACTIONS = {
-    "sqs": ("sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"),
-    "dynamodb": (
-        "dynamodb:DescribeStream",
-        "dynamodb:GetRecords",
-        "dynamodb:GetShardIterator",
-        "dynamodb:ListStreams",
-    ),
-}
-"""What a function's role needs for an event source.
-https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-configure.html#events-sqs-permissions and
-https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-permissions.html"""
-
 _stack_role: ContextVar[str] = ContextVar("stack_role", default="")
-_machine_role: ContextVar[str] = ContextVar("machine_role", default="")
 
 
 class Denied(RuntimeError):
@@ -79,8 +63,6 @@ def install() -> None:
     _own_root_only(iam_evaluator)
     _name_alias_actions()
     _deny_what_has_no_action()
-    _check_event_sources()
-    _check_state_machines()
     _check_stacks()
 
 
@@ -122,93 +104,6 @@ def _deny_what_has_no_action() -> None:
         return action_of(service, *request) or f"{service}:NotKnownHere"
 
     iam_actions.extract_iam_action = extract_iam_action
-
-
-def _role_of_function(lambda_svc: Any, function: str, qualifier: str | None = None) -> str:
-    _, config = lambda_svc._get_func_record_for_qualifier(function, qualifier)
-    return str((config or {}).get("Role", ""))
-
-
-def _refused_action(role: str, source: str) -> str | None:
-    """Return the first action that reading an event source needs and the role does not have; None if it has all."""
-    named = {"queue": [source], "stream": [source]}
-    for action in SOURCE_ACTIONS.get(source.split(":")[2], ()):
-        for resource in stack_permissions.evaluated_on(action, named):
-            if role and not role_may(role, action, resource):
-                return action
-    return None
-
-
-def _check_event_sources() -> None:
-    from ministack.services import lambda_svc
-
-    create = lambda_svc._create_esm
-    run_batch = lambda_svc._run_sqs_batch
-    apply_filter = lambda_svc._apply_filter_criteria
-
-    def checked_create(data: dict[str, Any]) -> Any:
-        name = lambda_svc._resolve_name(data.get("FunctionName", ""))
-        refused = _refused_action(_role_of_function(lambda_svc, name), data.get("EventSourceArn", ""))
-        if refused:
-            return lambda_svc.error_response_json(
-                "InvalidParameterValueException",
-                f"The function execution role does not have permissions to call {refused.partition(':')[2]} on "
-                f"{refused.partition(':')[0].upper()}",
-                400,
-            )
-        return create(data)
-
-    def checked_batch(esm: dict[str, Any], func: dict[str, Any], *rest: Any) -> Any:
-        config = func.get("config") or func
-        if _refused_action(config.get("Role", ""), esm.get("EventSourceArn", "")):
-            esm["LastProcessingResult"] = "PROBLEM: Function call failed"
-            time.sleep(1)
-            return None
-        # The function sees the alias it was mapped by, as on AWS, not the version behind it.
-        record = {**func, "config": {**config, "FunctionArn": esm["FunctionArn"]}}
-        return run_batch(esm, record, *rest)
-
-    def checked_filter(records: Any, esm: dict[str, Any]) -> Any:
-        # The one step of polling a stream that gets the mapping before the function is invoked.
-        source = esm.get("EventSourceArn", "")
-        if ":dynamodb:" in source:
-            role = _role_of_function(lambda_svc, esm["FunctionName"], esm.get("Qualifier"))
-            if _refused_action(role, source):
-                esm["LastProcessingResult"] = "PROBLEM: Function call failed"
-                lambda_svc._esm_backoff_until[esm["UUID"]] = time.time() + 1
-                raise Denied(f"the role of {esm['FunctionName']} may not read {source}")
-        return apply_filter(records, esm)
-
-    lambda_svc._create_esm = checked_create
-    lambda_svc._apply_filter_criteria = checked_filter
-    lambda_svc._run_sqs_batch = checked_batch
-
-
-def _check_state_machines() -> None:
-    from ministack.services import lambda_svc, stepfunctions
-
-    execute_task, call_lambda = stepfunctions._execute_task, stepfunctions._call_lambda
-
-    def in_role(state: Any, raw_input: Any, execution: dict[str, Any], context: Any) -> Any:
-        machine = stepfunctions._state_machines.get(execution.get("stateMachineArn", "")) or {}
-        token = _machine_role.set(machine.get("roleArn", ""))
-        try:
-            return execute_task(state, raw_input, execution, context)
-        finally:
-            _machine_role.reset(token)
-
-    def checked_call(function_ref: str, event: Any) -> Any:
-        _, config, _ = lambda_svc._get_func_record_for_ref(function_ref)
-        role, arn = _machine_role.get(), (config or {}).get("FunctionArn", "")
-        if role and arn and not role_may(role, "lambda:InvokeFunction", arn):
-            raise stepfunctions._ExecutionError(
-                "Lambda.AccessDeniedException",
-                f"User: {role} is not authorized to perform: lambda:InvokeFunction on resource: {arn}",
-            )
-        return call_lambda(function_ref, event)
-
-    stepfunctions._execute_task = in_role
-    stepfunctions._call_lambda = checked_call
 
 
 def _check_stacks() -> None:

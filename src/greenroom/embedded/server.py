@@ -82,7 +82,7 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from greenroom.embedded import iam, iam_log, seam
+    from greenroom.embedded import iam, iam_log, lambda_wiring
     from greenroom.embedded.durable import DurableAnswers, Effects, previous
     from greenroom.embedded.gateway import Gateway
     from greenroom.engine import Engine
@@ -92,8 +92,8 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
         data_dir / "engine",
         environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
     )
+    functions = lambda_wiring.install(engine, store, data_dir, endpoint_url)
     effects = Effects(store, data_dir)
-    seam.install(engine)
     iam.install()
     effects.load()
     previous.migrate(effects, data_dir)
@@ -115,10 +115,12 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     app = DurableAnswers(Gateway(listener.getsockname()[1]), effects)
     server = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))  # type: ignore[arg-type]
     await _until_ready(endpoint_url, server)
+    functions.room.start()
     keeping = asyncio.create_task(effects.keep_up())
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await server
     keeping.cancel()
+    functions.room.close()
     engine.close()
     effects.write_background()
     store.close()

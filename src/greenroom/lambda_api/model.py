@@ -174,7 +174,9 @@ def _enum(shape: Shape) -> str:
 
 @cache
 def _matcher(pattern: str) -> Callable[[str], Any]:
-    # AWS's patterns are Java's, and match a whole value.
+    # AWS's patterns are Java's, and match a whole value. Python has no names for kinds of characters.
+    for kind, python in (("L", r"\w"), ("N", r"\w"), ("Z", r"\s")):
+        pattern = pattern.replace(rf"\p{{{kind}}}", python)
     return re.compile(pattern).fullmatch
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from cfnlint.schema.manager import PROVIDER_SCHEMA_MANAGER
 
-from greenroom.embedded import iam
 from greenroom.embedded.stack_permissions import NOTHING, evaluated_on, facts, needed
+from greenroom.lambda_api.invoke.sources.mappings import ROLE_ACTIONS
 from tests.unit.service_authorization import resources_taken
 
 KINDS = sorted(facts().handlers)
@@ -14,7 +14,7 @@ KINDS = sorted(facts().handlers)
 
 def every_action() -> set[str]:
     return {action for handlers in facts().handlers.values() for actions in handlers.values() for action in actions} | {
-        action for actions in iam.SOURCE_ACTIONS.values() for action in actions
+        action for actions in ROLE_ACTIONS.values() for action in actions
     }
 
 

@@ -127,6 +127,15 @@ def test_every_operation_of_aws_has_a_model_that_can_be_checked(operation: str) 
         model.validate(operation, {})
 
 
+def test_every_pattern_of_the_model_can_be_matched() -> None:
+    service = model.service()
+    patterns = [service.shape_for(name).metadata.get("pattern") for name in service.shape_names]
+    for pattern in filter(None, patterns):
+        model._matcher(pattern)("x")
+    tags = {"Stage": "prod blue", "aws:cloudformation:logical-id": "Häuser"}
+    model.validate("TagResource", {"Resource": "arn:aws:lambda:us-east-1:111111111111:function:f", "Tags": tags})
+
+
 def test_an_error_has_the_members_that_aws_gives_it() -> None:
     """https://github.com/localstack/localstack/tree/8b9a79f/tests/aws/services/lambda_:
     TestLambdaFunction::test_ops_with_arn_qualifier_mismatch."""

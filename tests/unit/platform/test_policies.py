@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 import cfnlint.api
 import pytest
 
-from greenroom.embedded import iam, stack_permissions
+from greenroom.embedded import stack_permissions
+from greenroom.lambda_api.invoke.sources.mappings import ROLE_ACTIONS
 from tests.unit.platform.rendered import Statement, statements, template
 from tests.unit.service_authorization import accepts, resources_taken
 
@@ -153,7 +154,7 @@ def test_a_function_may_do_what_reading_its_event_source_takes(name: str) -> Non
         ]
         assert len(roles) == 1
         own = [each for each in statements(name) if each.role == roles[0]]
-        for action in iam.SOURCE_ACTIONS[source.split(":")[2]]:
+        for action in ROLE_ACTIONS[source.split(":")[2]]:
             for resource in stack_permissions.evaluated_on(action, {"queue": [source], "stream": [source]}):
                 assert allows(own, action, resource), (roles[0], action, resource)
 

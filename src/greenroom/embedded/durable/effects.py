@@ -13,7 +13,6 @@ from typing import Any
 from greenroom.embedded.durable import marks
 from greenroom.embedded.durable.codec import Key
 from greenroom.embedded.durable.executions import Executions
-from greenroom.embedded.durable.functions import Functions
 from greenroom.embedded.durable.logs import Logs
 from greenroom.embedded.durable.objects import Objects
 from greenroom.embedded.durable.queues import Queues
@@ -35,7 +34,6 @@ SERVICES = (
     "dynamodb",
     "eventbridge",
     "iam",
-    "lambda_svc",
     "s3",
     "sns",
     "sqs",
@@ -55,7 +53,6 @@ NOT_KEPT = frozenset(
         "cloudwatch_logs._queries",
         "dynamodb._txn_idempotency",
         "eventbridge._events_log",
-        "lambda_svc._esm_backoff_until",
         "sqs._queue_name_to_url",
         "stepfunctions._activity_tasks",
         "stepfunctions._sfn_mock_config",
@@ -72,8 +69,6 @@ HELD_ELSEWHERE = frozenset(
         "dynamodb._stream_records",
         "dynamodb._stream_trimmed",
         "dynamodb._tables",
-        "lambda_svc._functions",
-        "lambda_svc._layers",
         "s3._buckets",
         "sqs._queues",
         "stepfunctions._executions",
@@ -99,7 +94,6 @@ class Effects:
             executions,
             self._stacks,
             self.logs,
-            Functions(data_dir / "code"),
         )
         self._may_lag = (self.logs, self.logs.streams, executions.events)
         self._shelves = list(_shelves())

@@ -1,0 +1,34 @@
+"""Puts Lambda's room into the embedded AWS: in place of ministack's Lambda, before ministack is imported."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenroom.embedded import lambda_callers, lambda_http, lambda_stacks
+from greenroom.embedded.adapters import invoking, lambda_control
+from greenroom.embedded.process import ACCOUNT_ID, REGION
+from greenroom.engine import Engine, can_run
+from greenroom.lambda_api import LambdaApi, Settings
+from greenroom.lambda_api.invoke import Room, operations
+from greenroom.store import Store
+
+
+@dataclass(frozen=True)
+class Lambda:
+    """Lambda on this machine: the API that is called, and the room in which functions run."""
+
+    api: LambdaApi
+    room: Room
+
+
+def install(engine: Engine, store: Store, data_dir: Path, endpoint_url: str) -> Lambda:
+    """Make it, and have ministack's services reach it. `room.start()` begins to read event sources."""
+    settings = Settings(ACCOUNT_ID, REGION, data_dir, endpoint_url)
+    api = LambdaApi(store, lambda_control.ports(), settings, can_run)
+    room = Room(api.functions, engine, store, invoking.outside())
+    api.serve(operations(room))
+    names = {**lambda_stacks.names(api), "handle_request": lambda_http.handler(api, store)}
+    lambda_callers.install(room, names)
+    lambda_stacks.install(api)
+    return Lambda(api, room)
