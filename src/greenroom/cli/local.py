@@ -70,6 +70,14 @@ def register(app: typer.Typer) -> None:
         "greenroom env --json | jq -r .GREENROOM_TOKEN",
     )
     add_command(app, panel, doctor, "greenroom doctor")
+    add_command(
+        app,
+        panel,
+        backup,
+        "greenroom backup greenroom.backup",
+        "greenroom backup $(date +%F).backup --data /srv/greenroom",
+    )
+    add_command(app, panel, restore, "greenroom restore greenroom.backup")
 
 
 def up(
@@ -339,6 +347,54 @@ def running(data: Path) -> run_file.Run:
             where=str(data.absolute()),
         )
     return run
+
+
+def backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup: a new file.", dir_okay=False)],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Write everything that the platform on this machine holds to one file. It may run meanwhile.
+
+    The file holds the keys of the data folder: only its owner may read it.
+    """
+    from greenroom.embedded.backup import back_up
+
+    with _told(data):
+        back_up(data, file)
+    size_mb = file.stat().st_size / 1e6
+    console().print(f"Written {file}, {size_mb:.1f} MB. Put it back with: greenroom restore {shlex.quote(str(file))}")
+
+
+def restore(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The backup.", dir_okay=False, exists=True, readable=True)
+    ],
+    data: DataOption = DEFAULT_DATA,
+) -> None:
+    """Put a backup in the place of the data folder. What is there now is kept under another name.
+
+    The platform has to be stopped.
+    """
+    from greenroom.embedded.backup import restore as put_back
+
+    if data.exists():
+        run_file.check_free(data)
+    with _told(data):
+        kept = put_back(file, data)
+    console().print(f"Restored {data} from {file}. Start it with: greenroom up", soft_wrap=True)
+    if kept:
+        console().print(f"What was there is in {kept}", soft_wrap=True)
+
+
+@contextmanager
+def _told(data: Path) -> Iterator[None]:
+    from greenroom.client.errors import GreenroomError
+    from greenroom.embedded.backup import BackupFailed
+
+    try:
+        yield
+    except BackupFailed as error:
+        raise GreenroomError(str(error), where=str(data.absolute())) from error
 
 
 def doctor(

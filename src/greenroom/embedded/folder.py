@@ -15,6 +15,22 @@ FORMAT_FILE = "format.json"
 
 STORE = Path("store") / "records.sqlite"
 
+HOW_TO_RESTORE = (
+    "Nothing was started or changed. `greenroom restore FILE` puts a backup that `greenroom backup` made in the place "
+    "of {}, and keeps what is there now"
+)
+
+
+def being_restored(data_dir: Path) -> Path:
+    """Return the folder in which `restore` puts together what becomes the data folder."""
+    return data_dir.with_name(f"{data_dir.name}.restoring")
+
+
+def require_whole(data_dir: Path) -> None:
+    """Raise DamagedStore where a restore ended after it had put the data folder aside."""
+    if not (data_dir / FORMAT_FILE).exists() and (being_restored(data_dir) / FORMAT_FILE).exists():
+        raise DamagedStore(f"a restore of {data_dir} was interrupted: run `greenroom restore FILE` again")
+
 
 def open_store(data_dir: Path) -> Store:
     """Open the store of a data folder, or make it in a new one. Raises StoreError, which says what to do."""
@@ -22,16 +38,16 @@ def open_store(data_dir: Path) -> Store:
     try:
         if _format(data_dir) is None:
             store = Store(path)
+            if store.commits:
+                store.close()
+                raise DamagedStore(f"{data_dir / FORMAT_FILE} is missing")
             write_synced(data_dir / FORMAT_FILE, json.dumps({"format": FORMAT}).encode())
             return store
         if not path.exists():
             raise DamagedStore(f"{path} is missing")
         return Store(path)
     except DamagedStore as error:
-        raise DamagedStore(
-            f"{error}. Nothing was started or changed. `greenroom restore FILE` puts a backup that "
-            f"`greenroom backup` made in the place of {data_dir}, and keeps what is there now"
-        ) from error
+        raise DamagedStore(f"{error}. {HOW_TO_RESTORE.format(data_dir)}") from error
 
 
 def _format(data_dir: Path) -> int | None:

@@ -19,7 +19,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from greenroom.embedded import credentials
+from greenroom.embedded import credentials, folder
+from greenroom.store import StoreError
+from greenroom.store.database import write_synced
 
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
@@ -73,6 +75,10 @@ class EmbeddedAws:
             StartFailed: the port or the folder is in use, or the server did not come up.
         """
         data_dir = data_dir.resolve()
+        try:
+            folder.require_whole(data_dir)
+        except StoreError as error:
+            raise StartFailed(str(error)) from error
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
         access_key_id, secret_access_key = _root_credentials(data_dir)
         command = [sys.executable, "-m", "greenroom.embedded.server", str(data_dir), str(port)]
@@ -185,11 +191,14 @@ def _root_credentials(data_dir: Path) -> tuple[str, str]:
     """Return the root's keys, which the first start makes."""
     path = data_dir / "credentials.json"
     if path.exists():
-        kept = json.loads(path.read_text())
-        return kept["accessKeyId"], kept["secretAccessKey"]
+        try:
+            kept = json.loads(path.read_text())
+            return kept["accessKeyId"], kept["secretAccessKey"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise StartFailed(f"{path} is damaged. {folder.HOW_TO_RESTORE.format(data_dir)}") from error
+    if (data_dir / folder.FORMAT_FILE).exists():
+        raise StartFailed(f"{path} is missing. {folder.HOW_TO_RESTORE.format(data_dir)}")
     access_key_id = credentials.access_key_id("AKIA")
     secret_access_key = secrets.token_urlsafe(30)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump({"accessKeyId": access_key_id, "secretAccessKey": secret_access_key}, file)
+    write_synced(path, json.dumps({"accessKeyId": access_key_id, "secretAccessKey": secret_access_key}).encode())
     return access_key_id, secret_access_key

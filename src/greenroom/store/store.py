@@ -217,6 +217,11 @@ class Store:
             await done
 
     @property
+    def commits(self) -> int:
+        """How many commits the file has ever had."""
+        return self._database.commits
+
+    @property
     def durable(self) -> int:
         """The number of the last write that is on disk, as `write` counts them."""
         return self._durable

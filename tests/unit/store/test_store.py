@@ -148,10 +148,10 @@ def test_many_who_wait_share_commits(path: Path) -> None:
     async def write_all() -> None:
         await asyncio.gather(*(write(number) for number in range(200)))
 
-    before = store._database.commits
+    before = store.commits
     asyncio.run(write_all())
     assert store.is_durable
-    assert store._database.commits - before < 50
+    assert store.commits - before < 50
 
 
 def test_threads_write_without_losing_anything(path: Path) -> None:

@@ -83,7 +83,7 @@ class Effects:
     def __init__(self, store: Store, data_dir: Path) -> None:
         """Put what watches in the place of ministack's dictionaries, which have to be empty."""
         self.store = store
-        self.objects = Objects(store, data_dir / "objects")
+        self.objects = Objects(store, data_dir)
         self.logs = Logs()
         self._stacks = Stacks()
         executions = Executions()

@@ -22,6 +22,9 @@ from greenroom.store.database import Change, sync_folder
 
 OBJECTS, BODIES = "s3.objects", "s3.bodies"
 
+FOLDER = "objects"
+"""Where the files are, in the data folder."""
+
 LARGE_BYTES = 128 * 1024
 """From this size on a body is a file: a large record would be written twice, into the log and then into its place."""
 
@@ -32,7 +35,8 @@ BODY = "greenroom_body"
 class Objects:
     """The buckets with their objects. As a part of the state it is the objects."""
 
-    def __init__(self, store: Store, folder: Path) -> None:
+    def __init__(self, store: Store, data_dir: Path) -> None:
+        folder = data_dir / FOLDER
         folder.mkdir(parents=True, exist_ok=True)
         self._store = store
         self._bodies = store.ledger(BODIES)
