@@ -1,7 +1,7 @@
 """A release while it is tested: on a terminal a live view, elsewhere plain lines, one for each event.
 
-Both views get the same three things: the bytes sent, the release as it is now, and the mean at a power value. `render`
-draws what stays on the screen at the end.
+Both views get the same three things: the bytes sent, the release as it is now, and the trimmed mean at a power value.
+`render` draws what stays on the screen at the end.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class TerminalView:
 
     def measured(self, memory_mb: int, mean_ms: float, max_memory_used_mb: float | None) -> None:
         used = f", {megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""
-        self._measured[memory_mb] = f"{milliseconds(mean_ms)} mean{used}"
+        self._measured[memory_mb] = f"{milliseconds(mean_ms)} trimmed mean{used}"
 
     def render(self) -> RenderableType:
         """Draw the view as it is now."""
@@ -202,7 +202,7 @@ class LineView:
 
     def measured(self, memory_mb: int, mean_ms: float, max_memory_used_mb: float | None) -> None:
         used = f", {megabytes(max_memory_used_mb)} used" if max_memory_used_mb is not None else ""
-        self._line(f"{memory_mb} MB: {milliseconds(mean_ms)} mean{used}")
+        self._line(f"{memory_mb} MB: {milliseconds(mean_ms)} trimmed mean{used}")
 
     def _line(self, text: str) -> None:
         passed = f"{self._clock() - self._started_s:6.1f} s"

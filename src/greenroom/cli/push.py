@@ -109,14 +109,23 @@ def print_result(out: Console, release: models.Release, title: str) -> None:
     out.print(outcome(release))
 
 
+COUNTED_BY = {
+    "memory_mb", "case", "index", "duration_ms", "billed_duration_ms", "cold_start", "error", "disturbed_ms",
+}  # fmt: skip
+"""What of a measurement decides whether its duration counts."""
+
+
 def measurements_as_they_come(
     client: GreenroomClient, report: Callable[[int, float, float | None], None]
 ) -> Callable[[models.Release], None]:
-    """Return a function that looks at a release and reports the mean of each power value once, when it is measured.
+    """Return a function that looks at a release and reports the trimmed mean of each power value once, when it is
+    measured: of the invocations that count, as in the result.
 
     It makes one request for each power value, because every request costs the platform time while it measures.
     """
     from greenroom.client import GreenroomError
+    from greenroom.tuning.measurements import Measurement, timed
+    from greenroom.tuning.statistics import mean_over_cases
 
     reported: set[int] = set()
 
@@ -132,10 +141,12 @@ def measurements_as_they_come(
             except GreenroomError:
                 # The result at the end has these figures too.
                 continue
-            durations = [m.duration_ms for m in found if m.duration_ms is not None and not m.error]
-            used = [m.max_memory_used_mb for m in found if m.max_memory_used_mb is not None]
+            durations: dict[str, list[float]] = {}
+            for row in timed(Measurement(**each.model_dump(include=COUNTED_BY)) for each in found):
+                durations.setdefault(row.case, []).append(row.duration_ms)
+            used = [each.max_memory_used_mb for each in found if each.max_memory_used_mb is not None]
             if durations:
-                report(value.memory_mb, sum(durations) / len(durations), max(used, default=None))
+                report(value.memory_mb, mean_over_cases(durations).value, max(used, default=None))
 
     return look
 

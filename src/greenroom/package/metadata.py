@@ -108,6 +108,11 @@ class TestSettings(BaseModel):
     min_headroom: float | None = Field(
         default=None, ge=0, lt=1, description="Share of its memory that a power value must leave free to be chosen"
     )
+    max_cold_start_ms: float | None = Field(
+        default=None,
+        gt=0,
+        description="A power value may be chosen only if its slowest cold start, init phase included, is at most this",
+    )
     search: Literal["fixed", "adaptive"] = Field(
         default="fixed", description="fixed: num times at each power value; adaptive: where it is worth most"
     )
@@ -367,6 +372,7 @@ ALLOWED = {
     "maxDurationPercentile": "a number above 0 and below 100",
     "maxCostUsd": "a number of US dollars above 0, per million invocations",
     "minHeadroom": "a number from 0 to below 1",
+    "maxColdStartMs": "a number of milliseconds above 0",
     "maxRegression": "a number from 0, such as 0.1 for 10 %",
     "search": "'fixed' or 'adaptive'",
     "maxExpectedLoss": "a number above 0 and up to 1",

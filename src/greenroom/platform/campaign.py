@@ -22,6 +22,12 @@ from greenroom.platform.measuring import Meter
 from greenroom.platform.services import Services
 from greenroom.tuning import Batch, Decision, Measurement, TestSpec
 
+WAIT_FOR_QUIET_S = 10.0
+"""How long a batch waits in all for the machine to become quiet. On Lambda nothing is disturbed, and nothing waits."""
+
+FIRST_WAIT_S = 0.25
+"""The first pause after an invocation that was disturbed; each one in a row is twice as long."""
+
 Watch = Callable[[Sequence[Measurement], bool], None]
 """Gets the measurements of a batch so far, and whether they are all."""
 
@@ -161,18 +167,38 @@ class Campaign:
         return tuning.decide(self._subject.spec, made, versions)
 
 
+class _Patience:
+    """Waits for a machine to become quiet, within a bound."""
+
+    def __init__(self, sleep: Callable[[float], None]) -> None:
+        self._sleep, self._left_s, self._next_s = sleep, WAIT_FOR_QUIET_S, FIRST_WAIT_S
+
+    def after(self, row: Measurement) -> None:
+        """Wait after an invocation that was disturbed."""
+        if row.disturbed_ms is None:
+            self._next_s = FIRST_WAIT_S
+            return
+        pause_s = min(self._next_s, self._left_s)
+        if pause_s > 0:
+            self._sleep(pause_s)
+        self._left_s -= pause_s
+        self._next_s *= 2
+
+
 def measure_batch(services: Services, measured: Measured, batch: Batch, slot: Slot, watch: Watch | None = None) -> None:
     """Make the invocations of a batch and keep the measurements in their slot; nothing happens if it is filled.
 
     The batch ends early at the first clear sign that the memory size is too small or the function fails, and where
     Lambda throttles for long: the next plan then asks for what is missing, or for nothing more. Invocations that are
-    made at the same time are all made.
+    made at the same time are all made. After one that the machine disturbed it waits, longer each time in a row, but no
+    longer than `WAIT_FOR_QUIET_S` in a batch.
     """
     if slot.is_filled():
         return
     meter = Meter(services, measured.function, measured.timeout_s)
     indexes = range(batch.start, batch.start + batch.count)
     rows: list[Measurement] = []
+    patience = _Patience(meter.sleep)
     if measured.at_once > 1:
         with ThreadPoolExecutor(min(measured.at_once, batch.count)) as pool:
             rows = list(pool.map(lambda index: measured.measure(meter, batch, index), indexes))
@@ -183,6 +209,7 @@ def measure_batch(services: Services, measured: Measured, batch: Batch, slot: Sl
                 break
             if watch:
                 watch(rows, False)
+            patience.after(rows[-1])
     if watch:
         watch(rows, True)
     slot.fill(rows)

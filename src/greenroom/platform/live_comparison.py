@@ -15,7 +15,7 @@ from greenroom.platform.measurements import Store
 from greenroom.platform.measuring import Disturbed, Meter
 from greenroom.platform.services import Services
 from greenroom.releases import Release
-from greenroom.tuning import Batch, Decision, Measurement, compare, plan_with_live, side_of
+from greenroom.tuning import Batch, Decision, Measurement, compare, plan_with_live, sentences, side_of
 from greenroom.wire import models
 
 NO_LIVE_RELEASE = "no release is live any more to compare with"
@@ -101,15 +101,7 @@ class LiveComparison:
         )
         max_regression = self._release.metadata.max_regression
         found = compare(mine, theirs, decision.spec.prices, max_regression=max_regression)
-        if found is None:
-            why = (
-                "no test case passed on both sides"
-                if self.live.cases
-                else "the two packages have no test case with the same input"
-            )
-            compared = models.Comparison(sentence=f"It was not compared with the live release: {why}.")
-        else:
-            compared = findings.comparison_of(found)
+        compared = findings.comparison_of(found) if found else self._why_not(mine, theirs)
         return models.LiveComparison(
             **compared.model_dump(exclude_unset=True),
             live_release_id=self.live.release_id,
@@ -117,3 +109,14 @@ class LiveComparison:
             max_regression=max_regression,
             invocations=[len(mine), len(theirs)],
         )
+
+    def _why_not(self, mine: Sequence[Measurement], theirs: Sequence[Measurement]) -> models.Comparison:
+        """Return why the two were not compared. Where a limit is set, what the machine disturbed has not met it."""
+        why, regression = "no test case passed on both sides", None
+        if self.live is None or not self.live.cases:
+            why = "the two packages have no test case with the same input"
+        elif any(row.disturbed_ms is not None for row in (*mine, *theirs)):
+            why = sentences.too_busy((*mine, *theirs))
+            if self._release.metadata.max_regression is not None:
+                regression = f"could not be compared with the live release, as maxRegression asks: {why}"
+        return models.Comparison(sentence=f"It was not compared with the live release: {why}.", regression=regression)

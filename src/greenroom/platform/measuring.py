@@ -118,7 +118,7 @@ class Meter:
             blank,
             duration_ms=report.duration_ms,
             billed_duration_ms=report.billed_duration_ms,
-            init_duration_ms=report.init_duration_ms,
+            init_duration_ms=report.start_duration_ms,
             max_memory_used_mb=report.max_memory_used_mb,
             cold_start=report.cold_start,
             disturbed_ms=report.disturbed_ms,

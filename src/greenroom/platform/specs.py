@@ -56,6 +56,7 @@ def constraints_of(settings: TestSettings) -> Constraints:
         max_duration_percentile=settings.max_duration_percentile / 100,
         max_cost_usd_per_million=settings.max_cost_usd,
         min_headroom=settings.min_headroom,
+        max_cold_start_ms=settings.max_cold_start_ms,
     )
 
 

@@ -23,6 +23,7 @@ The state machine's loop is plan -> Map(execute) -> plan; its end is `decide`.
 
 from __future__ import annotations
 
+from greenroom.tuning import sentences
 from greenroom.tuning.chart import Chart, chart
 from greenroom.tuning.compare import Comparison, compare
 from greenroom.tuning.decision import Decision, decide
@@ -73,6 +74,7 @@ __all__ = [
     "plan_with_live",
     "prices_for",
     "rounds_at_most",
+    "sentences",
     "side_of",
     "upper_bound_usd",
 ]

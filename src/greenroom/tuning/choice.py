@@ -15,6 +15,7 @@ import math
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import Literal
 
 from greenroom.tuning.adaptive import Evidence
 from greenroom.tuning.results import PowerValueResult
@@ -33,6 +34,11 @@ _CALIBRATION_FIXED = (0.35, 0.6)
 one. They are fitted to published and synthetic curves, and hold when any family is left out (docs/tuning.md)."""
 
 _LEAST_WRONG = 1e-4
+
+Verdict = Literal["clear", "close", "tie", "only"]
+
+_CLEAR = 0.05
+"""A choice that is wrong with a probability below this is a clear one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +61,15 @@ class Choice:
     tied_mb: tuple[int, ...]
     probability_wrong: float
     expected_loss: float | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The choice in a word. `only` is one without an alternative."""
+        if self.runner_up is None:
+            return "only"
+        if self.tied_mb:
+            return "tie"
+        return "clear" if self.probability_wrong < _CLEAR else "close"
 
 
 def candidates(results: Sequence[PowerValueResult], objective: Objective) -> list[Candidate]:

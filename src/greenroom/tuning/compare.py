@@ -1,7 +1,7 @@
 """Compares a release with the live one: faster or slower, cheaper or more expensive, and how sure that is.
 
 Not for measuring: the live version's measurements are made by the same executor with the same cases, interleaved with
-the release's, so that drift falls on both. Only cases that both sides passed are compared.
+the release's, so that drift falls on both. Only cases that both sides passed warm and undisturbed are compared.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from greenroom.tuning.measurements import Measurement
+from greenroom.tuning.measurements import Measurement, timed
 from greenroom.tuning.prices import Prices
 from greenroom.tuning.statistics import Mean, mean_over_cases
 
@@ -60,7 +60,7 @@ def compare(
     Each side's measurements are those of one power value. With `max_regression` (0.1 is ten per cent) a release is a
     regression when it is slower or more expensive by more than that with 95 % confidence.
     """
-    sides = [[m for m in side if m.error is None and not m.cold_start] for side in (release, live)]
+    sides = [timed(m for m in side if not m.cold_start) for side in (release, live)]
     cases = sorted({m.case for m in sides[0]} & {m.case for m in sides[1]})
     if not cases:
         return None

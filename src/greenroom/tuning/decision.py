@@ -4,7 +4,8 @@ Not for measuring or planning. The order of the decision:
 
 1. A wrong answer or an exception at any power value fails the release, with the case, the difference and the log.
 2. A power value that ran out of time or memory is excluded with that reason, and so are those that could not be
-   measured, that have not seen every case, or that break a constraint; the others go on. None left: the release fails.
+   measured, that have not passed every case undisturbed, or that break a constraint; the others go on. None left: the
+   release fails.
 3. One of the others is chosen (choice.py). After an adaptive search the model judges, since sizes were measured
    unevenly.
 """
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 
 from greenroom.tuning import sentences
 from greenroom.tuning.adaptive import spent_usd, weigh
-from greenroom.tuning.choice import Choice, candidates, choose, choose_by_model
+from greenroom.tuning.choice import Choice, Verdict, candidates, choose, choose_by_model
 from greenroom.tuning.measurements import ALGORITHM_AT_FAULT, TOO_SMALL, Measurement, timed
 from greenroom.tuning.results import CaseResult, PowerValueResult, PowerValueStatus
 from greenroom.tuning.spec import TestSpec
@@ -36,6 +37,7 @@ class Decision:
     test_cost_usd: float
     chosen_memory_mb: int | None = None
     runner_up_memory_mb: int | None = None
+    verdict: Verdict | None = None
     tied_mb: tuple[int, ...] = ()
     probability_wrong: float | None = None
     expected_loss: float | None = None
@@ -67,9 +69,13 @@ def decide(spec: TestSpec, made: Iterable[Measurement], versions: Mapping[int, s
     if at_fault is not None:
         return _failed(spec, measured, results, sentences.fault(at_fault))
     if not usable:
-        return _failed(spec, measured, results, sentences.nothing_usable(results))
+        busy = any(r.unclean for r in results)
+        reason = sentences.too_busy(measured) if busy else sentences.nothing_usable(results)
+        return _failed(spec, measured, results, reason)
     choice = _choice(spec, measured, usable)
-    sentence = sentences.chosen(choice, results, spec.strategy, spec.tolerance) + sentences.unlike_lambda(usable)
+    taken = next(r.statistics for r in usable if r.memory_mb == choice.chosen.memory_mb)
+    sentence = sentences.chosen(choice, results, spec.strategy, spec.tolerance)
+    sentence += sentences.slow_init(taken) + sentences.unlike_lambda(usable)
     return Decision(
         spec=spec,
         passed=True,
@@ -80,6 +86,7 @@ def decide(spec: TestSpec, made: Iterable[Measurement], versions: Mapping[int, s
         test_cost_usd=spent_usd(spec, measured),
         chosen_memory_mb=choice.chosen.memory_mb,
         runner_up_memory_mb=choice.runner_up.memory_mb if choice.runner_up else None,
+        verdict=choice.verdict,
         tied_mb=choice.tied_mb,
         probability_wrong=choice.probability_wrong,
         expected_loss=choice.expected_loss,
@@ -111,8 +118,11 @@ def _judge_sizes(
             continue  # not excluded: it was not worth a look
         statistics = summarize(memory_mb, at_value, spec.prices, spec.averaging)
         status, reason = _status(spec, statistics, at_value, required)
+        unclean = status == "ok" and not _is_clean(at_value, required)
+        if unclean:
+            status, reason = "excluded", sentences.disturbed(at_value)
         differs = next((m.differs for m in at_value if m.differs), None)
-        results.append(PowerValueResult(statistics, status, reason, versions.get(memory_mb), differs))
+        results.append(PowerValueResult(statistics, status, reason, versions.get(memory_mb), differs, unclean))
     return results
 
 
@@ -134,6 +144,11 @@ def _status(
         return "excluded", sentences.cases_missing(missing, len(required))
     broken = spec.constraints.violation(statistics, sorted(m.duration_ms for m in timed(measured)))
     return ("excluded", broken) if broken else ("ok", None)
+
+
+def _is_clean(measured: Sequence[Measurement], required: Sequence[str]) -> bool:
+    """Return whether each case was measured without a disturbance."""
+    return {m.case for m in timed(measured)} >= set(required)
 
 
 def _choice(spec: TestSpec, measured: Sequence[Measurement], usable: Sequence[PowerValueResult]) -> Choice:

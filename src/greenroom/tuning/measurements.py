@@ -62,6 +62,11 @@ class Measurement:
                 raise ValueError(f"{name} is {value!r}: a time in milliseconds, 0 or more, is needed")
 
     @property
+    def init_timed_out(self) -> bool:
+        """Whether it is a cold start whose init phase ran out of its time: Lambda reports none then."""
+        return self.cold_start and self.init_duration_ms is None
+
+    @property
     def counts(self) -> bool:
         """Whether the invocation says something about the algorithm (it was not throttled, nor our own failure)."""
         return self.error not in NOT_MEASURED
@@ -73,13 +78,14 @@ class Measurement:
 
 
 def timed(measurements: Iterable[Measurement]) -> list[Measurement]:
-    """Return the measurements whose times count: those that passed, warm where a power value has any, and undisturbed
-    where a case has any at it."""
+    """Return the measurements whose times count: those that passed undisturbed, and warm where a power value has any.
+
+    A time that the machine disturbed is never compared with one that it did not, so it does not count at all.
+    """
     passed = [m for m in measurements if m.error is None]
     warm_at = {m.memory_mb for m in passed if not m.cold_start}
-    ready = [m for m in passed if not m.cold_start or m.memory_mb not in warm_at]
-    quiet_at = {(m.memory_mb, m.case) for m in ready if m.disturbed_ms is None}
-    return [m for m in ready if m.disturbed_ms is None or (m.memory_mb, m.case) not in quiet_at]
+    ready = (m for m in passed if not m.cold_start or m.memory_mb not in warm_at)
+    return [m for m in ready if m.disturbed_ms is None]
 
 
 def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> tuple[ErrorKind, str]:

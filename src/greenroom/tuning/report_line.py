@@ -17,11 +17,16 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from greenroom.tuning.limits import MAX_INIT_S
+
 _MAX_LOG_CHARS = 256 * 1024
 _MAX_LINE_CHARS = 8 * 1024
 
 _MAX_NUMBER = 1e8
 """Lambda's own bounds with room to spare: 15 minutes and 10 GB."""
+
+_LEAST_INIT_BILLED_MS = 1_000 * MAX_INIT_S - 500
+"""An init phase that ran out of its time took `MAX_INIT_S`; half a second is for how Lambda measures that."""
 
 _TEXT_LINE = re.compile(r"^REPORT RequestId: (?P<request_id>[0-9A-Za-z-]{1,64})\t(?P<fields>.*)$")
 _FIELD = re.compile(r"^(?P<name>[A-Z][A-Za-z ]{0,40}): (?P<value>.{1,128})$")
@@ -49,9 +54,24 @@ class Report:
     differs: str | None = None
 
     @property
+    def start_duration_ms(self) -> float | None:
+        """How long the init phase took, or the restore in place of it; None for a warm environment."""
+        return self.restore_duration_ms if self.init_duration_ms is None else self.init_duration_ms
+
+    @property
+    def init_timed_out(self) -> bool:
+        """Whether the init phase ran out of its time, and began again within the invocation.
+
+        REPORT has no Init Duration then, but what it bills is the first try and the duration, in which is the second.
+        https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html#runtimes-lifecycle-ib and
+        https://aws.amazon.com/blogs/compute/aws-lambda-standardizes-billing-for-init-phase/
+        """
+        return self.start_duration_ms is None and self.billed_duration_ms - self.duration_ms >= _LEAST_INIT_BILLED_MS
+
+    @property
     def cold_start(self) -> bool:
         """Whether this invocation was the first of its environment."""
-        return self.init_duration_ms is not None or self.restore_duration_ms is not None
+        return self.init_timed_out or self.start_duration_ms is not None
 
 
 def parse_report(log: bytes | str, request_id: str | None = None) -> Report | None:

@@ -17,7 +17,8 @@ PowerValueStatus = Literal["ok", "excluded", "failed"]
 class PowerValueResult:
     """A power value with its statistics and whether it may be chosen; `reason` says why not.
 
-    `differs` is what was not as on Lambda when it was measured.
+    `differs` is what was not as on Lambda when it was measured. `unclean` says that it may not be chosen because the
+    machine disturbed every measurement of one of its cases.
     """
 
     statistics: PowerValueStatistics
@@ -25,6 +26,7 @@ class PowerValueResult:
     reason: str | None = None
     version: str | None = None
     differs: str | None = None
+    unclean: bool = False
 
     @property
     def memory_mb(self) -> int:

@@ -19,6 +19,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 from greenroom.tuning.limits import FULL_VCPU_MB
 from greenroom.tuning.measurements import NOT_MEASURED, ErrorKind, Measurement, timed
@@ -94,6 +95,9 @@ class Averaging:
 PLAIN = Averaging()
 
 
+SetAside = Literal["failed", "disturbed", "cold start"]
+
+
 @dataclass(frozen=True, slots=True)
 class PowerValueStatistics:
     """What the invocations at one power value showed. Times in milliseconds, None where nothing supports a figure."""
@@ -105,7 +109,7 @@ class PowerValueStatistics:
     """Whether the figures are those of warm invocations."""
     cold_starts: int
     disturbed: int
-    """Invocations whose times are left out, or not to be trusted, since the machine had something else to do."""
+    """Invocations whose times do not count, since the machine had something else to do."""
     errors: Mapping[ErrorKind, int]
     duration: Mean | None = None
     billed: Mean | None = None
@@ -115,6 +119,13 @@ class PowerValueStatistics:
     percentiles: Mapping[float, Percentile] = field(default_factory=dict)
     init_ms: float | None = None
     cold_duration_ms: float | None = None
+    cold_start_ms: float | None = None
+    """The median of what a caller waits at a cold start, the init phase included."""
+    cold_start_worst_ms: float | None = None
+    set_aside: Mapping[SetAside, int] = field(default_factory=dict)
+    """The other invocations that were made, by why they are not in the figures: with `n` they are all."""
+    init_timeouts: int = 0
+    """Cold starts whose init phase ran out of its time and began again within the invocation."""
     max_memory_used_mb: int | None = None
     cost_usd_per_million: float | None = None
 
@@ -319,6 +330,17 @@ def _effective_variance(values: Sequence[float], trim_share: float) -> float:
     return math.fsum((value - mean) ** 2 for value in winsorised) / (n - 1) / (1 - 2 * cut / n) ** 2
 
 
+def _set_aside(made: Sequence[Measurement], counted: Sequence[Measurement]) -> dict[SetAside, int]:
+    """Return how many invocations do not count for each reason: of several reasons the first in this order."""
+    left = len(made) - len(counted)
+    failed = sum(m.error is not None for m in made)
+    disturbed = sum(m.error is None and m.disturbed_ms is not None for m in made)
+    found: dict[SetAside, int] = {
+        "failed": failed, "disturbed": disturbed, "cold start": left - failed - disturbed,
+    }  # fmt: skip
+    return {why: count for why, count in found.items() if count}
+
+
 def summarize(
     memory_mb: int, measurements: Iterable[Measurement], prices: Prices, averaging: Averaging = PLAIN
 ) -> PowerValueStatistics:
@@ -326,6 +348,8 @@ def summarize(
     at_value = [m for m in measurements if m.memory_mb == memory_mb]
     errors: Counter[ErrorKind] = Counter(m.error for m in at_value if m.error is not None)
     cold = [m for m in at_value if m.error is None and m.cold_start]
+    # What is billed of a cold start is the init phase and the invocation: what a caller waits for.
+    waits = sorted(m.billed_duration_ms for m in cold if m.disturbed_ms is None)
     counted = timed(at_value)
     inits = [m.init_duration_ms for m in at_value if m.init_duration_ms is not None]
     used = [m.max_memory_used_mb for m in at_value if m.max_memory_used_mb is not None and m.error not in NOT_MEASURED]
@@ -338,6 +362,10 @@ def summarize(
         errors=errors,
         init_ms=math.fsum(inits) / len(inits) if inits else None,
         cold_duration_ms=math.fsum(m.duration_ms for m in cold) / len(cold) if cold else None,
+        set_aside=_set_aside(at_value, counted),
+        cold_start_ms=quantile(waits, 0.5) if waits else None,
+        cold_start_worst_ms=waits[-1] if waits else None,
+        init_timeouts=sum(m.init_timed_out for m in cold),
         max_memory_used_mb=max(used) if used else None,
     )
     if not counted:

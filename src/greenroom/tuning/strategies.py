@@ -52,18 +52,21 @@ class Constraints:
     """What a power value must meet to be chosen; None means no limit.
 
     `max_duration_ms` holds at `max_duration_percentile` (0 < p < 1), `max_cost_usd_per_million` for the mean cost,
-    `min_headroom` for the share of the memory that no invocation used.
+    `min_headroom` for the share of the memory that no invocation used, `max_cold_start_ms` for what a caller waits at
+    the slowest cold start.
     """
 
     max_duration_ms: float | None = None
     max_duration_percentile: float = 0.95
     max_cost_usd_per_million: float | None = None
     min_headroom: float | None = None
+    max_cold_start_ms: float | None = None
 
     @property
     def any(self) -> bool:
         """Whether there is any limit."""
-        return (self.max_duration_ms, self.max_cost_usd_per_million, self.min_headroom) != (None, None, None)
+        limits = (self.max_duration_ms, self.max_cost_usd_per_million, self.min_headroom, self.max_cold_start_ms)
+        return any(limit is not None for limit in limits)
 
     def are_exceeded(self, duration_ms: float, cost_usd_per_million: float) -> bool:
         """Return whether a size with this expected duration and cost would not meet them."""
@@ -89,7 +92,15 @@ class Constraints:
             if share < self.min_headroom:
                 least = f"the minimum headroom of {self.min_headroom * 100:g} %"
                 return f"leaves {share * 100:.0f} % of its memory free, below {least}"
-        return None
+        return self._cold_start_violation(statistics)
+
+    def _cold_start_violation(self, statistics: PowerValueStatistics) -> str | None:
+        limit, slowest = self.max_cold_start_ms, statistics.cold_start_worst_ms
+        if limit is None:
+            return None
+        if slowest is None:
+            return "no cold start was measured undisturbed, and maxColdStartMs limits it"
+        return f"starts cold in {slowest:.4g} ms, above maxColdStartMs {limit:g}" if slowest > limit else None
 
 
 UNBOUND = Constraints()

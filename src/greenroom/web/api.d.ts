@@ -225,7 +225,9 @@ export interface PowerValueResult {
   status: "ok" | "excluded" | "failed";
   reason: string | null;
   differs: string | null;
+  unclean: boolean;
   n: number;
+  setAside: Record<string, number>;
   warm: boolean;
   meanMs: number | null;
   trimmedMeanMs: number | null;
@@ -241,6 +243,9 @@ export interface PowerValueResult {
   maxMs: number | null;
   initMs: number | null;
   coldDurationMs: number | null;
+  coldStartMs: number | null;
+  coldStartWorstMs: number | null;
+  initTimeouts: number;
   maxMemoryUsedMb: number | null;
   headroomMb: number | null;
   costUsdPerMillion: number | null;
@@ -393,6 +398,7 @@ export interface Summary {
   chosenMemoryMb: number | null;
   chosenVersion: string | null;
   runnerUpMemoryMb: number | null;
+  verdict: "clear" | "close" | "tie" | "only" | null;
   tiedMemoryMb: (number)[];
   tolerance: number | null;
   probabilityWrong: number | null;

@@ -14,6 +14,7 @@ from greenroom.wire.base import Answer, Moment, one_of
 Strategy = Annotated[str, one_of("cost", "duration", "balanced")]
 Search = Annotated[str, one_of("fixed", "adaptive")]
 ErrorKind = Annotated[str, one_of("timeout", "out_of_memory", "wrong_answer", "exception", "throttled", "platform")]
+Verdict = Annotated[str, one_of("clear", "close", "tie", "only")]
 PowerValueStatus = Annotated[str, one_of("ok", "excluded", "failed")]
 
 
@@ -71,7 +72,11 @@ class PowerValueResult(Answer):
     status: PowerValueStatus = "ok"
     reason: str | None = None
     differs: str | None = Field(default=None, description="What was not as on Lambda when it was measured")
+    unclean: bool = Field(default=False, description="Left out because other programs disturbed its measurements")
     n: int = Field(default=0, description="Invocations that count for the figures")
+    set_aside: dict[str, int] = Field(
+        default={}, description="The other invocations that were made, by why they don't count; with `n` they are all"
+    )
     warm: bool = Field(default=True, description="Whether the figures are of warm starts")
     mean_ms: float | None = None
     trimmed_mean_ms: float | None = None
@@ -87,6 +92,11 @@ class PowerValueResult(Answer):
     max_ms: float | None = None
     init_ms: float | None = None
     cold_duration_ms: float | None = None
+    cold_start_ms: float | None = Field(
+        default=None, description="What a caller waits at a cold start, init phase included: the median"
+    )
+    cold_start_worst_ms: float | None = Field(default=None, description="The same at the slowest cold start")
+    init_timeouts: int = Field(default=0, description="Cold starts whose init phase took over 10 s and began again")
     max_memory_used_mb: int | None = None
     headroom_mb: int | None = None
     cost_usd_per_million: float | None = None
@@ -192,6 +202,7 @@ class Summary(Answer):
     chosen_memory_mb: int | None = None
     chosen_version: str | None = None
     runner_up_memory_mb: int | None = None
+    verdict: Verdict | None = Field(default=None, description="The choice in a word; `only` has no alternative")
     tied_memory_mb: list[int] = []
     tolerance: float | None = Field(default=None, description="Difference up to which memory sizes may be tied")
     probability_wrong: float | None = Field(

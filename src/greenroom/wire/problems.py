@@ -41,6 +41,9 @@ def release_problem(status: str, reason: str | None, summary: Summary | None) ->
         return Problem(code="not_tested", message=message, hint=hint)
     if failure := first_failure(summary):
         return _case_problem(failure)
+    if _was_too_busy(summary):
+        hint = f"Wait until less runs on the machine, or stop what is not needed. {_AGAIN}"
+        return Problem(code="machine_busy", message=message, where="the test", hint=hint)
     if summary.comparison and summary.comparison.regression:
         hint = (
             "Make it as fast and as cheap as the live release, or allow more with maxRegression in metadata.json. "
@@ -52,6 +55,14 @@ def release_problem(status: str, reason: str | None, summary: Summary | None) ->
         f"If the reason is not clear, look at the log of the release's versions. {_AGAIN}"
     )
     return Problem(code="no_size_chosen", message=message, where="the test", hint=hint)
+
+
+def _was_too_busy(summary: Summary) -> bool:
+    """Return whether a test failed for want of quiet: no size was measured cleanly, or not the live release."""
+    if any(value.status == "ok" for value in summary.power_values):
+        comparison = summary.comparison
+        return bool(comparison and comparison.regression and comparison.duration is None)
+    return any(value.unclean for value in summary.power_values)
 
 
 def first_failure(summary: Summary) -> CaseResult | None:

@@ -80,7 +80,7 @@ def test_each_power_value_has_its_bar_its_failures_and_its_mean(clock: Clock) ->
     view.measured(128, 412.3, 143)
 
     lines = shown(view).split("\n")
-    assert any("128 MB" in line and "30/30" in line and "412 ms mean, 143 MB used" in line for line in lines)
+    assert any("128 MB" in line and "30/30" in line and "412 ms trimmed mean, 143 MB used" in line for line in lines)
     assert any("256 MB" in line and "12/30" in line and "2 failed" in line for line in lines)
 
 
@@ -125,7 +125,7 @@ def test_plain_lines_have_no_control_codes_and_tell_every_event_once_even_a_stat
         "TESTING: tested backstage, next to the live version",
         "128 MB: 30 of 30",
         "256 MB: 12 of 30, 2 failed",
-        "128 MB: 412 ms mean, 143 MB used",
+        "128 MB: 412 ms trimmed mean, 143 MB used",
     ]
     assert lines[3].startswith("   3.0 s")
 

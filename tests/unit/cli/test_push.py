@@ -58,7 +58,7 @@ def test_a_release_that_becomes_live_is_exit_code_0(greenroom: Command, ends: Pl
 
     assert ended.code == 0 and "\x1b" not in ended.out
     assert "● LIVE  nsx-in version 6 at 512 MB" in ended.out
-    assert "256 MB: 5 of 10" in ended.out and "256 MB: 200 ms mean, 88 MB used" in ended.out
+    assert "256 MB: 5 of 10" in ended.out and "256 MB: 200 ms trimmed mean, 88 MB used" in ended.out
 
 
 def test_the_measurements_of_a_power_value_are_asked_for_once(

@@ -18,6 +18,7 @@ SETTINGS: dict[str, Any] = {
     "strategy": "balanced",
     "balancedWeight": 0.3,
     "maxDurationMs": 900.0,
+    "maxColdStartMs": 3000.0,
     "maxDurationPercentile": 90.0,
     "maxCostUsd": 12.5,
     "minHeadroom": 0.25,
@@ -77,6 +78,7 @@ def test_every_setting_of_a_test_is_in_its_spec(spec_of: Any) -> None:
     assert (spec.search, spec.max_expected_loss, spec.budget_usd) == ("adaptive", 0.01, 2.5)
     assert asdict(spec.constraints) == {
         "max_duration_ms": 900.0,
+        "max_cold_start_ms": 3000.0,
         "max_duration_percentile": 0.9,
         "max_cost_usd_per_million": 12.5,
         "min_headroom": 0.25,

@@ -134,3 +134,9 @@ def test_the_cost_has_the_storage_of_the_function_in_it() -> None:
     )
     assert lean is not None and large is not None
     assert lean.cost.ratio < large.cost.ratio < 2.0
+
+
+def test_what_the_machine_disturbed_is_not_compared() -> None:
+    quiet, busy = flat(128, 100), flat(128, 500, disturbed_ms=300.0)
+    assert compare([*quiet, *busy], flat(128, 100), PRICES) == compare(quiet, flat(128, 100), PRICES)
+    assert compare(busy, flat(128, 100), PRICES) is None

@@ -41,7 +41,8 @@ def test_a_tie_in_cost_goes_to_the_faster_and_the_sentence_says_so() -> None:
     decision = decide(around(128, 1000, spread=0.05) + around(256, 501, spread=0.05), [128, 256])
     assert decision.chosen_memory_mb == 256
     assert decision.tied_mb == (128,)
-    assert "can't tell" in decision.sentence
+    assert decision.verdict == "tie"
+    assert "256 MB was taken because it is the fastest of them" in decision.sentence
 
 
 def test_a_tie_in_duration_goes_to_the_cheaper() -> None:
@@ -55,13 +56,16 @@ def test_the_sentence_names_the_choice_the_runner_up_and_the_probability_of_bein
     decision = decide(around(128, 1000) + around(256, 450), [128, 256])
     assert decision.runner_up_memory_mb == 128
     assert decision.sentence.startswith("256 MB is the cheapest: $")
-    assert "the runner-up, 128 MB, costs 9.98 % more and is 122 % slower" in decision.sentence
-    assert decision.sentence.endswith("the probability that another is better by more than 1 % is under 1 %.")
+    assert "The runner-up, 128 MB, costs 9.98 % more and is 122 % slower." in decision.sentence
+    assert decision.verdict == "clear"
+    assert decision.sentence.endswith(
+        "That is clear: the probability that another is better by more than 1 % is under 1 %."
+    )
 
 
 def test_the_sentence_makes_nothing_of_a_difference_that_no_measurement_can_tell() -> None:
     decision = decide(around(128, 300) + around(256, 299.98), [128, 256])
-    assert "the runner-up, 256 MB, costs 75.8 % more and is as fast;" in decision.sentence
+    assert "The runner-up, 256 MB, costs 75.8 % more and is about as fast." in decision.sentence
 
 
 @pytest.mark.parametrize("error", ["timeout", "out_of_memory"])
@@ -292,7 +296,7 @@ def test_tolerance_and_averaging_are_those_of_the_spec() -> None:
     near = around(128, 1000) + around(256, 515)
     assert decide(near, [128, 256]).tied_mb == ()
     wide = decide(near, [128, 256], tolerance=0.05)
-    assert "by more than 5 %" in wide.sentence
+    assert "within 5 %" in wide.sentence
     assert (wide.chosen_memory_mb, wide.tied_mb) == (256, (128,))
     weighed = [
         *around(128, 100, case="a"),
@@ -305,3 +309,55 @@ def test_tolerance_and_averaging_are_those_of_the_spec() -> None:
         for weights in ({"a": 100.0}, {"b": 100.0})
     ]
     assert chosen == [128, 256]
+
+
+def test_a_size_that_was_never_measured_undisturbed_is_not_compared_with_one_that_was() -> None:
+    """20 of 20 disturbed at 256 MB, two clean ones at 128 MB: no figure of 256 MB is one to compare."""
+    clean = [*around(128, 100, n=2), *around(128, 500, disturbed_ms=300.0)]
+    found = decide([*clean, *around(256, 10, n=20, disturbed_ms=5.0)], [128, 256])
+    assert (found.passed, found.chosen_memory_mb, found.verdict) == (True, 128, "only")
+    unclean = found.power_values[1]
+    assert (unclean.status, unclean.unclean, unclean.statistics.n) == ("excluded", True, 0)
+    assert unclean.reason == "could not be measured cleanly: 20 of 20 invocations were disturbed"
+    assert "256 MB excluded" in found.sentence
+
+
+def test_a_case_that_was_never_measured_undisturbed_excludes_its_size() -> None:
+    rows = [*around(128, 100), *around(128, 300, case="large", disturbed_ms=9.0), *around(256, 90)]
+    found = decide([*rows, *around(256, 200, case="large")], [128, 256])
+    assert [value.unclean for value in found.power_values] == [True, False]
+    assert found.chosen_memory_mb == 256
+
+
+def test_a_machine_that_was_too_busy_fails_the_test_in_words() -> None:
+    rows = [*around(128, 100, n=3), *around(128, 90, case="large", n=17, disturbed_ms=9.0)]
+    found = decide([*rows, *around(256, 90, n=20, disturbed_ms=9.0)], [128, 256], cases=("small", "large"))
+    assert not found.passed
+    assert found.reason == "the machine was too busy: 37 of 40 invocations were disturbed"
+
+
+def test_a_size_that_is_too_small_is_so_however_busy_the_machine_was() -> None:
+    rows = [measurement(128, error="out_of_memory", disturbed_ms=9.0), *around(256, 90)]
+    assert [value.unclean for value in decide(rows, [128, 256]).power_values] == [False, False]
+
+
+def test_a_late_import_is_a_cold_start_and_its_release_says_so() -> None:
+    slow = measurement(128, 15_700.0, billed_duration_ms=25_700.0, cold_start=True)
+    found = decide([slow, *around(128, 1, n=4)], [128])
+    assert found.chosen is not None and found.chosen.duration_ms < 2
+    assert "a cold start takes 25.7 s" in found.sentence
+
+
+@pytest.mark.parametrize(
+    ("limit_ms", "reason"), [(300.0, None), (299.0, "starts cold in 300 ms, above maxColdStartMs")]
+)
+def test_a_size_that_starts_too_slowly_is_excluded(limit_ms: float, reason: str | None) -> None:
+    rows = [measurement(128, 10.0, cold_start=True, init_duration_ms=290.0, billed_duration_ms=300.0), *around(128, 9)]
+    found = decide(rows, [128], constraints=Constraints(max_cold_start_ms=limit_ms))
+    assert found.passed == (reason is None)
+    assert (reason or "") in (found.reason or "")
+
+
+def test_where_cold_starts_are_limited_one_has_to_be_measured() -> None:
+    found = decide(around(128, 9), [128], constraints=Constraints(max_cold_start_ms=1000.0))
+    assert "no cold start was measured undisturbed" in (found.reason or "")

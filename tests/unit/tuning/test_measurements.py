@@ -98,13 +98,14 @@ def test_what_was_not_measured_may_be_repeated_and_what_was_disturbed_if_it_pass
     assert [row.repeatable for row in disturbed] == [True, False, True]
 
 
-def test_times_count_if_warm_and_undisturbed_where_there_are_such() -> None:
+def test_times_count_if_undisturbed_and_warm_where_there_are_such() -> None:
     cold = measurement(128, 1.0, cold_start=True)
     warm = measurement(128, 2.0, index=1)
     disturbed = measurement(128, 3.0, index=2, disturbed_ms=9.0)
     other_case = measurement(128, 4.0, index=3, case="large", disturbed_ms=9.0)
     elsewhere = measurement(256, 5.0, cold_start=True)
     failed = measurement(256, 6.0, error="exception")
-    assert timed([cold, warm, disturbed, other_case, elsewhere, failed]) == [warm, other_case, elsewhere]
-    assert timed([cold, disturbed]) == [disturbed]
+    assert timed([cold, warm, disturbed, other_case, elsewhere, failed]) == [warm, elsewhere]
+    assert timed([cold, disturbed]) == []
+    assert timed([cold]) == [cold]
     assert timed([failed]) == []

@@ -37,10 +37,20 @@ def test_a_warm_invocation_has_no_init_duration() -> None:
     assert not report.cold_start
 
 
+def test_an_init_phase_that_ran_out_of_its_time_is_a_cold_start_though_report_names_none() -> None:
+    """12 s at import, as Lambda reports it: the first 10 s are billed, and the duration has the second try in it."""
+    line = TEXT.replace("Init Duration: 101.23 ms\t", "").replace("Duration: 12.34 ms", "Duration: 15700.00 ms")
+    late = parse_report(line.replace("Billed Duration: 114 ms", "Billed Duration: 25700 ms"))
+    assert late is not None and late.init_timed_out and late.cold_start
+    warm = parse_report(line.replace("Billed Duration: 114 ms", "Billed Duration: 15701 ms"))
+    assert warm is not None and not warm.init_timed_out and not warm.cold_start
+
+
 def test_a_restore_from_a_snapshot_is_a_cold_start() -> None:
     report = parse_report(TEXT.replace("Init Duration: 101.23 ms", "Restore Duration: 300.5 ms"))
     assert report is not None
-    assert report.restore_duration_ms == 300.5
+    assert report.restore_duration_ms == report.start_duration_ms == 300.5
+    assert not report.init_timed_out
     assert report.cold_start
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from greenroom.tuning import Measurement, sentences
@@ -96,7 +98,7 @@ def chosen(choice: Choice, results: list[PowerValueResult], strategy: Strategy =
 
 def test_the_only_size_is_said_with_its_figures_and_what_is_excluded() -> None:
     alone = Choice(CHEAP, CHEAP, None, (), 0.0)
-    figures = "$2.08 per million invocations, 1235 ms each."
+    figures = "$2.08 per million invocations, 1235 ms each (trimmed mean)."
     assert chosen(alone, [result(128, 2.084, 1234.6)]) == (
         f"128 MB is the only power value that can go live: {figures}"
     )
@@ -113,44 +115,69 @@ def test_the_only_size_is_said_with_its_figures_and_what_is_excluded() -> None:
 def test_the_best_size_is_said_with_its_runner_up(strategy: Strategy, superlative: str) -> None:
     results = [result(128, 2.0, 100.0), result(256, 2.5, 75.0)]
     assert chosen(Choice(CHEAP, CHEAP, FAST, (), 0.056), results, strategy) == (
-        f"128 MB is {superlative}: $2.00 per million invocations, 100 ms each; the runner-up, 256 MB, costs 25.0 % "
-        "more and is 25.0 % faster; the probability that another is better by more than 1 % is 6 %."
+        f"128 MB is {superlative}: $2.00 per million invocations, 100 ms each (trimmed mean). The runner-up, 256 MB, "
+        "costs 25.0 % more and is 25.0 % faster. That is close: the probability that another is better by more than "
+        "1 % is 6 %."
     )
 
 
 @pytest.mark.parametrize(
-    ("strategy", "words", "figure"),
-    [
-        ("cost", "as good as the cheapest and faster", "cost"),
-        ("duration", "as good as the fastest and cheaper", "duration"),
-        ("balanced", "as good as the best balance and faster", "balance"),
-    ],
+    ("strategy", "why", "figure"),
+    [("cost", "the fastest", "cost"), ("duration", "the cheapest", "duration"), ("balanced", "the fastest", "balance")],
 )
-def test_a_size_that_won_a_tie_is_said_with_the_one_it_tied_with(strategy: Strategy, words: str, figure: str) -> None:
-    results = [result(64, 0, 0, "excluded"), result(128, 2.0, 100.0), result(256, 2.0, 50.0)]
-    assert chosen(Choice(FAST, CHEAP, CHEAP, (128,), 0.009), results, strategy) == (
-        f"256 MB is {words} (64 MB excluded): $2.00 per million invocations, 50.0 ms each; 128 MB costs as much and is "
-        f"100 % slower, and the data can't tell their difference in {figure} from none; the probability that another "
-        "is better by more than 1 % is under 1 %."
+def test_a_size_that_won_a_tie_is_said_with_those_it_tied_with_and_why(
+    strategy: Strategy, why: str, figure: str
+) -> None:
+    results = [result(64, 0, 0, "excluded"), *(result(size, 2.0, 6400 / size) for size in (128, 192, 256))]
+    assert chosen(Choice(FAST, CHEAP, CHEAP, (128, 192), 0.88), results, strategy) == (
+        f"A tie in {figure}, within 1 %, of 128 MB, 192 MB and 256 MB (64 MB excluded): 256 MB was taken because it is "
+        f"{why} of them. 256 MB: $2.00 per million invocations, 25.0 ms each (trimmed mean)."
     )
+
+
+def test_a_choice_that_is_more_probably_wrong_than_right_is_said_without_a_number() -> None:
+    results = [result(128, 2.0, 100.0), result(256, 2.5, 75.0)]
+    assert chosen(Choice(CHEAP, CHEAP, FAST, (), 0.51), results).endswith(
+        "That is close: another size may well be better by more than 1 %, and more invocations would tell."
+    )
+    assert "is 50 %." in chosen(Choice(CHEAP, CHEAP, FAST, (), 0.5), results)
+
+
+@pytest.mark.parametrize(("duration_ms", "words"), [(102.7, "about as fast"), (102.9, "2.90 % slower")])
+def test_a_difference_within_noise_has_no_number(duration_ms: float, words: str) -> None:
+    # Two errors of 1 % make 1.41 %, and 1.96 of those 2.81 %.
+    results = [result(128, 2.0, 100.0), result(256, 3.0, duration_ms)]
+    assert f"costs 50.0 % more and is {words}." in chosen(Choice(CHEAP, CHEAP, FAST, (), 0.01), results)
+
+
+@pytest.mark.parametrize(
+    ("runner_up", "tied_mb", "wrong", "verdict"),
+    [(None, (), 0.0, "only"), (FAST, (256,), 0.9, "tie"), (FAST, (), 0.049, "clear"), (FAST, (), 0.051, "close")],
+)
+def test_a_choice_has_a_verdict_in_a_word(
+    runner_up: Candidate | None, tied_mb: tuple[int, ...], wrong: float, verdict: str
+) -> None:
+    assert Choice(CHEAP, CHEAP, runner_up, tied_mb, wrong).verdict == verdict
 
 
 @pytest.mark.parametrize(
     ("cost", "duration_ms", "words"),
     [
-        (2.0019, 100.09, "costs as much and is as fast"),
-        (2.0021, 99.89, "costs 0.105 % more and is 0.110 % faster"),
+        (2.0019, 100.09, "costs about as much and is about as fast"),
+        (2.0021, 95.0, "costs 0.105 % more and is 5.00 % faster"),
         (1.0, 1234.0, "costs 50.0 % less and is 1134 % slower"),
     ],
 )
 def test_differences_have_three_digits_and_the_smallest_is_none(cost: float, duration_ms: float, words: str) -> None:
     results = [result(128, 2.0, 100.0), result(256, cost, duration_ms)]
-    assert f"the runner-up, 256 MB, {words};" in chosen(Choice(CHEAP, CHEAP, FAST, (), 0.5), results)
+    assert f"The runner-up, 256 MB, {words}." in chosen(Choice(CHEAP, CHEAP, FAST, (), 0.5), results)
 
 
 def test_a_size_that_costs_nothing_is_compared_without_a_fault() -> None:
     results = [result(128, 0.0, 0.0), result(256, 2.0, 1.0)]
-    assert "$0 per million invocations, 0 ms each" in chosen(Choice(CHEAP, CHEAP, FAST, (), 0.01), results)
+    assert "$0 per million invocations, 0 ms each (trimmed mean)" in chosen(
+        Choice(CHEAP, CHEAP, FAST, (), 0.01), results
+    )
     assert "is 1 %." in chosen(Choice(CHEAP, CHEAP, FAST, (), 0.01), results)
 
 
@@ -158,3 +185,14 @@ def test_what_was_not_as_on_lambda_is_said_once_for_all_its_sizes() -> None:
     results = [result(1024, 1, 1), result(3008, 1, 1, differs="2 of 4 vCPU"), result(4096, 1, 1, differs="2 of 4 vCPU")]
     assert sentences.unlike_lambda(results) == " Not as on Lambda at 3008, 4096 MB: 2 of 4 vCPU."
     assert sentences.unlike_lambda(results[:1]) == ""
+
+
+def test_an_init_phase_that_is_too_long_is_said_with_what_it_costs() -> None:
+    slow = PowerValueStatistics(
+        128, n=1, warm=True, cold_starts=1, disturbed=0, errors={}, cold_start_ms=25_700.0, init_timeouts=1
+    )
+    assert sentences.slow_init(slow) == (
+        " At a cold start its init phase takes over 10 s, so Lambda stops it and begins it again within the "
+        "invocation: a cold start takes 25.7 s, all billed. Import less, or later."
+    )
+    assert sentences.slow_init(replace(slow, init_timeouts=0)) == ""

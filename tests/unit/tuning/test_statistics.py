@@ -153,12 +153,13 @@ def test_zero_durations_are_summarised_without_a_fault() -> None:
     assert found.duration.value == 0
 
 
-def test_disturbed_times_count_only_where_a_case_has_no_others() -> None:
+def test_disturbed_times_never_count() -> None:
     quiet, disturbed = series(128, [100, 101]), series(128, [500, 900], disturbed_ms=300.0)
     found = summarize(128, [*quiet, *disturbed], PRICES)
     assert (found.n, found.max_ms, found.disturbed) == (2, 101, 2)
     alone = series(128, [700], case="large", disturbed_ms=300.0)
-    assert summarize(128, [*quiet, *disturbed, *alone], PRICES).max_ms == 700
+    found = summarize(128, [*quiet, *disturbed, *alone], PRICES)
+    assert (found.n, found.max_ms, found.disturbed) == (2, 101, 3)
 
 
 def test_a_summary_has_the_extremes_and_the_costs_of_its_own_invocations() -> None:
@@ -294,3 +295,33 @@ def test_a_single_invocation_at_a_small_size_is_less_certain() -> None:
     assert found[128].relative_error == pytest.approx(found[1769].relative_error * (1769 / 128) ** 0.25)
     # Student's t with four degrees of freedom has twice the variance.
     assert found[1769].relative_error == pytest.approx(0.1 * math.sqrt(2))
+
+
+def test_what_was_made_is_what_counts_and_what_is_set_aside() -> None:
+    rows = [
+        *series(128, [1.0, 2.0, 3.0]),
+        *series(128, [50.0], cold_start=True, init_duration_ms=40.0, billed_duration_ms=90.0),
+        *series(128, [9.0, 9.5], disturbed_ms=4.0),
+        *series(128, [60.0], cold_start=True, init_duration_ms=40.0, disturbed_ms=7.0),
+        *series(128, [8.0], error="throttled", disturbed_ms=7.0),
+    ]
+    found = summarize(128, rows, PRICES)
+    assert (found.n, dict(found.set_aside)) == (3, {"failed": 1, "disturbed": 3, "cold start": 1})
+    assert found.n + sum(found.set_aside.values()) == len(rows)
+    cold_only = summarize(128, series(128, [1.0, 2.0], cold_start=True, init_duration_ms=1.0), PRICES)
+    assert (cold_only.n, dict(cold_only.set_aside)) == (2, {})
+
+
+def test_a_cold_start_takes_what_is_billed_of_it_and_the_slowest_is_known() -> None:
+    waits = [100.0, 300.0, 110.0]
+    rows = [
+        *(
+            measurement(128, 10.0, cold_start=True, init_duration_ms=wait - 10, billed_duration_ms=wait)
+            for wait in waits
+        ),
+        measurement(128, 15_000.0, cold_start=True, billed_duration_ms=25_000.0, disturbed_ms=1.0),
+        measurement(128, 10.0),
+    ]
+    found = summarize(128, rows, PRICES)
+    assert (found.cold_start_ms, found.cold_start_worst_ms, found.init_timeouts) == (110.0, 300.0, 1)
+    assert summarize(128, rows[-1:], PRICES).cold_start_ms is None

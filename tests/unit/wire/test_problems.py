@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.wire.models import CaseResult, LiveComparison, Problem, Summary, package_problem, release_problem
+from greenroom.wire.models import (
+    CaseResult,
+    LiveComparison,
+    PowerValueResult,
+    Problem,
+    Summary,
+    package_problem,
+    release_problem,
+)
 from greenroom.wire.statuses import Status
 
 
@@ -81,3 +89,22 @@ def test_what_never_came_to_a_test_may_be_uploaded_again() -> None:
 def test_there_is_a_message_even_where_no_reason_was_kept() -> None:
     assert problem(None).message
     assert problem(None, status=Status.REJECTED).message
+
+
+BUSY = "the machine was too busy: 37 of 40 invocations were disturbed"
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        Summary(power_values=[PowerValueResult(memory_mb=128, status="excluded", unclean=True)]),
+        Summary(
+            power_values=[PowerValueResult(memory_mb=128)],
+            comparison=LiveComparison(regression=f"could not be compared with the live release: {BUSY}"),
+        ),
+    ],
+)
+def test_a_machine_that_was_too_busy_is_the_problem_and_not_the_memory_size(summary: Summary) -> None:
+    found = problem(BUSY, summary)
+    assert (found.code, found.message) == ("machine_busy", BUSY)
+    assert found.hint.startswith("Wait until less runs on the machine") and "powerValues" not in found.hint

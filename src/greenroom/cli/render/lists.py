@@ -147,7 +147,7 @@ def measurements_table(measurements: Sequence[models.Measurement]) -> Renderable
     if not measurements:
         return Text("Nothing measured yet.", style="dim")
     numbers = ("memory", "#", "duration", "billed", "init", "used")
-    made = table("case", *numbers, "error", right=numbers)
+    made = table("case", *numbers, "set aside", right=numbers)
     for measurement in measurements:
         made.add_row(
             or_dash(measurement.case),
@@ -157,9 +157,16 @@ def measurements_table(measurements: Sequence[models.Measurement]) -> Renderable
             milliseconds(measurement.billed_duration_ms),
             milliseconds(measurement.init_duration_ms),
             megabytes(measurement.max_memory_used_mb),
-            Text(clean((measurement.error or "").split("\n")[0]), style="red"),
+            Text(clean(measurement.error.split("\n")[0]), "red") if measurement.error else _set_aside(measurement),
         )
     return made
+
+
+def _set_aside(measurement: models.Measurement) -> Text:
+    """Return why the times of an invocation that passed may not count."""
+    if measurement.disturbed_ms is not None:
+        return Text("disturbed", "yellow")
+    return Text("cold start" if measurement.cold_start else "", "dim")
 
 
 def checks_list(found: Sequence[Check]) -> RenderableType:

@@ -27,7 +27,7 @@ def results_table(summary: models.Summary) -> RenderableType:
             milliseconds(typical_ms(value)),
             milliseconds(value.p50_ms),
             milliseconds(value.p90_ms),
-            milliseconds(value.init_ms),
+            milliseconds(value.cold_start_ms),
             megabytes(value.max_memory_used_mb),
             usd(value.cost_usd_per_million),
             style=style,
@@ -41,9 +41,20 @@ def results_table(summary: models.Summary) -> RenderableType:
             notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
     if failed_mb := sorted(value.memory_mb for value in summary.power_values if value.status == "failed"):
         notes.append(Text(f"✗ {sizes(failed_mb)} failed", "red"))
-    if any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
+    if busy := busy_machine(summary):
+        notes.append(Text(f"! {busy}", "yellow"))
+    elif any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
         notes.append(Text("- too few measurements: a larger num in metadata.json gives more", "dim"))
     return Group(made, Text(), *notes, Text())
+
+
+def busy_machine(summary: models.Summary) -> str | None:
+    """Return how much of a test was disturbed by other programs, and does not count; None if nothing was."""
+    disturbed = sum(value.set_aside.get("disturbed", 0) for value in summary.power_values)
+    made = sum(value.n + sum(value.set_aside.values()) for value in summary.power_values)
+    if not disturbed:
+        return None
+    return f"the machine was busy: {disturbed} of {made} invocations were disturbed and don't count"
 
 
 def typical_ms(value: models.PowerValueResult) -> float | None:
@@ -63,11 +74,10 @@ def statistics(summary: models.Summary) -> RenderableType | None:
         percentiles.add_row(f"{value.memory_mb} MB", f"{value.n}{'' if value.warm or not value.n else ' cold'}", *found)
     figures = (
         "memory",
-        "\nmean",
         "trimmed\nmean, ms",
         "cold\nstarts",
         "\ninit",
-        "cold\ntime",
+        "cold start\n(worst)",
         "memory\nused",
         "\nheadroom",
     )
@@ -77,19 +87,19 @@ def statistics(summary: models.Summary) -> RenderableType | None:
         share = f" ({value.headroom_mb / value.memory_mb:.0%})" if value.headroom_mb is not None else ""
         others.add_row(
             f"{value.memory_mb} MB",
-            milliseconds(value.mean_ms),
             with_interval(value.trimmed_mean_ms, value.trimmed_mean_low_ms, value.trimmed_mean_high_ms),
             str(value.cold_starts),
             milliseconds(value.init_ms),
-            milliseconds(value.cold_duration_ms),
+            _with_worst(value.cold_start_ms, value.cold_start_worst_ms),
             megabytes(value.max_memory_used_mb),
             (f"{value.headroom_mb:.0f}" if value.headroom_mb is not None else NOTHING) + share,
         )
         if value.error_kinds:
             kinds = ", ".join(f"{count} {clean(kind)}" for kind, count in value.error_kinds.items())
             notes.append(Text(f"{value.memory_mb} MB: {kinds}", style="red"))
-        if value.disturbed:
-            notes.append(Text(f"{value.memory_mb} MB: {value.disturbed} disturbed by the machine", style="dim"))
+        if aside := ", ".join(f"{count} {clean(why)}" for why, count in value.set_aside.items()):
+            made = value.n + sum(value.set_aside.values())
+            notes.append(Text(f"{value.memory_mb} MB: {value.n} of {made} count; set aside: {aside}", style="dim"))
     method = summary.statistics or models.StatisticsUsed()
     note = (
         f"Durations of warm invocations. Means: within each test case, trimmed by {method.trim_share or 0:.0%} "
@@ -97,6 +107,12 @@ def statistics(summary: models.Summary) -> RenderableType | None:
         "those of percentiles from order statistics; - means that n is too small."
     )
     return Group(percentiles, Text(), others, *notes, Text(), Text(note, style="dim"))
+
+
+def _with_worst(ms: float | None, worst_ms: float | None) -> str:
+    """Return a median, with the worst where that is another."""
+    worst = f" ({milliseconds(worst_ms)})" if worst_ms is not None and worst_ms != ms else ""
+    return f"{milliseconds(ms)}{worst}"
 
 
 def percentile(found: models.Percentile | None) -> str:

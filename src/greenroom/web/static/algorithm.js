@@ -182,7 +182,7 @@ function sideBySide(both) {
       (each) => each.packageSizeBytes),
     numbers("Memory MB", (each) => each.memoryMb, 5),
     numbers("$ per million", (each) => each.costUsdPerMillion),
-    numbers("Mean ms", (each) => chosen(each)?.meanMs),
+    numbers("Trimmed mean ms", (each) => chosen(each)?.trimmedMeanMs),
     numbers("p90 ms", (each) => chosen(each)?.p90Ms),
     numbers("Used MB", (each) => chosen(each)?.maxMemoryUsedMb, 5),
     row("Cases passed", passed),
@@ -195,7 +195,7 @@ function atEachSize(both) {
   if (!sizes.length) return null;
   const point = (/** @type {Release} */ release, /** @type {number} */ mb) => {
     const value = valuesOf(release).find((each) => each.memoryMb === mb);
-    return value?.meanMs ? `${figure(value.meanMs)} ms, ${usd(value.costUsdPerMillion)}` : "–";
+    return value?.trimmedMeanMs ? `${figure(value.trimmedMeanMs)} ms, ${usd(value.costUsdPerMillion)}` : "–";
   };
   return card("At each memory size", table("At each memory size", ["Memory MB", "First", "Second"],
     sizes.sort((less, more) => less - more).map((mb) => ({ cells: [`${mb}`, ...both.map((each) => point(each, mb))] }))));

@@ -6,13 +6,13 @@ import {
 } from "./core.js";
 import { panel } from "./plot.js";
 
-/** @import {CaseResult, Chart, Prices, Problem, Release, StatusChange, Summary} from "../api.d.ts" */
+/** @import {CaseResult, Chart, PowerValueResult, Prices, Problem, Release, StatusChange, Summary} from "../api.d.ts" */
 /** @import {View} from "./app.js" */
 /**
  * What is known of one memory size, while it is measured and afterwards.
  * @typedef {{
  *   memoryMb: number, dots: number[], durationMs: number | null, done: number, total: number, mark: string | null,
- *   result?: import("../api.d.ts").PowerValueResult, tried?: import("../api.d.ts").ChartPoint,
+ *   result?: PowerValueResult, tried?: import("../api.d.ts").ChartPoint,
  * }} Size
  */
 
@@ -200,7 +200,26 @@ function test({ summary, values, ended, atMostUsd }) {
     compared && !sentence.includes(compared) ? el("p", {}, compared) : null,
     plots(values, summary?.chart?.model ?? []),
     measured(values, summary?.chosenMemoryMb, ended),
+    setAside(values),
     el("p", { class: "soft" }, cost));
+}
+
+/** @type {(result: PowerValueResult) => number} */
+const madeOf = ({ n, setAside: aside }) => Object.values(aside).reduce((sum, each) => sum + each, n);
+
+/** Says how many invocations do not count, and why. @type {(values: Size[]) => any} */
+function setAside(values) {
+  const results = values.flatMap((each) => (each.result ? [each.result] : []));
+  const made = results.reduce((sum, each) => sum + madeOf(each), 0);
+  /** @type {Record<string, number>} */
+  const counts = {};
+  for (const { setAside: aside } of results) {
+    for (const [why, count] of Object.entries(aside)) counts[why] = (counts[why] ?? 0) + count;
+  }
+  if (!Object.keys(counts).length) return null;
+  const busy = counts.disturbed ? "The machine was busy. " : "";
+  const said = Object.entries(counts).map(([why, count]) => `${count} ${why}`).join(", ");
+  return el("p", { class: "soft" }, `${busy}Of ${made} invocations these don't count for the figures: ${said}.`);
 }
 
 /** @type {(prices: Prices | null) => string} */
@@ -241,16 +260,16 @@ function measured(values, chosenMb, ended) {
     if (result) return result.status === "ok" ? "ok" : `${result.status}: ${first(result.reason)}`;
     return done ? "being measured" : ended ? "–" : "waits";
   };
-  const count = (/** @type {Size} */ { memoryMb, result, done, total }) => (result ? `${result.n}` : el("span", { class: "bar" },
+  const count = (/** @type {Size} */ { memoryMb, result, done, total }) => (result ? `${result.n} of ${madeOf(result)}` : el("span", { class: "bar" },
     el("progress", { max: total || 1, value: done, "aria-label": `${memoryMb} MB` }), ` ${done} of ${total || "…"}`));
-  const heads = ["Memory MB", "Result", "Measured", "Mean ms", "p90 ms", "Min ms", "Max ms", "Init ms", "Used MB",
+  const heads = ["Memory MB", "Result", "Count", "Trimmed mean ms", "p90 ms", "Min ms", "Max ms", "Cold start ms", "Used MB",
     "$ per million"];
   return table("Measurements by memory size", heads, values.map((each) => {
     const { memoryMb, result, dots, durationMs } = each;
     const [min, max] = dots.length ? [Math.min(...dots), Math.max(...dots)] : [];
     return { chosen: memoryMb === chosenMb, cells: [
-      `${memoryMb}`, said(each), count(each), figure(result ? result.meanMs : durationMs), figure(result?.p90Ms),
-      figure(result ? result.minMs : min), figure(result ? result.maxMs : max), figure(result?.initMs),
+      `${memoryMb}`, said(each), count(each), figure(durationMs), figure(result?.p90Ms),
+      figure(result ? result.minMs : min), figure(result ? result.maxMs : max), figure(result?.coldStartMs),
       figure(result?.maxMemoryUsedMb, 5), figure(result?.costUsdPerMillion)] };
   }), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
