@@ -31,6 +31,9 @@ EXAMPLES = REPOSITORY / "examples"
 REAL_EXPORTS = sorted((REPOSITORY.parent / "shared" / "data" / "nsx").glob("*.json"))
 WANTED = os.environ.get("GREENROOM_POLICIES")
 
+pytestmark = pytest.mark.timeout(0 if WANTED else 300)
+"""A long run takes as long as it takes."""
+
 made_up = settings(
     max_examples=int(WANTED or 60),
     derandomize=WANTED is None,

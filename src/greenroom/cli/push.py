@@ -142,7 +142,7 @@ def measurements_as_they_come(
                 # The result at the end has these figures too.
                 continue
             durations: dict[str, list[float]] = {}
-            for row in timed(Measurement(**each.model_dump(include=COUNTED_BY)) for each in found):
+            for row in timed(Measurement(**each.model_dump(include=COUNTED_BY, by_alias=False)) for each in found):
                 durations.setdefault(row.case, []).append(row.duration_ms)
             used = [each.max_memory_used_mb for each in found if each.max_memory_used_mb is not None]
             if durations:

@@ -22,10 +22,10 @@ from greenroom.platform.measuring import Meter
 from greenroom.platform.services import Services
 from greenroom.tuning import Batch, Decision, Measurement, TestSpec
 
-WAIT_FOR_QUIET_S = 10.0
+WAIT_FOR_QUIET_S = 1.0
 """How long a batch waits in all for the machine to become quiet. On Lambda nothing is disturbed, and nothing waits."""
 
-FIRST_WAIT_S = 0.25
+FIRST_WAIT_S = 0.1
 """The first pause after an invocation that was disturbed; each one in a row is twice as long."""
 
 Watch = Callable[[Sequence[Measurement], bool], None]
