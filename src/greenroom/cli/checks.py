@@ -130,17 +130,17 @@ def files() -> Check:
     from greenroom.engine import isolation
 
     if isolation().namespaces:
-        return Check("files", OK, "each function has a root of its own, in namespaces")
-    detail = "functions can reach this user's files and each other's"
+        return Check("isolation", OK, "each function has files, a network and a user of its own")
+    detail = "functions can reach this user's files, each other's, and every service on this machine"
     if sys.platform != "linux":
         return Check(
-            "files", WARNING, detail, "Run only code that you trust. Isolation needs namespaces, which Linux has."
+            "isolation", WARNING, detail, "Run only code that you trust. Isolation needs namespaces, which Linux has."
         )
     hint = (
         "Allow users to make namespaces (sysctl kernel.unprivileged_userns_clone=1, on Ubuntu "
         "kernel.apparmor_restrict_unprivileged_userns=0), or run Greenroom as root."
     )
-    return Check("files", WARNING, detail, hint)
+    return Check("isolation", WARNING, detail, hint)
 
 
 def data_folder(data_dir: Path) -> Iterator[Check]:

@@ -178,7 +178,9 @@ def without_fonts(svg: str) -> str:
 
 def begin(story: Story, data: Path) -> Run:
     """Start the platform: the first chapter."""
+    from greenroom.cli.isolation import NOT_KEPT_APART, UNSAFE
     from greenroom.cli.local import progress_view, start_process
+    from greenroom.engine import isolation
 
     story.chapter(
         "A platform on this machine",
@@ -186,8 +188,10 @@ def begin(story: Story, data: Path) -> Run:
         "that deploys to AWS.",
     )
     started_s = time.monotonic()
+    if not isolation().namespaces:
+        story.out.print(f"Note: {NOT_KEPT_APART}. The demo runs our own examples only.", soft_wrap=True)
     with progress_view(story.out) as step:
-        run = start_process(data, port=0, prefix="greenroom", report=step)
+        run = start_process(data, [UNSAFE], port=0, prefix="greenroom", report=step)
     story.promise(True, f"the platform was ready in {time.monotonic() - started_s:.1f} s, at {run.endpointUrl}")
     return run
 

@@ -20,6 +20,7 @@ import typer
 from greenroom.cli import run_file
 from greenroom.cli.common import Panel, TokenOption, UrlOption, add_command, console, print_error, print_json
 from greenroom.cli.errors import ExitCode, UsageProblem
+from greenroom.cli.isolation import UNSAFE, agree
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +31,8 @@ LOG_FILE = "up.log"
 
 START_LIMIT_S, STOP_LIMIT_S, POLL_S, ALIVE_POLL_S = 180.0, 60.0, 0.1, 1.0
 """A start takes seconds, but the first one on a slow machine compiles everything."""
+
+HOST_NETWORK = "--host-network"
 
 READY = "Ready"
 STEP_LINE = re.compile(r" *[0-9.]+ s  (.*)")
@@ -80,7 +83,7 @@ def register(app: typer.Typer) -> None:
     add_command(app, panel, restore, "greenroom restore greenroom.backup")
 
 
-def up(
+def up(  # noqa: PLR0913 -- a command's options
     data: DataOption = DEFAULT_DATA,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port on the loopback interface; 0 takes a free one.")
@@ -91,17 +94,30 @@ def up(
     prefix: Annotated[str, typer.Option(help="Name of the platform's stack, and first part of every name in it.")] = (
         "greenroom"
     ),
+    unsafe: Annotated[
+        bool, typer.Option(UNSAFE, help="Start although this machine does not keep functions apart. For trusted code.")
+    ] = False,
+    host_network: Annotated[
+        bool,
+        typer.Option(
+            HOST_NETWORK,
+            help="Let functions reach the internet, and with it every service that listens on this machine.",
+        ),
+    ] = False,
 ) -> None:
     """Start the platform on this machine, on the embedded AWS: no account, no Docker.
 
     Everything is stored in the data folder; the next `up` on the same folder continues from there. It listens on the
-    loopback interface only, with keys of its own that `greenroom env` prints.
+    loopback interface only, with keys of its own that `greenroom env` prints. Functions reach the embedded AWS and
+    nothing else.
     """
+    agree(data, unsafe=unsafe)
     out = console()
     started_s = time.monotonic()
     if detach:
         with progress_view(out) as report:
-            run = start_process(data, port=port, prefix=prefix, report=report)
+            options = [UNSAFE] * unsafe + [HOST_NETWORK] * host_network
+            run = start_process(data, options, port=port, prefix=prefix, report=report)
         out.print(
             f"{READY} in {time.monotonic() - started_s:.1f} s: process {run.pid}, its log is {data / LOG_FILE}",
             soft_wrap=True,
@@ -110,7 +126,9 @@ def up(
         return
     with ExitStack() as running_platform:
         with progress_view(out, every_line=True) as report:
-            run, alive = running_platform.enter_context(platform_up(data, port=port, prefix=prefix, on_progress=report))
+            run, alive = running_platform.enter_context(
+                platform_up(data, port=port, prefix=prefix, host_network=host_network, on_progress=report)
+            )
         out.print(f"{READY} in {time.monotonic() - started_s:.1f} s.")
         print_where(out, run, data)
         out.print("\nCtrl-C stops it.", style="dim")
@@ -126,7 +144,7 @@ def up(
 
 @contextmanager
 def platform_up(
-    data_dir: Path, *, port: int, prefix: str, on_progress: Callable[[str], None]
+    data_dir: Path, *, port: int, prefix: str, host_network: bool, on_progress: Callable[[str], None]
 ) -> Iterator[tuple[run_file.Run, Callable[[], bool]]]:
     """Run the embedded AWS with the platform on it during the block.
 
@@ -136,6 +154,7 @@ def platform_up(
         data_dir: the data folder.
         port: on the loopback interface; 0 takes a free one.
         prefix: of the platform's stack.
+        host_network: let functions use this machine's network.
         on_progress: called with each step.
 
     Raises:
@@ -153,7 +172,7 @@ def platform_up(
     with run_file.held(data_dir):
         on_progress("Starting the embedded AWS")
         try:
-            started = EmbeddedAws.start(data_dir, port)
+            started = EmbeddedAws.start(data_dir, port, host_network=host_network)
         except StartFailed as error:
             hint = "Check this machine with: greenroom doctor"
             raise GreenroomError(str(error), where=str(data_dir.absolute()), hint=hint) from error
@@ -239,11 +258,14 @@ def wait_for_a_signal(alive: Callable[[], bool]) -> bool:
     return False
 
 
-def start_process(data: Path, *, port: int, prefix: str, report: Callable[[str], None]) -> run_file.Run:
+def start_process(
+    data: Path, options: list[str], *, port: int, prefix: str, report: Callable[[str], None]
+) -> run_file.Run:
     """Start `up` as a process of its own and return when it is ready.
 
     Args:
         data: the data folder.
+        options: further options of `up`.
         port: on the loopback interface; 0 takes a free one.
         prefix: of the platform's stack.
         report: called with each line of progress.
@@ -258,7 +280,11 @@ def start_process(data: Path, *, port: int, prefix: str, report: Callable[[str],
     command = [sys.executable, "-m", "greenroom.cli.main", "up", "--data", str(data), "--port", str(port)]
     with log_path.open("wb") as log:
         child = subprocess.Popen(
-            [*command, "--prefix", prefix], stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            [*command, "--prefix", prefix, *options],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     deadline_s = time.monotonic() + START_LIMIT_S
     try:

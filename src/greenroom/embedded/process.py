@@ -62,7 +62,15 @@ class EmbeddedAws:
         return f"http://127.0.0.1:{self.port}"
 
     @classmethod
-    def start(cls, data_dir: Path, port: int = 0, *, detach: bool = False, iam_log: bool = False) -> EmbeddedAws:
+    def start(
+        cls,
+        data_dir: Path,
+        port: int = 0,
+        *,
+        detach: bool = False,
+        iam_log: bool = False,
+        host_network: bool = False,
+    ) -> EmbeddedAws:
         """Start the embedded AWS on a data folder and wait until it answers.
 
         Args:
@@ -70,6 +78,7 @@ class EmbeddedAws:
             port: port on 127.0.0.1; 0 takes a free one.
             detach: let it go on running when this process ends.
             iam_log: record every authorization in `iam-log.jsonl` in the data folder.
+            host_network: let functions use this machine's network; without it they reach the embedded AWS only.
 
         Raises:
             StartFailed: the port or the folder is in use, or the server did not come up.
@@ -86,6 +95,8 @@ class EmbeddedAws:
             command.append("--detached")
         if iam_log:
             command.append("--iam-log")
+        if host_network:
+            command.append("--host-network")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "GREENROOM_"))}
         log_path = data_dir / LOG_FILE
         with log_path.open("ab") as log:

@@ -91,6 +91,7 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     engine = Engine(
         data_dir / "engine",
         environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
+        host_network="--host-network" in options,
     )
     functions = lambda_wiring.install(engine, store, data_dir, endpoint_url)
     effects = Effects(store, data_dir)

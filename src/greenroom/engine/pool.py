@@ -22,7 +22,7 @@ from greenroom.engine.quiet import Cores
 from greenroom.engine.report import PlatformLog
 from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LogEvent
 from greenroom.engine.turns import MAX_AGE_S, Bounds, ClosedError, Key, Turns, bounds_here
-from greenroom.engine.zygote import Layout, Zygote
+from greenroom.engine.zygote import Layout, Zygote, folder_for_functions
 
 REAP_EVERY_S = 5.0
 """How often unused environments are looked for."""
@@ -141,11 +141,13 @@ class Engine:
         self._control_groups = available if control_groups is None else control_groups and available
         cgroup.remove_leftovers()
         cgroup.take_weight()
-        self._code = CodeStore(data_dir / "code")
-        self._scratch = data_dir / "scratch"
+        folder = folder_for_functions(data_dir, jailed=self._jailed)
+        self._elsewhere = folder if folder != data_dir else None
+        self._code = CodeStore(folder / "code")
+        self._scratch = folder / "scratch"
         shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed engine has left
         self._layout = Layout(
-            data_dir / "code",
+            folder / "code",
             self._scratch,
             self._jailed,
             control_groups=self._control_groups,
@@ -194,7 +196,7 @@ class Engine:
             zygotes, self._zygotes = list(self._zygotes.values()), {}
         for zygote in zygotes:
             zygote.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        shutil.rmtree(self._elsewhere or self._scratch, ignore_errors=True)
 
     def _run(self, invocation: Invocation) -> InvokeResult:
         log = InvocationLog(PlatformLog(invocation.spec))

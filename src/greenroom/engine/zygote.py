@@ -13,6 +13,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import threading
 import time
 import weakref
@@ -32,6 +33,9 @@ PRELOAD = ("awslambdaric.lambda_context", "awslambdaric.lambda_runtime_log_utils
 PRELOAD_SDK = ("boto3", "boto3.session", "botocore.client", "botocore.httpsession", "botocore.signers", "urllib3")
 
 SOURCES = Path(__file__).parent / "runtime"
+
+ELSEWHERE = "folder-for-functions"
+"""The file in an engine's data folder that names the folder which its functions can get at."""
 
 START_TIMEOUT_S = 30.0
 """How long a prepared process may take to start: a second on a busy machine, most of it the imports."""
@@ -64,6 +68,24 @@ class Layout:
     def own_network(self) -> bool:
         """Return whether environments have networks of their own."""
         return self.jailed and not self.host_network
+
+
+def folder_for_functions(data_dir: Path, *, jailed: bool) -> Path:
+    """Return the folder for code and runtime: the data folder itself, where functions can get at what is below it.
+
+    Without namespaces root's functions become another user, for whom the data folder is shut. They get a folder among
+    the temporary ones; the data folder remembers which, so that the next start removes it if this one can't.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    if jailed or os.geteuid() != 0:
+        return data_dir
+    remembered = data_dir / ELSEWHERE
+    with contextlib.suppress(OSError):
+        shutil.rmtree(remembered.read_text(), ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix="greenroom-engine-"))
+    folder.chmod(0o711)
+    remembered.write_text(str(folder))
+    return folder
 
 
 class Zygote:
