@@ -33,6 +33,18 @@ MIN_MEMORY_BYTES = 16 * 1024 * 1024
 RUNTIME_API_PORT = 9001
 """Where Lambda's own Runtime API listens, as recorded on AWS (the variable AWS_LAMBDA_RUNTIME_API)."""
 
+
+def _has_pidfd() -> bool:
+    """Return whether this system tells of the end of a process that is not a child: Linux 5.3 and later."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):
+        return False
+    return True
+
+
+HAS_PIDFD = _has_pidfd()
+
 LOG_PIECES = 16
 """How often the log pipe is read at the end: its content at the most, and no longer than that if more comes."""
 
@@ -135,8 +147,10 @@ class Environment:
             self._group.add(self.pid)
             self._group.limit_memory(max(MIN_MEMORY_BYTES, spec.memory_mb * 1024 * 1024 - self._shared_bytes))
             channel.sendall(b"!")
-            link = FrameLink if setup.programs is None else RuntimeApi
-            self._link: Link = link(channel, Conversation())
+            if setup.programs is None:
+                self._link: Link = FrameLink(channel, Conversation())
+            else:
+                self._link = RuntimeApi(channel, Conversation(), process=os.pidfd_open(self.pid) if HAS_PIDFD else None)
             undo.pop_all()
 
     def _request(self, setup: Setup) -> dict[str, Any]:
@@ -150,6 +164,7 @@ class Environment:
             "opt_root": opt_root,
             "handler": self.spec.handler,
             "programs": setup.programs,
+            "keeps_control": not HAS_PIDFD,
             "port": RUNTIME_API_PORT if setup.own_network else 0,
             "ephemeral_storage_mb": self.spec.ephemeral_storage_mb,
             "environment": {
@@ -277,7 +292,8 @@ class Environment:
                 log_open = False
             for descriptor, found in ready.items():
                 if descriptor != self._log and not self._link.transfer(descriptor, found):
-                    return self._ended(begin)
+                    last = self._link.take()
+                    return self._ended(begin) if last is None else _outcome(last, begin)
 
     def _drain(self) -> int | None:
         """Read from the log pipe; return how much: 0 if nobody can write there any more, None if nothing is there."""

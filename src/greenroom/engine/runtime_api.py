@@ -16,6 +16,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 import select
 import socket
@@ -111,12 +112,14 @@ class Client:
 class RuntimeApi:
     """The engine's end of one environment whose runtime speaks HTTP.
 
-    `control` is the socket over which the environment hands its listening socket over. It stays open as long as the
-    environment lives.
+    `control` is the socket over which the environment hands its listening socket over. `process` is a descriptor that
+    is readable once the runtime has ended; without one, `control` stays open as long as any process of it lives.
     """
 
-    def __init__(self, control: socket.socket, conversation: Conversation) -> None:
-        self._control = control
+    def __init__(self, control: socket.socket, conversation: Conversation, process: int | None = None) -> None:
+        control.setblocking(False)
+        self._control: socket.socket | None = control
+        self._process = process
         self._conversation = conversation
         self._listener: socket.socket | None = None
         self._clients: dict[int, Client] = {}
@@ -125,14 +128,19 @@ class RuntimeApi:
         self._taken: deque[Message] = deque()
 
     def interest(self) -> list[tuple[int, int]]:
-        wanted = [(self._control.fileno(), select.POLLIN)]
-        if self._listener is not None:
-            wanted.append((self._listener.fileno(), select.POLLIN))
-        return wanted + [(descriptor, client.interest) for descriptor, client in self._clients.items()]
+        sockets = [each.fileno() for each in (self._control, self._listener) if each is not None]
+        wanted = [(descriptor, select.POLLIN) for descriptor in sockets]
+        wanted += [(descriptor, client.interest) for descriptor, client in self._clients.items()]
+        # Last, so that what it has said before it ended is heard.
+        return wanted if self._process is None else [*wanted, (self._process, select.POLLIN)]
 
     def transfer(self, descriptor: int, found: int) -> bool:
-        if descriptor == self._control.fileno():
-            return self._hear_control()
+        if descriptor == self._process:
+            while self._control is not None and self._hear_control(self._control):
+                pass
+            return False
+        if self._control is not None and descriptor == self._control.fileno():
+            return self._hear_control(self._control)
         if self._listener is not None and descriptor == self._listener.fileno():
             self._accept(self._listener)
         elif (client := self._clients.get(descriptor)) is not None and not self._serve(client, found):
@@ -150,29 +158,34 @@ class RuntimeApi:
     def close(self) -> None:
         for client in list(self._clients.values()):
             self._forget(client)
-        if self._listener is not None:
-            self._listener.close()
-        self._control.close()
+        for each in (self._listener, self._control):
+            if each is not None:
+                each.close()
+        if self._process is not None:
+            os.close(self._process)
+            self._process = None
 
-    def _hear_control(self) -> bool:
+    def _hear_control(self, control: socket.socket) -> bool:
+        """Receive the listening socket, or why no program could be started; return whether the environment goes on."""
         try:
-            if self._listener is not None:
-                return self._hear_failure(self._control.recv(PIECE_BYTES))
-            data, descriptors, _, _ = socket.recv_fds(self._control, 1, 1)
+            if self._listener is None:
+                data, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+                if descriptors:
+                    self._listener = socket.socket(fileno=descriptors[0])
+                    self._listener.setblocking(False)
+                    return True
+            else:
+                data = control.recv(PIECE_BYTES)
         except OSError:
-            return False
-        if not descriptors:
-            return self._hear_failure(data)
-        self._listener = socket.socket(fileno=descriptors[0])
-        self._listener.setblocking(False)
-        return True
-
-    def _hear_failure(self, data: bytes) -> bool:
-        """Take what the environment says of a program that it could not start."""
+            data = b""
         if data:
             message = Message("not_started", payload=data, error_type="Runtime.InvalidEntrypoint")
             self._conversation.hear(message)
             self._taken.append(message)
+        elif self._process is not None and self._listener is not None:
+            control.close()  # a program has taken the place of what held the other end
+            self._control = None
+            return True
         return bool(data)
 
     def _accept(self, listener: socket.socket) -> None:

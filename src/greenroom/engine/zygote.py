@@ -17,6 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,9 +90,9 @@ def folder_for_functions(data_dir: Path, *, jailed: bool) -> Path:
 
 
 class Zygote:
-    """One prepared process of one Python, with the SDK imported or without."""
+    """One prepared process of one Python, with the SDK imported or without. Functions see `folders` as well."""
 
-    def __init__(self, layout: Layout, interpreter: Interpreter, *, sdk: bool) -> None:
+    def __init__(self, layout: Layout, interpreter: Interpreter, *, sdk: bool, folders: Sequence[str] = ()) -> None:
         root = layout.scratch / f"root-{interpreter.runtime}-{'sdk' if sdk else 'bare'}"
         root.mkdir(parents=True, exist_ok=True)
         packages = _runtime_packages()
@@ -105,7 +106,8 @@ class Zygote:
             "endpoint_port": layout.endpoint_port,
             "root": str(root),
             "code_folder": str(layout.code),
-            "python_folders": [interpreter.prefix] if layout.jailed else [],
+            "python_prefix": interpreter.prefix,
+            "folders": list(folders),
             "runtime_packages": packages,
             "runtime_folder": str(runtime_folder),
             "environment_folder": str(SOURCES),

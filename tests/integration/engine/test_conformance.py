@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,6 +119,38 @@ def test_an_exception_is_reported_with_type_message_and_trace(lab: Lab) -> None:
     assert (found["errorType"], found["errorMessage"]) == ("KeyError", "'x'")
     assert "/var/task/app.py" in found["stackTrace"][0] or not isolation().namespaces
     assert any(message.startswith("[ERROR] KeyError: 'x'\nTraceback") for message in messages(result))
+
+
+@jailed
+def test_stack_traces_and_modules_have_lambdas_paths_and_none_of_this_machine(lab: Lab) -> None:
+    found = error(lab.run("raise Exception('Runtime startup fails')"))
+    # As recorded on AWS: test_lambda_runtime_error in LocalStack's test_lambda.snapshot.json.
+    assert found["stackTrace"][0].startswith(f'  File "/var/lang/lib/{RUNTIME}/importlib/__init__.py", line ')
+    assert "in import_module\n    return _bootstrap._gcd_import(" in found["stackTrace"][0]
+    assert found["stackTrace"][-1].startswith('  File "/var/task/app.py", line 1, in <module>')
+    source = """
+    import gc, sys, traceback, types
+    def handler(event, context):
+        functions = [each for each in gc.get_objects() if isinstance(each, types.FunctionType)]
+        paths = {each.__code__.co_filename for each in functions}
+        paths |= {getattr(module, "__file__", None) or "<built-in>" for module in list(sys.modules.values())}
+        paths |= {frame.filename for frame in traceback.extract_stack()}
+        return [sys.prefix, sys.executable, sorted(sys.path), sorted(paths)]
+    """
+    prefix, executable, path, paths = answer(lab.run(source))
+    assert (prefix, executable) == ("/var/lang", f"/var/lang/bin/{RUNTIME}")
+    own_places = ("/var/task", "/var/lang/", "/var/runtime", "<")
+    assert [each for each in [*path, *paths] if not each.startswith(own_places)] == []
+
+
+@jailed
+def test_a_function_may_start_its_own_python(lab: Lab) -> None:
+    source = """
+    import subprocess, sys
+    def handler(event, context):
+        return subprocess.run([sys.executable, "-c", "import ssl; print(1)"], stdout=subprocess.PIPE).stdout.decode()
+    """
+    assert answer(lab.run(source)) == "1\n"
 
 
 @pytest.mark.parametrize(
@@ -288,6 +321,51 @@ def test_a_function_finds_lambdas_environment_and_nothing_of_this_process(lab: L
     assert not [name for name in found if name.startswith(("PIP_", "VIRTUAL_ENV"))]
 
 
+def test_variables_are_those_that_were_recorded_on_aws(lab: Lab) -> None:
+    found = answer(lab.run("import os\ndef handler(event, context): return dict(os.environ)", version="$LATEST"))
+    # test_introspection_invoke[python3.11] in LocalStack's test_lambda_common.snapshot.json; what is not in it either:
+    # the address of the Runtime API, which Python does not use here, and of X-Ray, which is not here.
+    assert found["PATH"] == "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    assert found["LD_LIBRARY_PATH"] == (
+        "/var/lang/lib:/lib64:/usr/lib64:/var/runtime:/var/runtime/lib:/var/task:/var/task/lib:/opt/lib"
+    )
+    assert (found["PWD"], found["SHLVL"], found["TZ"], found["LANG"]) == ("/var/task", "0", ":UTC", "en_US.UTF-8")
+    assert found["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{RUNTIME}"
+    assert found["AWS_XRAY_CONTEXT_MISSING"] == "LOG_ERROR"
+    assert found["PYTHONPATH"] == "/var/runtime"
+    assert "AWS_LAMBDA_LOG_FORMAT" not in found
+
+
+@pytest.mark.parametrize("given", [None, "Root=1-5759e988-bd862e3fe1be46a994272793;Sampled=1"])
+def test_each_invocation_has_its_trace(lab: Lab, given: str | None) -> None:
+    source = "import os\ndef handler(event, context): return os.environ['_X_AMZN_TRACE_ID']"
+    found = [answer(lab.run(source, trace_id=given)) for _ in range(2)]
+    if given is not None:
+        assert found == [given, given]
+    else:
+        shape = r"Root=1-[0-9a-f]{8}-[0-9a-f]{24};Parent=[0-9a-f]{16};Sampled=0"
+        assert all(re.fullmatch(shape, each) for each in found)
+        assert found[0] != found[1]
+
+
+def test_the_context_has_what_the_client_sent_along(lab: Lab) -> None:
+    source = """
+    def handler(event, context):
+        client = context.client_context
+        return None if client is None else [client.custom, client.client.app_title]
+    """
+    assert answer(lab.run(source)) is None
+    sent = {"custom": {"a": 1}, "client": {"app_title": "mine"}}
+    assert answer(lab.run(source, client_context=json.dumps(sent))) == [{"a": 1}, "mine"]
+
+
+def test_an_event_and_an_answer_go_through_byte_by_byte(lab: Lab) -> None:
+    echo = "def handler(event, context): return event"
+    assert answer(lab.run(echo, "\ud800")) == "\ud800"
+    assert answer(lab.run(echo, 10**40)) == 10**40
+    assert lab.run("def handler(event, context): return b'\\x00\\xff'").payload == b"\x00\xff"
+
+
 def test_the_context_has_the_arn_that_was_invoked(lab: Lab) -> None:
     source = "def handler(event, context): return context.invoked_function_arn"
     assert answer(lab.run(source, invoked_function_arn=f"{ARN}:prod")) == f"{ARN}:prod"
@@ -402,6 +480,46 @@ def test_the_json_format_has_records_and_filters_by_level(lab: Lab) -> None:
     assert records[2]["message"] == "loud enough"
     assert records[3]["record"]["metrics"]["memorySizeMB"] == 512
     assert records[3]["record"]["status"] == "success"
+
+
+def test_a_message_of_several_lines_is_one_event_and_a_printed_return_stays(lab: Lab) -> None:
+    source = """
+    import logging
+    def handler(event, context):
+        print("multi\\nline")
+        print("another\\rline")
+        logging.getLogger().error("one\\nmessage")
+        raise ValueError("x")
+    """
+    found = [event.message for event in lab.run(source).log_events]
+    # As recorded on AWS: test_multi_line_prints and test_invocation_type_event_error in LocalStack's snapshots.
+    assert found[2:5] == ["multi\n", "line\n", "another\rline\n"]
+    assert found[5].startswith("[ERROR]\t") and found[5].endswith("\tone\nmessage\n")
+    assert found[6].startswith("[ERROR] ValueError: x\nTraceback (most recent call last):\n\xa0\xa0File ")
+    assert not found[6].endswith("\n")
+    assert found[7].startswith("END RequestId: ") and found[7].endswith("\n")
+    assert found[8].endswith("\t\n")
+
+
+def test_what_is_written_at_the_start_is_not_part_of_the_invocations_own_log(lab: Lab) -> None:
+    source = "print('START RequestId: forged')\ndef handler(event, context): print('own')"
+    result = lab.run(source)
+    own = messages(result)[result.init_log_events :]
+    assert own[0].startswith("START RequestId: ") and own[0] != "START RequestId: forged"
+    assert own[1] == "own"
+    assert lab.run(source).init_log_events == 0
+
+
+def test_the_json_format_shows_what_is_info_by_default(lab: Lab) -> None:
+    source = """
+    import logging
+    def handler(event, context):
+        logging.getLogger().debug("too quiet")
+        logging.getLogger().info("loud enough")
+    """
+    result = lab.run(source, log_format="JSON")
+    assert [json.loads(line)["message"] for line in messages(result) if '"level"' in line] == ["loud enough"]
+    assert all(": " not in line.split('"message"')[0] for line in messages(result) if '"platform.' in line)
 
 
 def test_system_log_level_warn_leaves_out_what_went_well(lab: Lab) -> None:

@@ -23,7 +23,10 @@ from tests.integration.engine.lab import Lab, answer, error, for_root, messages,
 
 jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no namespaces here")
 
-PYTHON = f"""#!{own().executable}
+# The environments are forked from a Python, which is there for programs as well.
+INTERPRETER = f"/var/lang/bin/{Path(own().executable).name}" if isolation().namespaces else own().executable
+
+PYTHON = f"""#!{INTERPRETER}
 import http.client, json, os, sys, time
 
 API = "/2018-06-01/runtime/"
@@ -220,6 +223,19 @@ def test_a_bootstrap_that_can_not_be_started_says_why(lab: Lab, code: bytes, sai
     assert "Error Type: Runtime.InvalidEntrypoint" in messages(result)[-1]
 
 
+def test_a_runtime_that_ends_is_not_kept_alive_by_what_it_has_started(lab: Lab) -> None:
+    program = """
+def end(event, headers):
+    if os.fork() == 0:
+        time.sleep(30)
+    os._exit(3)
+serve(end)
+"""
+    begin = time.monotonic()
+    assert error(run(lab, program, timeout_s=20))["errorMessage"].endswith("exit status 3")
+    assert time.monotonic() - begin < 10
+
+
 # The environment.
 
 
@@ -229,6 +245,7 @@ def test_a_bootstrap_finds_lambdas_variables_and_none_of_a_managed_runtime(lab: 
     assert found["MINE"] == "1"
     assert found["LAMBDA_RUNTIME_DIR"] == "/var/runtime"
     assert found["PATH"] == "/var/lang/bin:/usr/local/bin:/usr/bin/:/bin:/opt/bin"
+    assert found["AWS_LAMBDA_RUNTIME_API"] == "127.0.0.1:9001" or not isolation().namespaces
     assert not {"AWS_EXECUTION_ENV", "PYTHONPATH", "PWD", "AWS_LAMBDA_LOG_FORMAT"} & found.keys()
 
 
@@ -270,8 +287,7 @@ serve(look)
     assert found["uid"] != 0
     assert (found["rights"], found["new"], found["cwd"]) == (0, "1", "/var/task")
     assert (found["writable"], found["seen"]) == (["/tmp"], [])
-    # its connection, the socket that ends with it, its log twice, no input
-    assert found["open"] == ["/dev/null", "pipe", "pipe", "socket", "socket"]
+    assert found["open"] == ["/dev/null", "pipe", "pipe", "socket"]  # no input, its log twice, its own connection
 
 
 def test_a_bootstrap_stands_still_between_invocations(lab: Lab) -> None:

@@ -108,7 +108,7 @@ def run_program(request: dict[str, Any], control: int) -> NoReturn:
         os.environ["AWS_LAMBDA_RUNTIME_API"] = f"127.0.0.1:{listener.getsockname()[1]}"
         socket.send_fds(channel, [b"!"], [listener.fileno()])
         listener.close()
-        channel.set_inheritable(True)  # it closes with the last process of the environment
+        channel.set_inheritable(request["keeps_control"])  # then it closes with the last process of the environment
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program inherits that
         os.chdir(request["task_root"])
         channel.sendall(start_first(request).encode())

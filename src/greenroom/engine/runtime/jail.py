@@ -27,6 +27,8 @@ MNT_DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
 CODE = "/.greenroom-code"
 RUNTIME = "/.greenroom-runtime"
+PYTHON = "/var/lang"
+"""Where Lambda's Python runtimes have their Python, as recorded stack traces show."""
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64")
 ETC = ("ssl", "ca-certificates", "localtime", "ld.so.cache", "alternatives")
 ETC_FOR_NETWORK = ("resolv.conf", "hosts", "nsswitch.conf")
@@ -127,8 +129,9 @@ def show_settings(root: str, *, own_network: bool) -> None:
 
 def show_runtime(root: str, config: dict[str, Any]) -> None:
     """Make this Python, Lambda's runtime packages, the engine's own modules and the code store appear below a root."""
-    for path in config["python_folders"]:
-        if not path.startswith("/usr"):
+    bind(config["python_prefix"], root + PYTHON)
+    for path in config["folders"]:
+        if not path.startswith("/usr/"):
             bind(path, root + path)
     for name, path in config["runtime_packages"].items():
         bind(path, f"{root}/var/runtime/{name}")

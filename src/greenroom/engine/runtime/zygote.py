@@ -30,9 +30,10 @@ import forwarder  # noqa: E402
 import jail  # noqa: E402
 import kernel  # noqa: E402
 import place  # noqa: E402
+import relocation  # noqa: E402
 import watcher  # noqa: E402
 
-OWN_MODULES = ("confine", "environment", "forwarder", "jail", "kernel", "place", "watcher")
+OWN_MODULES = ("confine", "environment", "forwarder", "jail", "kernel", "place", "relocation", "watcher")
 START_LIMIT_S = 60
 """How long the start may take before this process gives up: the engine, which waits less, may be gone by then."""
 END_WAIT_S = 10.0
@@ -331,15 +332,20 @@ def main() -> None:
 
 
 def prepare(config: dict[str, Any]) -> None:
-    """Import what every environment needs."""
-    folder = jail.RUNTIME if config["jailed"] else config["environment_folder"]
+    """Import what every environment needs, by the paths that functions see."""
+    jailed = config["jailed"]
+    if jailed:
+        relocation.relocate({config["python_prefix"]: jail.PYTHON})
+    folder = jail.RUNTIME if jailed else config["environment_folder"]
     sys.path[:] = [folder, *(path for path in sys.path if path != SOURCES)]
-    sys.path.append("/var/runtime" if config["jailed"] else config["runtime_folder"])
+    sys.path.append("/var/runtime" if jailed else config["runtime_folder"])
     import environment  # noqa: F401
 
     for name in config["preload"]:
         __import__(name)
     sys.path.remove(folder)
+    if jailed:
+        relocation.relocate({SOURCES: "/var/runtime", folder: "/var/runtime"})
 
 
 if __name__ == "__main__":
