@@ -28,7 +28,7 @@ import tempfile
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -289,6 +289,13 @@ def through_boto3(endpoint_url: str, key: str, secret: str, runs: int) -> dict[s
 
 def plain_ministack(runs: int) -> dict[str, float]:
     """Do the same through ministack with its own executor."""
+    with plain_server() as endpoint_url:
+        return through_boto3(endpoint_url, "test", "test", runs)
+
+
+@contextlib.contextmanager
+def plain_server() -> Iterator[str]:
+    """Run ministack with its own executor, and give its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -303,7 +310,7 @@ def plain_ministack(runs: int) -> dict[str, float]:
     process = subprocess.Popen([sys.executable, "-m", "ministack"], env=environment, stdout=subprocess.DEVNULL)
     try:
         await_port(port, process)
-        return through_boto3(f"http://127.0.0.1:{port}", "test", "test", runs)
+        yield f"http://127.0.0.1:{port}"
     finally:
         process.terminate()
         try:
