@@ -77,7 +77,7 @@ class Box:
 
         def settled() -> bool:
             found = self.lambda_.get_function_configuration(FunctionName=reference)
-            return found["State"] == "Active" and found.get("LastUpdateStatus", "Successful") == "Successful"
+            return bool(found["State"] == "Active" and found.get("LastUpdateStatus", "Successful") == "Successful")
 
         until(settled)
 
