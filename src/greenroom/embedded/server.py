@@ -82,7 +82,7 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     from hypercorn.asyncio import serve
     from hypercorn.config import Config
 
-    from greenroom.embedded import iam, iam_log, lambda_wiring
+    from greenroom.embedded import iam, iam_log, lambda_wiring, retention
     from greenroom.embedded.durable import DurableAnswers, Effects, previous
     from greenroom.embedded.gateway import Gateway
     from greenroom.engine import Engine
@@ -96,6 +96,7 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     functions = lambda_wiring.install(engine, store, data_dir, endpoint_url)
     effects = Effects(store, data_dir)
     iam.install()
+    retention.install()
     effects.load()
     previous.migrate(effects, data_dir)
     if "--iam-log" in options:
@@ -118,9 +119,11 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     await _until_ready(endpoint_url, server)
     functions.room.start()
     keeping = asyncio.create_task(effects.keep_up())
+    forgetting = asyncio.create_task(retention.Retention(effects).keep_up())
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await server
     keeping.cancel()
+    forgetting.cancel()
     functions.room.close()
     engine.close()
     effects.write_background()

@@ -95,7 +95,8 @@ class Effects:
             self._stacks,
             self.logs,
         )
-        self._may_lag = (self.logs, self.logs.streams, executions.events)
+        self.histories = executions.events
+        self._may_lag = (self.logs, self.logs.streams, self.histories)
         self._shelves = list(_shelves())
         self._lock = threading.RLock()
         self._left: list[marks.Mark] = []
