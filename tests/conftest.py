@@ -5,16 +5,20 @@ from __future__ import annotations
 import signal
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.scheduling import ALONE, MeasuredLast, group_of, rank_of
 
 
 def pytest_configure() -> None:
-    """Let Ctrl-C be what it is for a command that a person has started.
+    """Let Ctrl-C be what it is for a command that a person has started, and let an example take its time.
 
-    What a script starts in its background ignores it, and so does everything that this starts in turn.
+    What a script starts in its background ignores Ctrl-C, and so does everything that this starts in turn. Several
+    workers share the cores: how long an example of hypothesis takes says nothing.
     """
+    hypothesis.settings.register_profile("suite", deadline=None)
+    hypothesis.settings.load_profile("suite")
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

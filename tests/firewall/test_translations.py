@@ -40,7 +40,6 @@ made_up = settings(
     database=None,
     # To shrink an export takes minutes, so that is for a person: GREENROOM_POLICIES.
     phases=[Phase.generate, Phase.shrink] if WANTED else [Phase.generate],
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

@@ -31,7 +31,6 @@ some = settings(
     derandomize=True,
     phases=[Phase.generate],
     database=None,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 

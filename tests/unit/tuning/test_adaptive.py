@@ -140,7 +140,7 @@ def test_a_wrong_answer_ends_the_search() -> None:
     assert plan(adaptive(), [measurement(128, error="wrong_answer")], 1).done
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     asked=st.builds(
         adaptive,

@@ -49,7 +49,7 @@ def explore(asked: TestSpec, spread: float) -> tuple[list[Measurement], str]:
     return made, found.reason
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
     limit_ms=st.sampled_from([60.0, 125.0, 200.0, 400.0, 1000.0]),
     strategy=st.sampled_from(["cost", "duration", "balanced"]),

@@ -25,7 +25,7 @@ GRID = (128, 256, 512, 1024, 1536, 2048, 3008, 4096, 6144, 10_240)
     st.floats(0.01, 0.3),
     st.floats(0.001, 1000),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_model_scales_with_the_unit_of_time(observed: dict[int, float], error: float, factor: float) -> None:
     one = posterior(GRID, {size: Mean(ms, error) for size, ms in observed.items()}, draws=32)
     other = posterior(GRID, {size: Mean(ms * factor, error) for size, ms in observed.items()}, draws=32)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.tuning import (
@@ -38,7 +38,6 @@ def measure(batches: tuple[Batch, ...], cases: tuple[str, ...], error: str | Non
     ]
 
 
-@settings(deadline=None)
 @given(CASES, POWER_VALUES, st.integers(1, 60), TIMEOUTS)
 def test_every_power_value_sees_every_case_and_no_invocation_is_planned_twice(
     cases: tuple[str, ...], power_values: tuple[int, ...], num: int, timeout_s: int
@@ -50,7 +49,6 @@ def test_every_power_value_sees_every_case_and_no_invocation_is_planned_twice(
         assert {m.case for m in at_value} == set(cases)
 
 
-@settings(deadline=None)
 @given(CASES, POWER_VALUES, st.integers(1, 1000), TIMEOUTS)
 def test_no_executor_runs_into_lambdas_fifteen_minutes(
     cases: tuple[str, ...], power_values: tuple[int, ...], num: int, timeout_s: int
@@ -133,7 +131,6 @@ def test_a_plan_too_large_for_one_state_is_handed_out_over_several_rounds() -> N
     assert (rounds, len(measured)) == (8, 8_000)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(["throttled", "platform", "timeout", "out_of_memory", None]), st.integers(1, 300), POWER_VALUES)
 def test_the_loop_always_ends(error: str | None, num: int, power_values: tuple[int, ...]) -> None:
     asked = spec(power_values, cases=("a", "b"), num=num, timeout_s=900)

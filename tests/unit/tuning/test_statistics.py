@@ -11,7 +11,7 @@ from itertools import accumulate
 from statistics import NormalDist
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from greenroom.tuning import prices_for
@@ -49,7 +49,6 @@ def test_the_trimmed_mean_leaves_out_a_fifth_at_each_end(values: list[float]) ->
     assert trimmed_mean(values) == pytest.approx(reference.fmean(kept), rel=1e-9)
 
 
-@settings(deadline=None)
 @given(st.integers(1, 120), st.sampled_from([Fraction(1, 2), Fraction(9, 10), Fraction(19, 20)]))
 @example(6, Fraction(1, 2))
 def test_the_ranks_of_an_interval_agree_with_exact_binomial_sums(n: int, share: Fraction) -> None:
