@@ -8,9 +8,10 @@ from pathlib import Path
 from greenroom.embedded import lambda_callers, lambda_http, lambda_stacks
 from greenroom.embedded.adapters import invoking, lambda_control
 from greenroom.embedded.process import ACCOUNT_ID, REGION
-from greenroom.engine import Engine, can_run
+from greenroom.engine import Engine, can_honour, can_run
 from greenroom.lambda_api import LambdaApi, Settings
 from greenroom.lambda_api.invoke import Room, operations
+from greenroom.lambda_api.runtimes import Abilities
 from greenroom.store import Store
 
 
@@ -25,7 +26,7 @@ class Lambda:
 def install(engine: Engine, store: Store, data_dir: Path, endpoint_url: str) -> Lambda:
     """Make it, and have ministack's services reach it. `room.start()` begins to read event sources."""
     settings = Settings(ACCOUNT_ID, REGION, data_dir, endpoint_url)
-    api = LambdaApi(store, lambda_control.ports(), settings, can_run)
+    api = LambdaApi(store, lambda_control.ports(), settings, Abilities(can_run, can_honour))
     room = Room(api.functions, engine, store, invoking.outside())
     api.serve(operations(room))
     names = {**lambda_stacks.names(api), "handle_request": lambda_http.handler(api, store)}

@@ -24,7 +24,7 @@ from greenroom.lambda_api.names import Home
 from greenroom.lambda_api.operations import SERVED
 from greenroom.lambda_api.ports import Ports
 from greenroom.lambda_api.room import Downloads, Operation, Room
-from greenroom.lambda_api.runtimes import CanRun
+from greenroom.lambda_api.runtimes import Abilities
 from greenroom.store import Store
 
 JSON = "application/json"
@@ -69,14 +69,14 @@ class LambdaApi:
         store: where the records are.
         ports: what else of AWS is needed.
         settings: where the API is.
-        can_run: says of a runtime and an architecture why this machine can't run it; None if it can.
+        abilities: what this machine can run.
     """
 
-    def __init__(self, store: Store, ports: Ports, settings: Settings, can_run: CanRun) -> None:
+    def __init__(self, store: Store, ports: Ports, settings: Settings, abilities: Abilities) -> None:
         code = CodeFiles(settings.data_dir / "code")
         self.functions = Functions(store, code, Home(settings.account, settings.region))
         self.downloads = Downloads(settings.endpoint_url, code.get)
-        self._room = Room(self.functions, ports, can_run, self.downloads)
+        self._room = Room(self.functions, ports, abilities, self.downloads)
         self._handlers: dict[str, Handler] = {name: self._bound(operation) for name, operation in SERVED.items()}
 
     def serve(self, operations: Mapping[str, Handler]) -> None:

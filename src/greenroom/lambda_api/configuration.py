@@ -169,9 +169,6 @@ def refuse_unsupported(parameters: Parameters) -> None:
     for name, (asks, reason) in REFUSED.items():
         if parameters.get(name) is not None and asks(parameters[name]):
             raise unsupported(reason)
-    variables = (parameters.get("Environment") or {}).get("Variables") or {}
-    if variables.get("AWS_LAMBDA_EXEC_WRAPPER"):
-        raise unsupported("there are no wrapper scripts; leave the variable AWS_LAMBDA_EXEC_WRAPPER out")
 
 
 def check_role(parameters: Parameters, assumable: Callable[[str], bool]) -> None:

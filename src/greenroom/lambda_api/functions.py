@@ -159,6 +159,13 @@ class Functions:
         name, qualifier = split_reference(self.home, reference, qualifier)
         return self.target(name, qualifier)
 
+    def invoked(self, reference: str, qualifier: str | None = None) -> Target:
+        """Return the version that an invocation is for: AWS names $LATEST where that can't be found."""
+        name, qualifier = split_reference(self.home, reference, qualifier)
+        if qualifier is None and self.entries.get(name) is None:
+            raise function_not_found(self.home.function_arn(name, LATEST))
+        return self.target(name, qualifier)
+
     def target(self, name: str, qualifier: str | None = None) -> Target:
         """Return the version that a function's name and a qualifier lead to."""
         alias = None

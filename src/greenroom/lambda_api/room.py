@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from greenroom.lambda_api.calls import Answer, Call
 from greenroom.lambda_api.functions import Functions
 from greenroom.lambda_api.ports import Ports
-from greenroom.lambda_api.runtimes import CanRun
+from greenroom.lambda_api.runtimes import Abilities
 
 DOWNLOAD_PATH = "/_lambda/code/"
 """Where the front serves what `Downloads` has addresses of."""
@@ -51,7 +51,7 @@ class Room:
 
     functions: Functions
     ports: Ports
-    can_run: CanRun
+    abilities: Abilities
     downloads: Downloads
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from greenroom.lambda_api.errors import invalid, unsupported
 
@@ -63,11 +64,20 @@ RETIRED = frozenset(
 """Runtimes that AWS no longer creates or updates functions with.
 https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html#runtimes-deprecated"""
 
-CanRun = Callable[[str, str], str | None]
-"""Says of a runtime and an architecture why this machine can't run it; None if it can."""
+
+@dataclass(frozen=True)
+class Abilities:
+    """What this machine's engine can do: each answers None, or why not, in sentences.
+
+    `run` is asked for a runtime and an architecture; `honour` for a runtime, a function's variables and the paths in
+    its layers.
+    """
+
+    run: Callable[[str, str], str | None]
+    honour: Callable[[str, Mapping[str, str], Iterable[str]], str | None]
 
 
-def check(runtime: str, architecture: str, can_run: CanRun) -> None:
+def check(runtime: str, architecture: str, abilities: Abilities) -> None:
     """Raise what AWS answers to a runtime that it does not take, or why this machine can't run it.
 
     Raises:
@@ -83,6 +93,6 @@ def check(runtime: str, architecture: str, can_run: CanRun) -> None:
             f"Value {runtime} at 'runtime' failed to satisfy constraint: Member must satisfy enum value set: "
             f"[{', '.join(CURRENT)}] or be a valid ARN"
         )
-    reason = can_run(runtime, architecture)
+    reason = abilities.run(runtime, architecture)
     if reason:
         raise unsupported(reason)

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from greenroom.engine import can_run
+from greenroom.engine import can_honour, can_run
 from greenroom.lambda_api import LambdaApi, LambdaError, Settings
 from greenroom.lambda_api.functions import CHANGE_S
 from greenroom.lambda_api.ports import NoSuchObject, Ports
+from greenroom.lambda_api.runtimes import Abilities
 from greenroom.store import Store
 
 ACCOUNT, REGION = "111111111111", "us-east-1"
@@ -64,7 +65,7 @@ class Lab:
         self.iam, self.s3 = Iam(), S3()
         self.store = Store(folder / "records.sqlite")
         settings = Settings(ACCOUNT, REGION, folder, "http://127.0.0.1:4566")
-        self.api = LambdaApi(self.store, Ports(self.iam, self.s3), settings, can_run)
+        self.api = LambdaApi(self.store, Ports(self.iam, self.s3), settings, Abilities(can_run, can_honour))
 
     def call(self, operation: str, **parameters: Any) -> Mapping[str, Any]:
         return self.api.call(operation, parameters).result or {}

@@ -63,6 +63,10 @@ class Functions(Protocol):
         """Return what a name or an ARN leads to. Raises LambdaError."""
         ...
 
+    def invoked(self, reference: str, qualifier: str | None = None) -> Target:
+        """Return what an invocation is for. Raises LambdaError."""
+        ...
+
     def target(self, name: str, qualifier: str | None = None) -> Target:
         """Return what a function's name and a qualifier lead to. Raises LambdaError."""
         ...

@@ -39,7 +39,7 @@ class Requests:
         """Answer Invoke."""
         asked = call.parameters
         kind = asked.get("InvocationType") or "RequestResponse"
-        target = self._functions.resolve(asked["FunctionName"], asked.get("Qualifier"))
+        target = self._functions.invoked(asked["FunctionName"], asked.get("Qualifier"))
         event = payload.checked(_bytes(asked.get("Payload")), kind)
         if kind == "DryRun":
             return Answer(status=204, body=b"")
@@ -60,7 +60,7 @@ class Requests:
 
     def invoke_async(self, call: Call) -> Answer:
         """Answer InvokeAsync, the older form of an invocation of the type Event."""
-        target = self._functions.resolve(call.parameters["FunctionName"])
+        target = self._functions.invoked(call.parameters["FunctionName"])
         event = payload.checked(_bytes(call.parameters.get("InvokeArgs")), "Event")
         self._events.accept(target, event, call.request_id)
         return Answer({"Status": 202}, status=202)
@@ -68,7 +68,7 @@ class Requests:
     def invoke_with_response_stream(self, call: Call) -> Answer:
         """Answer InvokeWithResponseStream: the answer comes in one piece, once it is whole."""
         asked = call.parameters
-        target = self._functions.resolve(asked["FunctionName"], asked.get("Qualifier"))
+        target = self._functions.invoked(asked["FunctionName"], asked.get("Qualifier"))
         event = payload.checked(_bytes(asked.get("Payload")), "RequestResponse")
         if asked.get("InvocationType") == "DryRun":
             return Answer(status=204, body=b"")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from greenroom.lambda_api import configuration, runtimes
@@ -38,8 +39,9 @@ def create_function(room: Room, call: Call) -> Answer:
     configuration.check_role(asked, room.ports.roles.assumable)
     check_tags(asked.get("Tags") or {})
     config = configuration.created(functions.home, {**asked, "FunctionName": name})
-    runtimes.check(config["Runtime"], config["Architectures"][0], room.can_run)
+    runtimes.check(config["Runtime"], config["Architectures"][0], room.abilities)
     _set_layers(room, config, asked.get("Layers"))
+    _check_abilities(room, config)
     content = _code(room, asked["Code"])
     if functions.entries.get(name) is not None:
         raise conflict(f"Function already exist: {name}")
@@ -108,7 +110,7 @@ def update_function_code(room: Room, call: Call) -> Answer:
     config = {**record["Configuration"], "LastModified": now_iso()}
     if asked.get("Architectures"):
         config["Architectures"] = list(asked["Architectures"])
-    runtimes.check(config["Runtime"], config["Architectures"][0], room.can_run)
+    runtimes.check(config["Runtime"], config["Architectures"][0], room.abilities)
     content = _code(room, asked)
     if asked.get("DryRun"):
         check_zip(content, uploaded="ZipFile" in asked)
@@ -134,9 +136,10 @@ def update_function_configuration(room: Room, call: Call) -> Answer:
     config = configuration.merged(record["Configuration"], asked)
     config["LastModified"] = now_iso()
     if asked.get("Runtime"):
-        runtimes.check(config["Runtime"], config["Architectures"][0], room.can_run)
+        runtimes.check(config["Runtime"], config["Architectures"][0], room.abilities)
     if asked.get("Layers") is not None:
         _set_layers(room, config, asked["Layers"])
+    _check_abilities(room, config)
     with functions.changing():
         _check_revision(asked, functions.require_settled(name))
         record = functions.change(config)
@@ -230,6 +233,15 @@ def _set_layers(room: Room, config: dict[str, Any], arns: list[str] | None) -> N
     config["Layers"] = layers
 
 
+def _check_abilities(room: Room, config: Mapping[str, Any]) -> None:
+    """Raise an error that names what of a function's variables and layers this machine can't do."""
+    variables = (config.get("Environment") or {}).get("Variables") or {}
+    files = [path for layer in config.get("Layers") or () for path in layer["Extensions"]]
+    reason = room.abilities.honour(config["Runtime"], variables, files)
+    if reason:
+        raise unsupported(reason)
+
+
 def _refuse_twice(arns: list[str]) -> None:
     seen: dict[str, str] = {}
     for arn in arns:
@@ -254,17 +266,13 @@ def _layer(room: Room, arn: str) -> dict[str, Any]:
         if parts[4] != home.account:
             raise unsupported(f"there are no layers of other accounts: {arn}")
         raise invalid(f"Layer version {arn} does not exist.")
-    if record["Extensions"]:
-        raise unsupported(
-            f"there are no extensions, and layer {arn} has some (extensions/ in its ZIP). Leave the layer out, or "
-            "publish it without them"
-        )
     content = record["Content"]
     return {
         "Arn": arn,
         "CodeSize": content["CodeSize"],
         "CodeSha256": content["CodeSha256"],
         "UnzippedSize": content["UnzippedSize"],
+        "Extensions": record["Extensions"],
     }
 
 

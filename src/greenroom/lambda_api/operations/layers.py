@@ -43,7 +43,7 @@ def publish_layer_version(room: Room, call: Call) -> Answer:
             "Description": asked.get("Description") or "",
             "CreatedDate": now_iso(),
             "Content": kept,
-            "Extensions": _has_extensions(content),
+            "Extensions": _extensions(content),
             **{
                 member: asked[member]
                 for member in ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")
@@ -162,9 +162,9 @@ def _check_runtimes(given: list[str]) -> None:
         raise validation_error(violation(given, "compatibleRuntimes", constraint))
 
 
-def _has_extensions(content: bytes) -> bool:
+def _extensions(content: bytes) -> list[str]:
     with zipfile.ZipFile(BytesIO(content)) as archive:
-        return any(name.startswith("extensions/") and not name.endswith("/") for name in archive.namelist())
+        return [name for name in archive.namelist() if name.startswith("extensions/")]
 
 
 OPERATIONS: dict[str, Operation] = {
