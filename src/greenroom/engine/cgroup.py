@@ -18,7 +18,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -230,7 +230,7 @@ class Branch:
     def __init__(self) -> None:
         """Make it. Raises OSError where this process may not make any."""
         name = f"{os.getpid()}{BRANCH}{uuid4().hex}"
-        homes = _homes()
+        homes = branch_homes()
         self._v1 = {controller: home / name for controller, home in homes.items()}
         self.folders = tuple(self._v1.values())
         with _locked(_locks_are_in(homes)):  # between the next two lines it looks as if nobody had it
@@ -257,7 +257,7 @@ class Branch:
 def remove_leftovers() -> None:
     """Kill what engines that are gone have left in control groups, and remove the groups."""
     with contextlib.suppress(OSError):
-        homes = _homes()
+        homes = branch_homes()
         locks = _locks_are_in(homes)
         with _locked(locks):
             names = {folder.name for home in homes.values() for folder in home.iterdir() if BRANCH in folder.name}
@@ -285,16 +285,14 @@ def _clear(branch: list[Path]) -> None:
                 pids.update((group / "cgroup.procs").read_text().split())
         if not pids:
             break
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(int(pid), signal.SIGKILL)
+        _kill(pids)
         time.sleep(0.005)
     for folder in (*groups, *branch):
         _remove(folder)
 
 
-def _homes() -> dict[str, Path]:
-    """Return the folder that has the branches in each hierarchy, by its controller; that of version 2 has none."""
+def branch_homes() -> dict[str, Path]:
+    """Return the folder that has the branches in each hierarchy, by its controller; "" for that of version 2."""
     return _v1_homes() if isolation().limits == "cgroup v1" else {"": _v2_home()}
 
 
@@ -434,7 +432,7 @@ def _v2_home() -> Path:
             _hand_on(home)
             (home / "cpu.weight").write_text(str(V2_WEIGHT))
             (home / "memory.max").write_text(str(_most_memory_bytes()))
-            if group == V2_ROOT:  # where the engine can't have a weight of its own, see `take_weight`
+            if _v2_own().name != ENGINE:  # which therefore can't have a weight of its own, see `take_weight`
                 cpus = usable_cpus("watcher")
                 (home / "cpu.max").write_text(f"{round(PERIOD_US * max(cpus - 1, cpus * 0.75))} {PERIOD_US}")
             return home
@@ -506,10 +504,15 @@ def _kill_all(procs: Path) -> None:
             return
         if not pids:
             return
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(int(pid), signal.SIGKILL)
+        _kill(pids)
         time.sleep(0.002)
+
+
+def _kill(pids: Iterable[str]) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if pid != "0":  # a process that this one can't name: it is in a container of its own
+                os.kill(int(pid), signal.SIGKILL)
 
 
 def _remove(folder: Path) -> None:

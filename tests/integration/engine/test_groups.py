@@ -173,7 +173,7 @@ def leave(how: str) -> tuple[subprocess.Popen[str], int]:
 
 
 def branches(pid: int) -> list[Path]:
-    return [folder for home in cgroup._homes().values() for folder in home.glob(f"{pid}{cgroup.BRANCH}*")]
+    return [folder for home in cgroup.branch_homes().values() for folder in home.glob(f"{pid}{cgroup.BRANCH}*")]
 
 
 @grouped
@@ -197,7 +197,7 @@ def test_an_engine_kills_and_removes_what_a_killed_one_left_and_nothing_of_one_t
 
 @grouped
 def test_nobody_else_may_look_into_the_groups_or_hold_up_an_engine() -> None:
-    assert {stat.S_IMODE(home.stat().st_mode) & 0o077 for home in cgroup._homes().values()} == {0}
+    assert {stat.S_IMODE(home.stat().st_mode) & 0o077 for home in cgroup.branch_homes().values()} == {0}
 
 
 KILLED_MEANWHILE = """

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.engine import isolation
+from greenroom.engine import cgroup, isolation
 from tests.integration.engine.lab import (
     SPIN,
     Lab,
@@ -122,6 +122,45 @@ def test_a_measurement_that_others_disturb_says_so_and_only_that(lab: Lab) -> No
     assert disturbed.disturbed_ms > 0.05 * disturbed.duration_ms
     assert f"Disturbed: {disturbed.disturbed_ms:.2f} ms" in messages(disturbed)[-1]
     assert "Disturbed" not in messages(unasked)[-1]
+
+
+@pytest.mark.skipif(isolation().limits != "cgroup v1" or os.geteuid() != 0, reason="needs root and version 1")
+def test_a_function_keeps_its_share_on_a_busy_machine_and_so_does_the_engine(tmp_path: Path) -> None:
+    lab = Lab(tmp_path)
+    others = []
+    try:
+        answer(lab.run(SPIN, 0.01, memory_mb=1_769))
+        for _ in range(8 * (os.cpu_count() or 1)):
+            others.append(subprocess.Popen([sys.executable, "-c", "while True: pass"], start_new_session=True))
+            # Where other processes of the machine are: this one has the engine's weight.
+            (cgroup.V1_ROOT / "cpu" / "cgroup.procs").write_text(str(others[-1].pid))
+        time.sleep(1)
+        # One of sixteen on two CPUs would have an eighth of one.
+        took = undisturbed(lambda: spent_s(answer(lab.run(SPIN, 0.2, memory_mb=1_769))), lambda found: found < 0.4)
+        assert took < 0.6
+        # Functions on all CPUs do not starve the process that they work for.
+        source = f"# as many at once as there are CPUs\n{SPIN}"
+        at_work = [
+            threading.Thread(target=lambda: lab.run(source, 2.0, memory_mb=1_769)) for _ in range(os.cpu_count() or 1)
+        ]
+        for thread in at_work:
+            thread.start()
+        time.sleep(0.5)
+        begin, until = time.monotonic(), time.thread_time() + 0.2
+        while time.thread_time() < until:
+            pass
+        assert time.monotonic() - begin < 1.2
+        for thread in at_work:
+            thread.join()
+    finally:
+        for each in others:
+            each.kill()
+            each.wait()
+        lab.engine.close()
+
+
+def spent_s(span: list[float]) -> float:
+    return span[1] - span[0]
 
 
 def test_measured_invocations_do_not_share_cores(tmp_path: Path) -> None:

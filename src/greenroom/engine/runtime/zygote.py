@@ -176,7 +176,7 @@ class Groups:
         except OSError:
             return []
         with contextlib.suppress(OSError), open(descriptor) as file:
-            return [int(line) for line in file]
+            return [pid for pid in map(int, file) if pid]  # 0 is one that this process can't name
         return []
 
     @staticmethod
