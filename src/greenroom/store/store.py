@@ -126,6 +126,7 @@ class Store:
         self._durable_at = time.time()
         self._waiting: list[tuple[int, Callable[[StoreUnavailable | None], None]]] = []
         self._trouble: StoreUnavailable | None = None
+        self._files_trouble: OSError | None = None
         self._closing = False
         self._writer = threading.Thread(target=self._keep_writing, name="greenroom-store", daemon=True)
         self._writer.start()
@@ -151,7 +152,7 @@ class Store:
             self._require_open()
             if may_lag:
                 self._pending += changes
-                self._work.notify()
+                self._work.notify_all()
             elif changes:
                 if self._open is None:
                     self._hand_over(list(changes))
@@ -234,8 +235,19 @@ class Store:
     @property
     def trouble(self) -> str | None:
         """Why writes don't reach the disk at the moment, or None while they do."""
-        trouble = self._trouble
+        trouble = self._trouble or self._files_trouble
         return str(trouble) if trouble else None
+
+    def note_trouble(self, error: OSError | None) -> None:
+        """Take note that files next to the store can't be written, which its records are to name, or that they can."""
+        with self._lock:
+            self._files_trouble = error
+            self._work.notify_all()
+
+    def wait_until_usable(self) -> None:
+        """Return when the disk takes what is written, or the store is closed: begin no work before."""
+        with self._lock:
+            self._work.wait_for(lambda: self._closing or self.trouble is None)
 
     @property
     def durable_at(self) -> float:
@@ -254,7 +266,7 @@ class Store:
             if self._closing:
                 return
             self._closing = True
-            self._work.notify()
+            self._work.notify_all()
         self._writer.join()
         with self._database_lock:
             self._database.close()
@@ -279,7 +291,7 @@ class Store:
     def _hand_over(self, changes: list[Change]) -> None:
         self._pending += changes
         self._written += 1
-        self._work.notify()
+        self._work.notify_all()
 
     def _wait_for(self, tell: Callable[[StoreUnavailable | None], None]) -> bool:
         """Have `tell` called when what is written now is on disk. Return False where it is there already."""
@@ -323,6 +335,7 @@ class Store:
     def _tell_durable(self, upto: int) -> None:
         with self._lock:
             self._durable, self._durable_at, self._trouble = upto, time.time(), None
+            self._work.notify_all()
             done = [tell for number, tell in self._waiting if number <= upto]
             self._waiting = [entry for entry in self._waiting if entry[0] > upto]
         for tell in done:

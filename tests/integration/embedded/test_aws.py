@@ -307,6 +307,7 @@ DEPLOY = ("stack_name", "stack_id", "template", "param_values", "disable_rollbac
 REPLACED: dict[str, dict[str, tuple[str, ...] | None]] = {
     "durable/executions": {
         "ministack.services.stepfunctions._add_event": ("execution", "event_type", "details"),
+        "ministack.services.stepfunctions._execute_task": ("state_def", "raw_input", "execution", "ctx"),
     },
     "durable/logs": {
         "ministack.services.cloudwatch_logs._append_log_events": ("stream", "events"),

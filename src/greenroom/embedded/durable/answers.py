@@ -21,7 +21,11 @@ ALWAYS_ANSWERED = frozenset({"/_ministack/health"})
 
 SERVICE = re.compile(rb"Credential=[^/]*/\d{8}/[^/]*/([a-z0-9-]+)/aws4_request")
 
+READING = re.compile(rb"\.(?:BatchGet|Describe|Get|List|Query|Scan)[A-Za-z]*$")
+"""What the name of an operation that changes nothing looks like, in the header that the JSON protocols name it in."""
+
 RETRY_AFTER_S = 2
+"""When a refused request may come again: what has to happen until then is that somebody makes space."""
 
 
 class DurableAnswers:
@@ -36,7 +40,10 @@ class DurableAnswers:
         if scope["type"] != "http" or scope["path"] in ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
             return
-        trouble = self._effects.trouble
+        trouble = self._effects.store.trouble
+        if trouble and _only_reads(scope):
+            await self._app(scope, receive, send)
+            return
         if trouble:
             await _refuse(scope, send, trouble)
             return
@@ -59,6 +66,12 @@ class DurableAnswers:
         watch: Watch
         with self._effects.request(_service(scope)) as watch:
             await self._app(scope, receive, send_durable)
+
+
+def _only_reads(scope: Scope) -> bool:
+    """Return whether a request certainly changes nothing: it is answered while nothing can be kept."""
+    target = next((value for name, value in scope["headers"] if name == b"x-amz-target"), b"")
+    return scope["method"] in ("GET", "HEAD") or READING.search(target) is not None
 
 
 def _service(scope: Scope) -> str:

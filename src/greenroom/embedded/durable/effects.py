@@ -86,7 +86,7 @@ class Effects:
         self.objects = Objects(store, data_dir)
         self.logs = Logs()
         self._stacks = Stacks()
-        executions = Executions()
+        executions = Executions(store)
         self._parts = (
             Tables(),
             Queues(),
@@ -102,7 +102,6 @@ class Effects:
         self._left: list[marks.Mark] = []
         self._carried: list[Change] = []
         self._lagging: list[Change] = []
-        self._trouble: OSError | None = None
         for part in self._parts:
             part.install()
         for shelf, container in self._shelves:
@@ -131,11 +130,6 @@ class Effects:
         """Write what changed outside of requests."""
         self.write(marks.take_background())
         self.objects.tidy()
-
-    @property
-    def trouble(self) -> str | None:
-        """Why nothing can be kept at the moment, or None."""
-        return self.store.trouble or (str(self._trouble) if self._trouble else None)
 
     @contextlib.contextmanager
     def request(self, service: str) -> Iterator[marks.Watch]:
@@ -167,9 +161,10 @@ class Effects:
                     (self._lagging if part in self._may_lag else self._carried).extend(_changes(part, key))
                     self._left.pop()
             except OSError as error:
-                self._trouble = error
+                self.store.note_trouble(error)
                 raise
-            self._trouble = None
+            if self.store.trouble:
+                self.store.note_trouble(None)
             changes, self._carried = self._carried, []
             if changes:
                 self.objects.written(self.store.write(changes))

@@ -15,7 +15,8 @@ from greenroom.store import Store
 class Executions:
     """The executions of every state machine."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Store) -> None:
+        self._store = store
         # An execution's thread keeps it, and ends it without asking for it again.
         self._executions = Shelf("stepfunctions.executions", left_out=("events",), is_busy=_is_running)
         self.events = Histories("stepfunctions.events", self._find, self._put)
@@ -25,7 +26,7 @@ class Executions:
         from ministack.services import stepfunctions
 
         self._executions.install(stepfunctions._executions, drop=lambda key, _: marks.mark(self.events, key))
-        add_event = stepfunctions._add_event
+        add_event, execute_task = stepfunctions._add_event, stepfunctions._execute_task
 
         def noted_event(execution: dict[str, Any], kind: str, details: Any = None) -> Any:
             event = add_event(execution, kind, details)
@@ -35,7 +36,13 @@ class Executions:
             marks.mark_in_background(self.events, (account, region, arn))
             return event
 
+        def task_on_a_usable_disk(*state: Any) -> Any:
+            # What a task does could not be kept, and its function would fail.
+            self._store.wait_until_usable()
+            return execute_task(*state)
+
         stepfunctions._add_event = noted_event
+        stepfunctions._execute_task = task_on_a_usable_disk
 
     def load(self, store: Store) -> None:
         """Read the executions. Those that were running have failed: nothing goes on with them."""

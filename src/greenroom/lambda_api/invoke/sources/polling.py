@@ -70,6 +70,7 @@ class Polling:
 
     def _loop(self) -> None:
         while not self._closed.is_set():
+            self._store.wait_until_usable()
             now = time.time()
             due = now + LOOK_EVERY_S
             for reader in self._current():
