@@ -3,7 +3,7 @@
 * `process` is how others see it: start, stop, find. The server is a process of its own, because ministack's state is a
   Python process's.
 * `server` is that process: it sets ministack's settings, then serves it.
-* `gateway` stands in front of ministack and decides which hosts and paths get an answer at all.
+* `front` stands before all services: who calls, which operation, and may they; parsed once, denied by default.
 * `lambda_wiring` puts Lambda (`lambda_api`, over the engine) in the place of ministack's, `lambda_callers` and
   `lambda_stacks` have ministack's services reach it, `adapters` is what it needs of them.
 * `iam` checks what ministack does not: the roles of functions, state machines and stacks where services act in them.

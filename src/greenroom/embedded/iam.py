@@ -1,9 +1,4 @@
-"""The checks that AWS makes and ministack does not: roles in which a service acts.
-
-ministack checks the caller of an API. This module says what a role may where a service acts in one, and checks the role
-in which CloudFormation makes an algorithm's resources. Lambda and its callers ask for the roles of functions and state
-machines themselves. Nothing may work here that AWS would refuse. ministack's own evaluator judges the policies.
-"""
+"""The checks that AWS makes and ministack does not: roles in which a service acts."""
 
 from __future__ import annotations
 
@@ -13,7 +8,7 @@ from contextvars import ContextVar
 from typing import Any
 from urllib.parse import parse_qs
 
-from greenroom.embedded import gateway, iam_log, stack_permissions
+from greenroom.embedded import iam_log, stack_permissions
 
 _stack_role: ContextVar[str] = ContextVar("stack_role", default="")
 
@@ -57,12 +52,10 @@ def require(role_arn: str, action: str, resource: str, **context: Any) -> None:
 
 
 def install() -> None:
-    """Install the checks where ministack has none, and accept only our own keys as root's."""
+    """Install the checks of roles in which services act, and accept only our own key as root's."""
     from ministack.core import iam_evaluator
 
     _own_root_only(iam_evaluator)
-    _name_alias_actions()
-    _deny_what_has_no_action()
     _check_stacks()
 
 
@@ -70,45 +63,15 @@ def _own_root_only(iam_evaluator: Any) -> None:
     own = os.environ["AWS_ACCESS_KEY_ID"]
 
     def is_root_access_key(access_key_id: str) -> bool:
-        return access_key_id == own or (not access_key_id and gateway.needs_no_key.get())
+        return access_key_id == own
 
     # Out of the box "test", any account's number and no key at all are root's as well.
     iam_evaluator.is_root_access_key = is_root_access_key
-    # And its signatures would go unchecked: knowing the key's id is not knowing its secret.
-    iam_evaluator._is_root_key = lambda access_key_id: not access_key_id
-
-
-def _name_alias_actions() -> None:
-    from ministack.core import iam_actions
-
-    action_of = iam_actions._lambda_action
-    of_one_alias = {"GET": "GetAlias", "PUT": "UpdateAlias", "DELETE": "DeleteAlias"}
-
-    def lambda_action(method: str, path: str) -> Any:
-        # .../functions/NAME/aliases/ALIAS: ministack takes each of these for ListAliases.
-        parts = [part for part in path.split("/") if part]
-        if len(parts) == 5 and parts[1] == "functions" and parts[3] == "aliases":
-            return of_one_alias.get(method)
-        return action_of(method, path)
-
-    iam_actions._lambda_action = lambda_action
-
-
-def _deny_what_has_no_action() -> None:
-    from ministack.core import iam_actions
-
-    action_of = iam_actions.extract_iam_action
-
-    def extract_iam_action(service: str, *request: Any) -> str:
-        # ministack lets any caller through where it finds no action.
-        return action_of(service, *request) or f"{service}:NotKnownHere"
-
-    iam_actions.extract_iam_action = extract_iam_action
 
 
 def _check_stacks() -> None:
     from ministack.services import cloudformation
-    from ministack.services.cloudformation import helpers, stacks
+    from ministack.services.cloudformation import stacks
 
     handle, create = cloudformation.handle_request, stacks._provision_resource
     update, delete = stacks._update_resource, stacks._delete_resource
@@ -116,8 +79,6 @@ def _check_stacks() -> None:
     async def in_role(method: str, path: str, headers: Any, body: bytes, query_params: Any) -> Any:
         form = parse_qs(body.decode(errors="replace")) if body else {}
         role = (form.get("RoleARN") or [""])[0]
-        if role and not _caller_may_pass(headers, role):
-            return helpers._error("AccessDenied", f"not authorized to perform: iam:PassRole on resource: {role}", 403)
         # The tasks that a stack's operation starts inherit the role with their context.
         _stack_role.set(role)
         return await handle(method, path, headers, body, query_params)
@@ -138,17 +99,6 @@ def _check_stacks() -> None:
     stacks._provision_resource = checked_create
     stacks._update_resource = checked_update
     stacks._delete_resource = checked_delete
-
-
-def _caller_may_pass(headers: Any, role: str) -> bool:
-    from ministack.core import iam_evaluator
-
-    caller = iam_evaluator.request_caller_arn(headers)
-    if ":assumed-role/" not in caller:
-        return True
-    name = iam_evaluator._role_name_from_assumed_arn(caller)
-    own = f"{role.rpartition('/')[0]}/{name}"
-    return role_may(own, "iam:PassRole", role, iam__PassedToService="cloudformation.amazonaws.com")
 
 
 def _require_all(kind: str, operation: str, properties: dict[str, Any], old: dict[str, Any] | None = None) -> None:

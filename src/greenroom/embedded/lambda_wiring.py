@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from greenroom.embedded import lambda_callers, lambda_http, lambda_stacks
+from greenroom.embedded import lambda_callers, lambda_stacks
 from greenroom.embedded.adapters import invoking, lambda_control
 from greenroom.embedded.process import ACCOUNT_ID, REGION
 from greenroom.engine import Engine, can_honour, can_run
@@ -29,7 +29,6 @@ def install(engine: Engine, store: Store, data_dir: Path, endpoint_url: str) -> 
     api = LambdaApi(store, lambda_control.ports(), settings, Abilities(can_run, can_honour))
     room = Room(api.functions, engine, store, invoking.outside())
     api.serve(operations(room))
-    names = {**lambda_stacks.names(api), "handle_request": lambda_http.handler(api, store)}
-    lambda_callers.install(room, names)
+    lambda_callers.install(room, lambda_stacks.names(api))
     lambda_stacks.install(api)
     return Lambda(api, room)

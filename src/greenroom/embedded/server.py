@@ -79,12 +79,10 @@ def _settle_environment(data_dir: Path, port: int) -> None:
 
 
 async def _serve(data_dir: Path, store: Store, listener: socket.socket, options: list[str]) -> None:
-    from hypercorn.asyncio import serve
-    from hypercorn.config import Config
-
     from greenroom.embedded import iam, iam_log, lambda_wiring, retention
     from greenroom.embedded.durable import DurableAnswers, Effects, previous
-    from greenroom.embedded.gateway import Gateway
+    from greenroom.embedded.front import Front
+    from greenroom.embedded.front import listener as listening
     from greenroom.engine import Engine
 
     endpoint_url = f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -107,15 +105,8 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
         loop.add_signal_handler(number, stopping.set)
     if "--detached" not in options:
         _watch_parent(loop, stopping)
-    config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
-    config.keep_alive_timeout = 75
-    config.graceful_timeout = 1.0
-    config.shutdown_timeout = 20.0
-    config.accesslog = None
-    config.errorlog = None
-    app = DurableAnswers(Gateway(listener.getsockname()[1]), effects)
-    server = asyncio.create_task(serve(app, config, shutdown_trigger=stopping.wait))  # type: ignore[arg-type]
+    app = DurableAnswers(Front(listener.getsockname()[1], functions.api), effects)
+    server = asyncio.create_task(listening.serve(app, listener, stopping))
     await _until_ready(endpoint_url, server)
     functions.room.start()
     keeping = asyncio.create_task(effects.keep_up())

@@ -128,7 +128,7 @@ def test_a_server_that_hangs_at_its_start_is_ended_and_says_so(tmp_path: Path, m
 def test_a_server_that_dies_at_its_start_says_why(tmp_path: Path) -> None:
     (tmp_path / "credentials.json").write_text('{"accessKeyId": "AKIA", "secretAccessKey": "s"}')
     (tmp_path / "engine").touch()  # where the server wants a folder
-    with pytest.raises(StartFailed, match="NotADirectoryError"):
+    with pytest.raises(StartFailed, match=r"NotADirectoryError|FileExistsError"):
         EmbeddedAws.start(tmp_path, port=0)
     assert not servers_on(tmp_path)
 
@@ -273,7 +273,7 @@ def test_without_the_right_to_write_logs_there_are_none(aws: EmbeddedAws) -> Non
     (stream,) = logs.describe_log_streams(logGroupName="/aws/lambda/speaks")["logStreams"]
     assert stream["logStreamName"].split("/")[3].startswith("[$LATEST]")
     events = logs.filter_log_events(logGroupName="/aws/lambda/speaks")["events"]
-    assert [event["message"] for event in events].count("said") == 2
+    assert [event["message"] for event in events].count("said\n") == 2
 
 
 def test_an_event_source_needs_the_functions_role_to_read_it(aws: EmbeddedAws) -> None:
@@ -335,16 +335,6 @@ REPLACED: dict[str, dict[str, tuple[str, ...] | None]] = {
     },
     "iam": {
         "ministack.core.iam_evaluator.is_root_access_key": ("access_key_id",),
-        "ministack.core.iam_evaluator._is_root_key": ("access_key_id",),
-        "ministack.core.iam_actions._lambda_action": ("method", "path"),
-        "ministack.core.iam_actions.extract_iam_action": (
-            "service",
-            "method",
-            "path",
-            "headers",
-            "body",
-            "query_params",
-        ),
         "ministack.services.cloudformation.handle_request": ("method", "path", "headers", "body", "query_params"),
         "ministack.services.cloudformation.stacks._provision_resource": ("resource_type", "logical_id", "props", "*"),
         "ministack.services.cloudformation.stacks._update_resource": (
