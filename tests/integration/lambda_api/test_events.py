@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -213,3 +215,16 @@ def test_an_accepted_event_survives_a_kill(tmp_path: Path) -> None:
             return seen >= set(range(5, 10))
 
         until(all_seen, 30)
+
+
+def test_an_event_that_fails_is_tried_three_times_with_growing_waits_also_over_a_restart(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "tests.integration.lambda_api.retries", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(ended.stdout)
+    told = found["told"]
+    assert told["requestContext"]["condition"] == "RetriesExhausted"
+    assert told["requestContext"]["approximateInvokeCount"] == 3
+    # Each attempt has the request id of the event.
+    assert told["responsePayload"]["errorMessage"] == told["requestContext"]["requestId"]
+    assert found["took_s"] >= 0.3 + 0.6
