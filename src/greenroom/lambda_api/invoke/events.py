@@ -73,6 +73,7 @@ class EventQueue:
     """
 
     def __init__(self, store: Store, functions: Functions, executor: Executor, waits: Waits, outside: Outside) -> None:
+        self._store = store
         self._table = store.table(TABLE)
         self._functions = functions
         self._executor = executor
@@ -137,6 +138,7 @@ class EventQueue:
             self._schedule(time.time() + self._waits.longest_throttle_s, key)
 
     def _attempt(self, key: str) -> None:
+        self._store.wait_until_usable()  # what comes of it could not be kept
         record = self._table.get(key)
         if record is None:
             return
