@@ -6,6 +6,8 @@ import platform
 import re
 from collections.abc import Iterable, Mapping
 
+from greenroom.engine import interpreters
+
 OLDEST_PYTHON = (3, 10)
 """The SDK and the runtime client that every function gets need it: `Requires-Python` of boto3 and awslambdaric."""
 
@@ -17,7 +19,13 @@ ARCHITECTURES = ("x86_64", "arm64")
 OS_ONLY = ("provided.al2", "provided.al2023")
 """Runtimes that are only an operating system: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-provided.html"""
 
-WHAT_RUNS = "This machine's engine runs python3.10 and later, provided.al2 and provided.al2023."
+NEWEST_NODE = 26
+"""The newest in Lambda's own list of runtimes."""
+
+WHAT_RUNS = (
+    "This machine's engine runs python3.10 and later, nodejs18.x and later where there is a Node.js, provided.al2 and "
+    "provided.al2023."
+)
 
 
 ANOTHER_MACHINE = "{} for {} can't run here: a bootstrap is for one instruction set, and this machine's is {}."
@@ -43,7 +51,7 @@ def can_honour(runtime: str, variables: Mapping[str, str], layer_files: Iterable
         variables: its own environment variables.
         layer_files: the paths in its layers' ZIPs.
     """
-    if WRAPPER in variables and not runtime.startswith(OS_ONLY):  # which ignore it, as on Lambda
+    if WRAPPER in variables and runtime.startswith("python"):  # OS-only runtimes ignore it, as on Lambda
         return f"{WRAPPER} can't be used here: Python functions are forked from a prepared process, and not started."
     extension = next((path for path in layer_files if path.startswith(EXTENSIONS) and not path.endswith("/")), None)
     if extension is not None:
@@ -54,8 +62,8 @@ def can_honour(runtime: str, variables: Mapping[str, str], layer_files: Iterable
 def can_run(runtime: str, architecture: str = "x86_64") -> str | None:
     """Return None if the engine can run functions of a runtime, else why not and what it runs, in sentences.
 
-    A Python that the machine does not have is not a reason: the function runs on the nearest one, and its log and its
-    report say so.
+    A version of Python or Node.js that the machine does not have is not a reason: the function runs on another one, and
+    its log and its report say so.
     """
     if architecture not in ARCHITECTURES:
         return f"{architecture} is not an instruction set of Lambda's: {' or '.join(ARCHITECTURES)}."
@@ -67,4 +75,10 @@ def can_run(runtime: str, architecture: str = "x86_64") -> str | None:
             return None
     if runtime in OS_ONLY:
         return None if architecture == machine() else ANOTHER_MACHINE.format(runtime, architecture, machine())
+    if (major := interpreters.node_major(runtime)) is not None and interpreters.OLDEST_NODE <= major <= NEWEST_NODE:
+        return (
+            None
+            if interpreters.node(major)
+            else f"{runtime} can't run here: there is no Node.js on this machine's PATH."
+        )
     return f"{runtime or 'A function without a runtime'} can't run here. {WHAT_RUNS}"

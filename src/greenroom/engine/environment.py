@@ -105,6 +105,7 @@ class Setup:
     jailed: bool
     programs: Sequence[Sequence[str]] | None = None
     own_network: bool = False
+    runtime_root: str = "/var/runtime"
 
 
 class Environment:
@@ -162,6 +163,7 @@ class Environment:
             "opt": setup.opt.name if setup.opt else None,
             "task_root": task_root,
             "opt_root": opt_root,
+            "runtime_root": setup.runtime_root,
             "handler": self.spec.handler,
             "programs": setup.programs,
             "keeps_control": not HAS_PIDFD,

@@ -20,6 +20,9 @@ from pathlib import Path
 ASK = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.base_prefix]))"
 ASK_TIMEOUT_S = 10
 
+OLDEST_NODE = 18
+"""The oldest Node.js that runs functions here: the oldest that AWS's runtime client still supports."""
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -40,11 +43,26 @@ class Runner:
     """What a function runs on: `runtime` is Lambda's name for it, `python` the prepared process that it begins as.
 
     `programs` are the command lines that may take the process's place, the first that exists; None for Python itself.
+    `folders` of the machine have to be seen for that.
     """
 
     runtime: str
     python: Interpreter
     programs: tuple[tuple[str, ...], ...] | None = None
+    folders: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Node:
+    """A Node.js: how to start it, and its major version."""
+
+    executable: str
+    major: int
+
+    @property
+    def runtime(self) -> str:
+        """Return Lambda's name for it, for example `nodejs22.x`."""
+        return f"nodejs{self.major}.x"
 
 
 BOOTSTRAPS = (("/var/task/bootstrap",), ("/opt/bootstrap",))
@@ -55,8 +73,53 @@ def runner(runtime: str) -> Runner:
     """Return what a runtime that the engine can run (`capability.can_run`) runs on here."""
     if runtime.startswith("provided."):
         return Runner(runtime, own(), BOOTSTRAPS)
+    if (major := node_major(runtime)) is not None:
+        return _node_runner(major)
     python = nearest(runtime)
     return Runner(python.runtime, python)
+
+
+def node_major(runtime: str) -> int | None:
+    """Return the version that a runtime such as `nodejs22.x` asks for; None for any other runtime."""
+    found = re.fullmatch(r"nodejs(\d+)\.x", runtime)
+    return int(found[1]) if found else None
+
+
+@cache
+def node(major: int) -> Node | None:
+    """Return a Node.js of a major version, or else the one on PATH; None where there is none that is new enough.
+
+    It looks on PATH and where nvm keeps its own: https://github.com/nvm-sh/nvm
+    """
+    on_path = [found for name in ("node", "nodejs") if (found := shutil.which(name))]
+    nvm = Path(os.environ.get("NVM_DIR", Path.home() / ".nvm")) / "versions" / "node"
+    kept = sorted(nvm.glob(f"v{major}.*/bin/node"), reverse=True)
+    asked = [each for each in map(_ask_node, [*on_path, *map(str, kept)]) if each is not None]
+    exact = [each for each in asked if each.major == major]
+    return next(iter([*exact, *(each for each in asked if each.major >= OLDEST_NODE)]), None)
+
+
+def _ask_node(executable: str) -> Node | None:
+    try:
+        done = subprocess.run(
+            [executable, "-p", "process.execPath + ' ' + process.versions.node"],
+            capture_output=True,
+            timeout=ASK_TIMEOUT_S,
+            check=True,
+            text=True,
+        )
+        path, version = done.stdout.strip().rsplit(" ", 1)
+        return Node(path, int(version.split(".")[0]))
+    except (OSError, ValueError, subprocess.SubprocessError):
+        return None
+
+
+def _node_runner(major: int) -> Runner:
+    found = node(major)
+    if found is None:
+        raise LookupError(f"no Node.js for nodejs{major}.x")
+    prefix = str(Path(found.executable).parents[1])
+    return Runner(found.runtime, own(), ((found.executable, "/var/runtime/index.mjs"),), (prefix,))
 
 
 def own() -> Interpreter:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from greenroom.engine import cgroup, interpreters, result
+from greenroom.engine import capability, cgroup, interpreters, result
 from greenroom.engine.code import CodeStore, brings_own_sdk, built_for_other_python, imports_sdk
 from greenroom.engine.conversation import Event
 from greenroom.engine.environment import Environment, Outcome, Setup
-from greenroom.engine.interpreters import Interpreter, Runner
+from greenroom.engine.interpreters import Runner
 from greenroom.engine.quiet import Cores
 from greenroom.engine.report import PlatformLog
 from greenroom.engine.spec import FunctionSpec, Invocation, InvokeResult, LogEvent
@@ -134,7 +134,7 @@ class Engine:
         self._busy: set[Environment] = set()
         self._sources: dict[Key, Sources] = {}
         self._starting = threading.Lock()
-        self._zygotes: dict[tuple[str, bool], Zygote] = {}
+        self._zygotes: dict[tuple[str, bool, tuple[str, ...]], Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
         available = cgroup.isolation().limits != "watcher"
@@ -341,22 +341,24 @@ class Engine:
             opt=sources.opt,
             environment={**_variables(spec), **self._environment, **invocation.credentials(), **spec.environment},
             jailed=self._jailed,
-            programs=runner.programs,
+            programs=_programs(spec, runner),
+            runtime_root="/var/runtime" if self._jailed else str(self._layout.scratch / "runtime"),
             own_network=self._layout.own_network,
         )
         if self._closed.is_set():
             raise ClosedError
-        environment = Environment(spec, self._zygote(runner.python, sources.sdk), setup)
+        environment = Environment(spec, self._zygote(runner, sources.sdk), setup)
         with self._lock:
             self._busy.add(environment)
         return environment
 
-    def _zygote(self, interpreter: Interpreter, sdk: bool) -> Zygote:
-        key = (interpreter.runtime, sdk)
+    def _zygote(self, runner: Runner, sdk: bool) -> Zygote:
+        key = (runner.python.runtime, sdk, runner.folders)
         with self._starting:  # not the other lock: warm invocations need not wait for a start
             zygote = self._zygotes.get(key)
             if zygote is None or not zygote.alive:
-                zygote = self._zygotes[key] = Zygote(self._layout, interpreter, sdk=sdk)
+                zygote = Zygote(self._layout, runner.python, sdk=sdk, folders=runner.folders)
+                self._zygotes[key] = zygote
             return zygote
 
     def _reap(self) -> None:
@@ -378,6 +380,18 @@ def _port_of(endpoint_url: str) -> int:
     """Return the port of an endpoint on this machine; 0 for any other."""
     found = urlsplit(endpoint_url)
     return found.port or 0 if found.hostname in ("127.0.0.1", "localhost") else 0
+
+
+def _programs(spec: FunctionSpec, runner: Runner) -> tuple[tuple[str, ...], ...] | None:
+    """Return the command lines of a function's runtime, with what its settings and its size add to them."""
+    if runner.programs is None or not spec.runtime.startswith("nodejs"):
+        return runner.programs
+    ((executable, *arguments),) = runner.programs
+    command = (executable, f"--max-old-space-size={spec.memory_mb * 9 // 10}", *arguments)
+    if capability.WRAPPER in spec.environment:
+        # https://docs.aws.amazon.com/lambda/latest/dg/runtimes-modify.html#runtime-wrapper
+        command = ("/bin/sh", "-c", f'exec "${capability.WRAPPER}" "$@"', "bootstrap", *command)
+    return (command,)
 
 
 def _variables(spec: FunctionSpec) -> dict[str, str]:
@@ -408,6 +422,9 @@ def _variables(spec: FunctionSpec) -> dict[str, str]:
         variables |= {"AWS_EXECUTION_ENV": f"AWS_Lambda_{spec.runtime}", "PWD": "/var/task", "SHLVL": "0"}
     if spec.runtime.startswith("python"):
         variables["PYTHONPATH"] = "/var/runtime"
+    if (major := interpreters.node_major(spec.runtime)) is not None:
+        layers = f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules"
+        variables["NODE_PATH"] = f"{layers}:/var/runtime/node_modules:/var/runtime:/var/task"
     if spec.log_format == "JSON":
         variables["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
         # https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-log-level.html: by default INFO

@@ -263,7 +263,7 @@ def _runtime_packages() -> dict[str, str]:
         if path.name == "__init__.py":
             path = path.parent
         found[path.name] = str(path)
-    return found
+    return {**found, "index.mjs": str(SOURCES / "node.mjs")}
 
 
 def _link_packages(folder: Path, packages: dict[str, str]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from importlib.metadata import metadata
+from pathlib import Path
 
 import pytest
 
-from greenroom.engine import can_honour, can_run
+from greenroom.engine import can_honour, can_run, interpreters
 from greenroom.engine.capability import OLDEST_PYTHON, machine
 
 
@@ -43,6 +44,28 @@ def test_what_the_engine_can_not_run_is_refused_by_name(runtime: str) -> None:
     assert reason is not None and reason.startswith(runtime) and "can't run here" in reason
 
 
+@pytest.mark.parametrize("major", [18, 20, 22, 24])
+def test_node_runs_where_there_is_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, major: int) -> None:
+    interpreters.node.cache_clear()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("NVM_DIR", str(tmp_path))
+    reason = can_run(f"nodejs{major}.x")
+    assert reason == f"nodejs{major}.x can't run here: there is no Node.js on this machine's PATH."
+    program = tmp_path / "node"
+    program.write_text("#!/bin/sh\necho /opt/a b/bin/node 20.1.2\n")
+    program.chmod(0o755)
+    interpreters.node.cache_clear()
+    assert can_run(f"nodejs{major}.x") is None
+    assert interpreters.node(major) == interpreters.Node("/opt/a b/bin/node", 20)
+    assert interpreters.runner(f"nodejs{major}.x").runtime == "nodejs20.x"
+    interpreters.node.cache_clear()
+
+
+@pytest.mark.parametrize("runtime", ["nodejs", "nodejs16.x", "nodejs4.3-edge", "nodejs99.x"])
+def test_what_is_no_runtime_of_todays_is_refused(runtime: str) -> None:
+    assert can_run(runtime) is not None
+
+
 def test_another_instruction_set_is_refused() -> None:
     assert can_run("python3.13", "arm64") is None
     assert can_run("python3.13", "sparc") == "sparc is not an instruction set of Lambda's: x86_64 or arm64."
@@ -53,6 +76,7 @@ def test_wrappers_and_extensions_are_refused_with_what_they_are() -> None:
     assert can_honour("python3.13", {"MINE": "1"}, files) is None
     wrapped = can_honour("python3.13", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel"}, files)
     assert wrapped is not None and wrapped.startswith("AWS_LAMBDA_EXEC_WRAPPER can't be used here")
+    assert can_honour("nodejs22.x", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel"}, files) is None
     assert can_honour("provided.al2023", {"AWS_LAMBDA_EXEC_WRAPPER": "/opt/otel"}, files) is None
     extended = can_honour("provided.al2023", {}, [*files, "extensions/agent"])
     assert extended is not None and "a layer has extensions/agent" in extended

@@ -129,9 +129,10 @@ def start_first(request: dict[str, Any]) -> str:
 
 
 def placed(path: str, request: dict[str, Any]) -> str:
-    """Return where a file of the function or of its layers is, where there are no namespaces to put it in its place."""
-    roots: list[tuple[str, str]] = [("/var/task", request["task_root"]), ("/opt", request["opt_root"] or "/nowhere")]
-    for name, root in roots:
+    """Return where a file of the function, a layer or a runtime is, where no namespaces put it in its place."""
+    roots = {"/var/task": "task_root", "/opt": "opt_root", "/var/runtime": "runtime_root"}
+    for name, field in roots.items():
+        root: str = request[field] or "/nowhere"
         if path.startswith(name + "/"):
             return root + path[len(name) :]
     return path

@@ -131,7 +131,7 @@ def show_runtime(root: str, config: dict[str, Any]) -> None:
     """Make this Python, Lambda's runtime packages, the engine's own modules and the code store appear below a root."""
     bind(config["python_prefix"], root + PYTHON)
     for path in config["folders"]:
-        if not path.startswith("/usr/"):
+        if not f"{path}/".startswith("/usr/"):
             bind(path, root + path)
     for name, path in config["runtime_packages"].items():
         bind(path, f"{root}/var/runtime/{name}")
