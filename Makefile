@@ -60,7 +60,7 @@ page: export DENO_DIR = $(VENV)/deno
 page: export DENO_NO_UPDATE_CHECK = 1
 page: $(STAMP)
 	$(timed) { $(BIN)/deno check --quiet --no-remote --no-npm src/greenroom/web/static/*.js && \
-	  $(BIN)/deno lint --quiet src/greenroom/web/static; }
+	  $(BIN)/deno lint --quiet src/greenroom/web/static src/greenroom/engine/runtime/node.mjs; }
 
 unit: $(STAMP)
 	$(BIN)/pytest tests/unit
