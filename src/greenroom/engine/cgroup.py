@@ -133,9 +133,14 @@ class V1Group:
         self._folders = {controller: parent / name for controller, parent in parents.items()}
         for folder in self._folders.values():
             folder.mkdir()
+        # Texts, and made once: freezing and looking at them is on the way of every invocation.
+        self._state = f"{self._folders['freezer']}/freezer.state"
+        self._oom = f"{self._folders['memory']}/memory.oom_control"
+        self._peak = f"{self._folders['memory']}/memory.max_usage_in_bytes"
+        self._cpu = f"{self._folders['cpu']}/cpu.stat"
 
     def _write(self, controller: str, file: str, value: object) -> None:
-        (self._folders[controller] / file).write_text(str(value))
+        _write(f"{self._folders[controller]}/{file}", value)
 
     def add(self, pid: int) -> None:
         for controller in self._folders:
@@ -155,17 +160,16 @@ class V1Group:
             self._write("cpu", "cpu.cfs_quota_us", share_us)
 
     def freeze(self, frozen: bool) -> None:
-        self._write("freezer", "freezer.state", "FROZEN" if frozen else "THAWED")
+        _write(self._state, "FROZEN" if frozen else "THAWED")
 
     def throttled(self) -> int:
-        return _throttled(self._folders["cpu"])
+        return _number(_read(self._cpu), b"nr_throttled ")
 
     def out_of_memory(self) -> bool:
-        text = (self._folders["memory"] / "memory.oom_control").read_text()
-        return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
+        return _number(_read(self._oom), b"oom_kill ") > 0
 
     def peak_bytes(self) -> int:
-        return int((self._folders["memory"] / "memory.max_usage_in_bytes").read_text())
+        return int(_read(self._peak))
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
@@ -183,7 +187,7 @@ class V2Group:
         self._folder.mkdir()
 
     def _write(self, file: str, value: object) -> None:
-        (self._folder / file).write_text(str(value))
+        _write(f"{self._folder}/{file}", value)
 
     def add(self, pid: int) -> None:
         self._write("cgroup.procs", pid)
@@ -202,23 +206,43 @@ class V2Group:
         self._write("cgroup.freeze", int(frozen))
 
     def throttled(self) -> int:
-        return _throttled(self._folder)
+        return _number(_read(f"{self._folder}/cpu.stat"), b"nr_throttled ")
 
     def out_of_memory(self) -> bool:
-        text = (self._folder / "memory.events").read_text()
-        return any(line.startswith("oom_kill ") and line.split()[1] != "0" for line in text.splitlines())
+        return _number(_read(f"{self._folder}/memory.events"), b"oom_kill ") > 0
 
     def peak_bytes(self) -> int:
         try:
-            return int((self._folder / "memory.peak").read_text())
+            return int(_read(f"{self._folder}/memory.peak"))
         except FileNotFoundError:  # before Linux 5.19
-            return int((self._folder / "memory.current").read_text())
+            return int(_read(f"{self._folder}/memory.current"))
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             self._write("cgroup.kill", 1)
         _kill_all(self._folder / "cgroup.procs")
         _remove(self._folder)
+
+
+def _write(path: str, value: object) -> None:
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        os.write(descriptor, str(value).encode())
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: str) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        return os.read(descriptor, 4_096)  # these files are smaller
+    finally:
+        os.close(descriptor)
+
+
+def _number(text: bytes, name: bytes) -> int:
+    """Return the number that follows a name at the beginning of a line; 0 if there is none."""
+    return next((int(line[len(name) :]) for line in text.splitlines() if line.startswith(name)), 0)
 
 
 class Branch:
@@ -390,11 +414,6 @@ def usable_cpus(limits: str) -> float:
 def _v1_limit() -> float:
     quota, period = (int((V1_ROOT / "cpu" / f"cpu.cfs_{name}_us").read_text()) for name in ("quota", "period"))
     return quota / period if quota > 0 else float("inf")
-
-
-def _throttled(folder: Path) -> int:
-    lines = (folder / "cpu.stat").read_text().splitlines()
-    return next((int(line.split()[1]) for line in lines if line.startswith("nr_throttled ")), 0)
 
 
 @cache

@@ -84,11 +84,17 @@ def _extract(zip_bytes: bytes, folder: Path) -> None:
             entries = archive.infolist()
             if len(entries) > MAX_ENTRIES or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
                 raise BadCode("the code is larger than Lambda allows")
+            opened = {folder}
             for entry in entries:
                 path = Path(archive.extract(entry, folder))
                 # All users have to be able to read it, as in Lambda; an executable stays one.
                 mode = entry.external_attr >> 16
                 path.chmod(0o755 if path.is_dir() or mode & 0o111 else 0o644)
+                for parent in path.parents:  # which need not be an entry
+                    if parent in opened:
+                        break
+                    parent.chmod(0o755)
+                    opened.add(parent)
     except (zipfile.BadZipFile, OSError, ValueError) as error:
         raise BadCode(f"the code can't be unpacked: {error}") from error
 

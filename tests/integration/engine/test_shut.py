@@ -23,6 +23,7 @@ from tests.integration.engine.lab import (
     error,
     for_root,
     passes_for_an_ordinary_user,
+    zipped,
 )
 
 jailed = pytest.mark.skipif(not isolation().namespaces, reason="this user may have no namespaces here")
@@ -59,9 +60,13 @@ class Echo(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None: ...
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 1_024
+
+
 @pytest.fixture(scope="module")
 def endpoint() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as server:
+    with Server(("127.0.0.1", 0), Echo) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.server_address[1]
@@ -299,6 +304,23 @@ def test_no_two_functions_are_the_same_user_and_none_is_one_of_the_machine(lab: 
         assert groups in ([], [uid], [65_534])
     if os.geteuid() == 0:
         assert first[0] != second[0]
+
+
+def test_a_function_can_read_its_code_although_nobody_else_may_read_what_the_engine_writes(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    lab = Lab(tmp_path / "engine")
+    try:
+        source = """
+        import helper, os
+        def handler(event, context):
+            mask = os.umask(0)
+            return [helper.name, sorted(os.listdir("/opt/python")) if os.path.exists("/opt") else ["helper.py"], mask]
+        """
+        layer = zipped(python__helper="name = 'layer'")
+        assert answer(lab.run(source, layer=layer)) == ["layer", ["helper.py"], 0o022]
+    finally:
+        os.umask(before)
+        lab.engine.close()
 
 
 @jailed

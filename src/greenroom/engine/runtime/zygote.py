@@ -319,6 +319,7 @@ def main() -> None:
         return
     config, _ = first
     os.setsid()
+    os.umask(0o022)  # whatever the engine's is: functions are other users
     signal.alarm(START_LIMIT_S)
     forker = Forker(channel, config)
     try:
