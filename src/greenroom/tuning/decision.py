@@ -118,7 +118,7 @@ def _judge_sizes(
             continue  # not excluded: it was not worth a look
         statistics = summarize(memory_mb, at_value, spec.prices, spec.averaging)
         status, reason = _status(spec, statistics, at_value, required)
-        unclean = status == "ok" and not _is_clean(at_value, required)
+        unclean = status == "ok" and not _is_clean(at_value)
         if unclean:
             status, reason = "excluded", sentences.disturbed(at_value)
         differs = next((m.differs for m in at_value if m.differs), None)
@@ -146,9 +146,10 @@ def _status(
     return ("excluded", broken) if broken else ("ok", None)
 
 
-def _is_clean(measured: Sequence[Measurement], required: Sequence[str]) -> bool:
-    """Return whether each case was measured without a disturbance."""
-    return {m.case for m in timed(measured)} >= set(required)
+def _is_clean(measured: Sequence[Measurement]) -> bool:
+    """Return whether every case that was disturbed was also measured without a disturbance."""
+    disturbed = {m.case for m in measured if m.error is None and m.disturbed_ms is not None}
+    return disturbed <= {m.case for m in timed(measured)}
 
 
 def _choice(spec: TestSpec, measured: Sequence[Measurement], usable: Sequence[PowerValueResult]) -> Choice:

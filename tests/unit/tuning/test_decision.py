@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -361,3 +362,12 @@ def test_a_size_that_starts_too_slowly_is_excluded(limit_ms: float, reason: str 
 def test_where_cold_starts_are_limited_one_has_to_be_measured() -> None:
     found = decide(around(128, 9), [128], constraints=Constraints(max_cold_start_ms=1000.0))
     assert "no cold start was measured undisturbed" in (found.reason or "")
+
+
+def test_a_case_that_was_invoked_once_and_cold_does_not_make_its_size_unclean() -> None:
+    """As where num is the number of cases: the first of them only ever meets a new environment."""
+    cold = measurement(128, 90.0, case="first", cold_start=True, init_duration_ms=80.0)
+    found = decide([cold, measurement(128, 5.0, case="second", index=1)], [128])
+    assert found.passed and not found.power_values[0].unclean
+    busy = decide([replace(cold, disturbed_ms=3.0), measurement(128, 5.0, case="second", index=1)], [128])
+    assert busy.power_values[0].unclean
