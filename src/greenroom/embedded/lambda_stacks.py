@@ -3,11 +3,16 @@
 CloudFormation makes, changes and deletes each `AWS::Lambda::…` resource by the operations that AWS's own resource
 handlers call, so a stack is refused what a caller is refused, in the same words. A property that no operation takes
 fails the resource by name.
+
+An operation on a stack that a kill has ended is begun again, and may not remember what it made last. So what a stack
+makes is written down in the same transaction (`MADE`), and made once.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import time
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -18,13 +23,14 @@ from botocore.model import ListShape, MapShape, Shape, StructureShape
 from greenroom.lambda_api import LambdaApi, LambdaError, model
 from greenroom.lambda_api.functions import is_changing
 from greenroom.lambda_api.names import split_reference
+from greenroom.store import Store
 
 Properties = Mapping[str, Any]
 Made = tuple[str, dict[str, Any]]
 """What CloudFormation knows of a resource: its physical id and its attributes."""
 
-STACK_TAGS = ("aws:cloudformation:stack-id", "aws:cloudformation:logical-id")
-"""The tags by which a stack knows its own function again."""
+MADE = "lambda.stack-resources"
+"""The table of what stacks have made: by stack, logical id and properties, the physical id and the attributes."""
 
 DEFAULTS: dict[str, Any] = {
     "Description": "",
@@ -52,12 +58,12 @@ def names(api: LambdaApi) -> dict[str, Any]:
     return {"function_policy_for_arn": _Found(api).policy}
 
 
-def install(api: LambdaApi) -> None:
+def install(api: LambdaApi, store: Store) -> None:
     """Take the place of what ministack does with Lambda's records."""
     from ministack.services import tagging
     from ministack.services.cloudformation import changesets, drift, provisioners
 
-    provisioners._RESOURCE_HANDLERS.update(Stacks(api).handlers())
+    provisioners._RESOURCE_HANDLERS.update(Stacks(api, store).handlers())
     found = _Found(api)
     read = drift._DRIFT_READERS["AWS::Lambda::Function"][1]
     drift._DRIFT_READERS["AWS::Lambda::Function"] = (found.properties, read)
@@ -70,30 +76,96 @@ def install(api: LambdaApi) -> None:
 class Stacks:
     """The handlers of CloudFormation's resource types of Lambda."""
 
-    def __init__(self, api: LambdaApi) -> None:
+    def __init__(self, api: LambdaApi, store: Store) -> None:
         self._api = api
+        self._made = store.table(MADE)
+        self._creates: dict[str, Callable[[str, Properties, str], Made]] = {}
+        self._deletes: dict[str, Callable[[str, Properties], None]] = {}
 
     def handlers(self) -> dict[str, dict[str, Any]]:
         """Return them, as ministack's CloudFormation calls them."""
+        handler = self._handler
         return {
-            "AWS::Lambda::Alias": _handler(self.create_alias, self.update_alias, self.delete_alias),
+            "AWS::Lambda::Alias": handler(self.create_alias, self.update_alias, self.delete_alias, self._resolves),
             "AWS::Lambda::EventInvokeConfig": _handler(
                 self.create_invoke_config, self.update_invoke_config, self.delete_invoke_config
             ),
-            "AWS::Lambda::EventSourceMapping": _handler(self.create_mapping, self.update_mapping, self.delete_mapping),
+            "AWS::Lambda::EventSourceMapping": handler(
+                self.create_mapping, self.update_mapping, self.delete_mapping, self._maps
+            ),
             "AWS::Lambda::Function": {
-                **_handler(self.create_function, self.update_function, self.delete_function),
+                **handler(self.create_function, self.update_function, self.delete_function, self._resolves),
                 "import": self.import_function,
             },
-            "AWS::Lambda::LayerVersion": {"create": self.create_layer, "delete": self.delete_layer},
-            "AWS::Lambda::LayerVersionPermission": {
-                "create": self.create_layer_permission,
-                "delete": self.delete_layer_permission,
-            },
-            "AWS::Lambda::Permission": _handler(self.create_permission, self.update_permission, self.delete_permission),
+            "AWS::Lambda::LayerVersion": _replaced_only(
+                handler(self.create_layer, None, self.delete_layer, self._is_layer)
+            ),
+            "AWS::Lambda::LayerVersionPermission": _replaced_only(
+                handler(self.create_layer_permission, None, self.delete_layer_permission, self._is_layer_statement)
+            ),
+            "AWS::Lambda::Permission": handler(
+                self.create_permission, self.update_permission, self.delete_permission, self._is_statement
+            ),
             "AWS::Lambda::Url": _handler(self.create_url, self.update_url, self.delete_url),
-            "AWS::Lambda::Version": _handler(self.create_version, self.update_version, self.delete_version),
+            "AWS::Lambda::Version": handler(
+                self.create_version, self.update_version, self.delete_version, self._resolves
+            ),
         }
+
+    def _handler(
+        self,
+        create: Callable[[str, Properties, str], Made],
+        update: Callable[..., Made] | None,
+        delete: Callable[[str, Properties], None],
+        exists: Callable[[str, Properties], bool],
+    ) -> dict[str, Any]:
+        """Return a resource type's handlers, of which `create` makes a resource once."""
+
+        def once(logical_id: str, properties: Properties, stack: str) -> Made:
+            key = _key(stack, logical_id, properties)
+            known = self._made.get(key)
+            if known is not None and exists(known["PhysicalId"], properties):
+                return known["PhysicalId"], known["Attributes"]
+            with self._api.functions.changing():
+                physical_id, attributes = create(logical_id, properties, stack)
+                self._made.put(key, {"PhysicalId": physical_id, "Attributes": attributes})
+            return physical_id, attributes
+
+        def forgotten(physical_id: str, properties: Properties) -> None:
+            with self._api.functions.changing():
+                delete(physical_id, properties)
+                for key, made in self._made.items():
+                    if made["PhysicalId"] == physical_id:
+                        self._made.delete(key)
+
+        self._creates[create.__name__] = once
+        self._deletes[delete.__name__] = forgotten
+        return _handler(once, update, forgotten)
+
+    # Whether what was made is still there
+
+    def _resolves(self, physical_id: str, _: Properties) -> bool:
+        try:
+            self._api.functions.resolve(physical_id)
+        except LambdaError:
+            return False
+        return True
+
+    def _maps(self, physical_id: str, _: Properties) -> bool:
+        return physical_id in self._api.functions.mappings
+
+    def _is_layer(self, physical_id: str, _: Properties) -> bool:
+        return self._api.functions.layer_versions.get(":".join(physical_id.split(":")[6:])) is not None
+
+    def _is_layer_statement(self, physical_id: str, _: Properties) -> bool:
+        arn, statement_id = physical_id.rsplit("#", 1)
+        record = self._api.functions.layer_policies.get(":".join(arn.split(":")[6:]))
+        return record is not None and any(each["Sid"] == statement_id for each in record["Statement"])
+
+    def _is_statement(self, physical_id: str, properties: Properties) -> bool:
+        name, qualifier = split_reference(self._api.functions.home, properties["FunctionName"])
+        policy = self._api.functions.policy(name, qualifier)
+        return policy is not None and any(each["Sid"] == physical_id for each in policy["Statement"])
 
     # Functions
 
@@ -102,16 +174,9 @@ class Stacks:
         name = properties.get("FunctionName") or _physical_name(stack, logical_id, 64)
         asked = self._asked("CreateFunction", _without(properties, APART))
         asked |= {"FunctionName": name, "Code": _code(properties), "Tags": _tags(properties)}
-        if self._is_own(name, asked["Tags"]):
-            # Made before a kill that the stack's record of it did not survive.
-            return self.update_function(name, {}, properties, stack, logical_id)
         self._do("CreateFunction", asked)
-        try:
-            self._api.functions.settle(name)
-            self._set_apart(name, {}, properties)
-        except Failed:
-            self._do("DeleteFunction", {"FunctionName": name})
-            raise
+        self._api.functions.settle(name)
+        self._set_apart(name, {}, properties)
         return name, self._arn(name)
 
     def update_function(
@@ -147,11 +212,6 @@ class Stacks:
 
     def _arn(self, name: str) -> dict[str, Any]:
         return {"Arn": self._api.functions.home.function_arn(name)}
-
-    def _is_own(self, name: str, tags: Mapping[str, str]) -> bool:
-        entry = self._api.functions.entries.get(name)
-        marks = [tags.get(tag) for tag in STACK_TAGS]
-        return entry is not None and all(marks) and marks == [entry["Tags"].get(tag) for tag in STACK_TAGS]
 
     def _set_tags(self, name: str, old: Properties, new: Properties) -> None:
         before, after = _tags(old), _tags(new)
@@ -201,7 +261,7 @@ class Stacks:
         self, physical_id: str, _: Properties, new: Properties, stack: str, logical_id: str | None = None
     ) -> Made:
         """Publish another version: every property of a version is its own."""
-        return self.create_version(logical_id or physical_id, new, stack)
+        return self._creates["create_version"](logical_id or physical_id, new, stack)
 
     def delete_version(self, physical_id: str, _: Properties) -> None:
         """Delete a version, if it is still there."""
@@ -360,8 +420,8 @@ class Stacks:
                     f"(Service: Lambda, Status Code: {error.status})"
                 ) from error
 
-    @staticmethod
     def _replaced(  # noqa: PLR0913 -- what CloudFormation gives an update, and how to make and to remove
+        self,
         make: Callable[[str, Properties, str], Made],
         remove: Callable[[str, Properties], None],
         physical_id: str,
@@ -373,6 +433,7 @@ class Stacks:
         """Make a resource in place of another, which goes when the stack cleans up."""
         from ministack.services.cloudformation.provisioners import _delete_predecessor
 
+        make, remove = self._creates.get(make.__name__, make), self._deletes.get(remove.__name__, remove)
         made = make(logical_id or physical_id, new, stack)
         if made[0] != physical_id:
             _delete_predecessor(remove, physical_id, old)
@@ -440,9 +501,23 @@ class _Found:
 
 
 def _handler(
-    create: Callable[..., Made], update: Callable[..., Made], delete: Callable[[str, Properties], None]
+    create: Callable[..., Made], update: Callable[..., Made] | None, delete: Callable[[str, Properties], None]
 ) -> dict[str, Any]:
     return {"create": create, "update": update, "update_with_logical_id": True, "delete": delete}
+
+
+def _replaced_only(handler: dict[str, Any]) -> dict[str, Any]:
+    """Return the handlers of a type that is never changed: ministack makes another one for that."""
+    return {name: handler[name] for name in ("create", "delete")}
+
+
+def _key(stack: str, logical_id: str, properties: Properties) -> str:
+    """Return what names a resource of one life of a stack as it was asked for."""
+    from ministack.services.cloudformation import _stacks
+
+    stack_id = (_stacks.get(stack) or {}).get("StackId", stack)
+    asked = hashlib.sha256(json.dumps(properties, sort_keys=True, default=str).encode()).hexdigest()
+    return f"{stack_id}/{logical_id}/{asked[:16]}"
 
 
 def _refusal_of(api: LambdaApi, operation: str, properties: Properties) -> LambdaError:

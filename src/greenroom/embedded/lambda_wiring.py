@@ -30,5 +30,5 @@ def install(engine: Engine, store: Store, data_dir: Path, endpoint_url: str) -> 
     room = Room(api.functions, engine, store, invoking.outside())
     api.serve(operations(room))
     lambda_callers.install(room, lambda_stacks.names(api))
-    lambda_stacks.install(api)
+    lambda_stacks.install(api, store)
     return Lambda(api, room)
