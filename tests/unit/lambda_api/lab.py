@@ -54,7 +54,7 @@ def zipped(source: str = "def handler(event, context): return event", name: str 
     """A ZIP with one file."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr(name, source)
+        archive.writestr(zipfile.ZipInfo(name), source)  # of a fixed date: the same source is the same ZIP
     return content.getvalue()
 
 
