@@ -247,13 +247,19 @@ class Environment:
         """Return the most memory that the environment has used since it started."""
         if self._group.out_of_memory():
             return self.spec.memory_mb
-        # The group leaves out what is shared with the prepared process, and the process what it has started.
-        peak = self._group.peak_bytes() // 1024
-        with contextlib.suppress(OSError, StopIteration):  # it may have ended
-            status = Path(f"/proc/{self.pid}/status").read_text()
-            peak = max(peak, next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")))
+        if (own := self._group.peak_bytes()) > 0:
+            peak = (own + self._shared_bytes) // 1024  # as the ceiling counts it
+        else:
+            peak = self._peak_of_process_kb()
         self.used_mb = min(self.spec.memory_mb, -(-peak // 1024))
         return self.used_mb
+
+    def _peak_of_process_kb(self) -> int:
+        """Return what the kernel says of the process itself, without what it has started; 0 if it has ended."""
+        with contextlib.suppress(OSError, StopIteration):
+            status = Path(f"/proc/{self.pid}/status").read_text()
+            return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+        return 0
 
     def close(self) -> None:
         """End the environment and everything it started. May be called by several threads, and again."""

@@ -273,6 +273,15 @@ def test_max_memory_used_is_the_environments_peak_since_it_started(lab: Lab) -> 
     assert lab.run(source, False).max_memory_used_mb >= 100
 
 
+def test_what_is_shared_with_the_prepared_process_counts_as_used(lab: Lab) -> None:
+    used = lab.run("def handler(event, context): ...").max_memory_used_mb
+    with_sdk = lab.run("import boto3\ndef handler(event, context): ...").max_memory_used_mb
+    assert (
+        used >= 14
+    )  # 36 MB on Lambda, with its own processes: test_invocation_type_event_error in LocalStack's snapshots
+    assert with_sdk >= used + 15
+
+
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html
 
 
