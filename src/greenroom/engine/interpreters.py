@@ -20,6 +20,9 @@ from pathlib import Path
 ASK = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.base_prefix]))"
 ASK_TIMEOUT_S = 10
 
+NODE_MODULES = "GREENROOM_NODE_MODULES"
+"""The environment variable that names a folder of modules for all Node.js functions: the AWS SDK."""
+
 OLDEST_NODE = 18
 """The oldest Node.js that runs functions here: the oldest that AWS's runtime client still supports."""
 
@@ -43,13 +46,13 @@ class Runner:
     """What a function runs on: `runtime` is Lambda's name for it, `python` the prepared process that it begins as.
 
     `programs` are the command lines that may take the process's place, the first that exists; None for Python itself.
-    `folders` of the machine have to be seen for that.
+    `shown` are folders of the machine that functions see for that, by the paths that they have there.
     """
 
     runtime: str
     python: Interpreter
     programs: tuple[tuple[str, ...], ...] | None = None
-    folders: tuple[str, ...] = ()
+    shown: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,20 @@ class Node:
 
     executable: str
     major: int
+
+    @property
+    def prefix(self) -> Path:
+        """Return the folder that holds all of it."""
+        return Path(self.executable).parents[1]
+
+    def modules(self) -> Path | None:
+        """Return a folder of modules with the AWS SDK in it, which Lambda's own Node.js has; None where there is none.
+
+        It is the folder that NODE_MODULES names, or that of `npm install --global`.
+        """
+        folders = [Path(os.environ[NODE_MODULES])] if NODE_MODULES in os.environ else []
+        folders.append(self.prefix / "lib" / "node_modules")
+        return next((folder.absolute() for folder in folders if (folder / "@aws-sdk").is_dir()), None)
 
     @property
     def runtime(self) -> str:
@@ -118,8 +135,11 @@ def _node_runner(major: int) -> Runner:
     found = node(major)
     if found is None:
         raise LookupError(f"no Node.js for nodejs{major}.x")
-    prefix = str(Path(found.executable).parents[1])
-    return Runner(found.runtime, own(), ((found.executable, "/var/runtime/index.mjs"),), (prefix,))
+    shown = [(str(found.prefix), str(found.prefix))]
+    if (modules := found.modules()) is not None:
+        # The second is where an import looks, which does not follow NODE_PATH.
+        shown += [("/var/runtime/node_modules", str(modules)), ("/var/node_modules", str(modules))]
+    return Runner(found.runtime, own(), ((found.executable, "/var/runtime/index.mjs"),), tuple(shown))
 
 
 def own() -> Interpreter:

@@ -134,7 +134,7 @@ class Engine:
         self._busy: set[Environment] = set()
         self._sources: dict[Key, Sources] = {}
         self._starting = threading.Lock()
-        self._zygotes: dict[tuple[str, bool, tuple[str, ...]], Zygote] = {}
+        self._zygotes: dict[tuple[str, bool, tuple[tuple[str, str], ...]], Zygote] = {}
         self._closed = threading.Event()
         self._jailed = cgroup.isolation().namespaces
         available = cgroup.isolation().limits != "watcher"
@@ -353,11 +353,11 @@ class Engine:
         return environment
 
     def _zygote(self, runner: Runner, sdk: bool) -> Zygote:
-        key = (runner.python.runtime, sdk, runner.folders)
+        key = (runner.python.runtime, sdk, runner.shown)
         with self._starting:  # not the other lock: warm invocations need not wait for a start
             zygote = self._zygotes.get(key)
             if zygote is None or not zygote.alive:
-                zygote = Zygote(self._layout, runner.python, sdk=sdk, folders=runner.folders)
+                zygote = Zygote(self._layout, runner.python, sdk=sdk, shown=dict(runner.shown))
                 self._zygotes[key] = zygote
             return zygote
 

@@ -17,7 +17,7 @@ import tempfile
 import threading
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,8 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html#python-sdk-inclu
 
 PRELOAD = ("awslambdaric.lambda_context", "awslambdaric.lambda_runtime_log_utils", "awslambdaric.lambda_literals")
 PRELOAD_SDK = ("boto3", "boto3.session", "botocore.client", "botocore.httpsession", "botocore.signers", "urllib3")
+
+NODE_MODULES = "/var/runtime/node_modules"
 
 SOURCES = Path(__file__).parent / "runtime"
 
@@ -90,15 +92,21 @@ def folder_for_functions(data_dir: Path, *, jailed: bool) -> Path:
 
 
 class Zygote:
-    """One prepared process of one Python, with the SDK imported or without. Functions see `folders` as well."""
+    """One prepared process of one Python, with the SDK imported or without.
 
-    def __init__(self, layout: Layout, interpreter: Interpreter, *, sdk: bool, folders: Sequence[str] = ()) -> None:
+    `shown` are more folders that functions see, by their paths there.
+    """
+
+    def __init__(
+        self, layout: Layout, interpreter: Interpreter, *, sdk: bool, shown: Mapping[str, str] | None = None
+    ) -> None:
         root = layout.scratch / f"root-{interpreter.runtime}-{'sdk' if sdk else 'bare'}"
         root.mkdir(parents=True, exist_ok=True)
         packages = _runtime_packages()
         runtime_folder = layout.scratch / "runtime"
         if not layout.jailed:
-            _link_packages(runtime_folder, packages)
+            modules = {"node_modules": shown[NODE_MODULES]} if shown and NODE_MODULES in shown else {}
+            _link_packages(runtime_folder, {**packages, **modules})
         self._branch = Branch() if layout.control_groups else None
         config = {
             "jailed": layout.jailed,
@@ -107,7 +115,7 @@ class Zygote:
             "root": str(root),
             "code_folder": str(layout.code),
             "python_prefix": interpreter.prefix,
-            "folders": list(folders),
+            "shown": dict(shown or {}),
             "runtime_packages": packages,
             "runtime_folder": str(runtime_folder),
             "environment_folder": str(SOURCES),
@@ -267,10 +275,10 @@ def _runtime_packages() -> dict[str, str]:
 
 
 def _link_packages(folder: Path, packages: dict[str, str]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for name, path in packages.items():
-        (folder / name).symlink_to(path)
+        with contextlib.suppress(FileExistsError):  # of another prepared process of this engine
+            (folder / name).symlink_to(path)
 
 
 def _resident_bytes(pid: int) -> int:

@@ -11,6 +11,7 @@ import json
 import re
 import time
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +118,24 @@ def test_a_layers_modules_are_found(lab: Lab) -> None:
     layer = package(nodejs__node_modules__helper__index_js="module.exports = 'layer'")
     source = "const found = require('helper')\nexports.handler = async () => found"
     assert answer(run(lab, source, layer=layer)) == "layer"
+
+
+def test_the_sdk_of_the_machine_is_found_by_require_and_by_import(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = tmp_path / "modules" / "@aws-sdk" / "client-mine"
+    module.mkdir(parents=True)
+    (module / "index.js").write_text("module.exports = { Client: 'of the machine' }")
+    monkeypatch.setenv(interpreters.NODE_MODULES, str(tmp_path / "modules"))
+    lab = Lab(tmp_path / "engine")
+    try:
+        source = "const { Client } = require('@aws-sdk/client-mine')\nexports.handler = async () => Client"
+        assert answer(run(lab, source)) == "of the machine"
+        if isolation().namespaces:
+            source = "import mine from '@aws-sdk/client-mine'\nexport const handler = async () => mine.Client"
+            assert answer(run(lab, package(index_mjs=source))) == "of the machine"
+    finally:
+        lab.engine.close()
 
 
 # Errors.

@@ -111,6 +111,9 @@ def run_program(request: dict[str, Any], control: int) -> NoReturn:
         channel.set_inheritable(request["keeps_control"])  # then it closes with the last process of the environment
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and a program inherits that
         os.chdir(request["task_root"])
+        if "NODE_PATH" in os.environ:
+            found = os.environ["NODE_PATH"].split(":")
+            os.environ["NODE_PATH"] = ":".join(placed(path, request) for path in found)
         channel.sendall(start_first(request).encode())
     os._exit(1)
 
@@ -131,9 +134,11 @@ def start_first(request: dict[str, Any]) -> str:
 def placed(path: str, request: dict[str, Any]) -> str:
     """Return where a file of the function, a layer or a runtime is, where no namespaces put it in its place."""
     roots = {"/var/task": "task_root", "/opt": "opt_root", "/var/runtime": "runtime_root"}
+    if request["task_root"] == "/var/task":
+        return path
     for name, field in roots.items():
         root: str = request[field] or "/nowhere"
-        if path.startswith(name + "/"):
+        if f"{path}/".startswith(f"{name}/"):
             return root + path[len(name) :]
     return path
 

@@ -130,11 +130,11 @@ def show_settings(root: str, *, own_network: bool) -> None:
 def show_runtime(root: str, config: dict[str, Any]) -> None:
     """Make this Python, Lambda's runtime packages, the engine's own modules and the code store appear below a root."""
     bind(config["python_prefix"], root + PYTHON)
-    for path in config["folders"]:
-        if not f"{path}/".startswith("/usr/"):
-            bind(path, root + path)
     for name, path in config["runtime_packages"].items():
         bind(path, f"{root}/var/runtime/{name}")
+    for place, path in config["shown"].items():
+        if not f"{place}/".startswith("/usr/"):
+            bind(path, root + place)
     bind(config["environment_folder"], root + RUNTIME)
     bind(config["code_folder"], root + CODE)
 
