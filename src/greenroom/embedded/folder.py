@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from greenroom.store import DamagedStore, NewerStore, Store
-from greenroom.store.database import write_synced
+from greenroom.store.database import sync_folder, write_synced
 
 FORMAT = 2
 """The version of the data folder. 1 was a JSON file for each service, and had no number."""
@@ -35,7 +38,11 @@ def require_whole(data_dir: Path) -> None:
 def open_store(data_dir: Path) -> Store:
     """Open the store of a data folder, or make it in a new one. Raises StoreError, which says what to do."""
     path = data_dir / STORE
-    try:
+    with saying_what_to_do(data_dir):
+        # Before anything is in them: a file can be synced, and its folder's name be lost in a power cut.
+        for name in ("code", "objects"):
+            (data_dir / name).mkdir(exist_ok=True, mode=0o700)
+        sync_folder(data_dir)
         if _format(data_dir) is None:
             store = Store(path)
             if store.commits:
@@ -46,8 +53,22 @@ def open_store(data_dir: Path) -> Store:
         if not path.exists():
             raise DamagedStore(f"{path} is missing")
         return Store(path)
+
+
+@contextmanager
+def saying_what_to_do(data_dir: Path) -> Iterator[None]:
+    """Add to what is damaged how to get it back."""
+    try:
+        yield
     except DamagedStore as error:
         raise DamagedStore(f"{error}. {HOW_TO_RESTORE.format(data_dir)}") from error
+
+
+def require_code(data_dir: Path) -> None:
+    """Raise DamagedStore where the ZIP of a function is damaged."""
+    for file in sorted((data_dir / "code").glob("*.zip")):
+        if hashlib.sha256(file.read_bytes()).hexdigest() != file.stem:
+            raise DamagedStore(f"{file} is damaged (it does not agree with its SHA-256)")
 
 
 def _format(data_dir: Path) -> int | None:

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 from greenroom.embedded import credentials, folder
 from greenroom.store import StoreError
-from greenroom.store.database import write_synced
+from greenroom.store.database import sync_folder, write_synced
 
 REGION = "us-east-1"
 ACCOUNT_ID = "000000000000"
@@ -89,6 +89,7 @@ class EmbeddedAws:
         except StoreError as error:
             raise StartFailed(str(error)) from error
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        sync_folder(data_dir.parent)
         access_key_id, secret_access_key = _root_credentials(data_dir)
         command = [sys.executable, "-m", "greenroom.embedded.server", str(data_dir), str(port)]
         if detach:

@@ -21,7 +21,7 @@ from typing import Any
 
 from greenroom.embedded import folder
 from greenroom.embedded.process import ACCOUNT_ID, REGION
-from greenroom.store import Store, StoreError
+from greenroom.store import DamagedStore, Store, StoreError
 
 READY_TIMEOUT_S = 50.0
 """How long ministack may take until it answers: less than the starting process waits, so that the log says why."""
@@ -49,9 +49,11 @@ def main(arguments: list[str]) -> int:
     _settle_environment(data_dir, port)
     try:
         store = folder.open_store(data_dir)
+        asyncio.run(_serve(data_dir, store, listener, arguments[2:]))
     except StoreError as error:
-        return _fail(str(error))
-    asyncio.run(_serve(data_dir, store, listener, arguments[2:]))
+        _fail(str(error))
+        # Threads that have begun already must not keep the process.
+        os._exit(1)
     return 0
 
 
@@ -91,12 +93,16 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
         environment={"AWS_ENDPOINT_URL": endpoint_url, "AWS_EC2_METADATA_DISABLED": "true"},
         host_network="--host-network" in options,
     )
-    functions = lambda_wiring.install(engine, store, data_dir, endpoint_url)
-    effects = Effects(store, data_dir)
-    iam.install()
-    retention.install()
-    effects.load()
-    previous.migrate(effects, data_dir)
+    with folder.saying_what_to_do(data_dir):
+        folder.require_code(data_dir)
+        functions = lambda_wiring.install(engine, store, data_dir, endpoint_url)
+        if missing := functions.api.functions.missing_code():
+            raise DamagedStore(f"{data_dir / 'code'} has no ZIP with the SHA-256 {missing[0]}, which a function needs")
+        effects = Effects(store, data_dir)
+        iam.install()
+        retention.install()
+        effects.load()
+        previous.migrate(effects, data_dir)
     if "--iam-log" in options:
         iam_log.record_to(data_dir / iam_log.FILE)
     stopping = asyncio.Event()

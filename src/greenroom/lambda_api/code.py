@@ -60,6 +60,10 @@ class CodeFiles:
             raise _damaged(f"the code {name}.zip is damaged: its SHA-256 is another")
         return content
 
+    def has(self, sha256: str) -> bool:
+        """Return whether a ZIP is there."""
+        return self._path(base64.b64decode(sha256).hex()).exists()
+
     def keep_only(self, sha256s: set[str]) -> None:
         """Remove all files but these, for example those of a write that a kill cut off."""
         wanted = {f"{base64.b64decode(each).hex()}.zip" for each in sha256s}

@@ -345,6 +345,10 @@ class Functions:
         self.layer_policies.delete(key)
         self._delete_counted(self.layer_versions, key)
 
+    def missing_code(self) -> list[str]:
+        """Return the SHA-256 (base64) of each ZIP that a record names and that is not there."""
+        return sorted(sha for sha in self._uses if not self.code_files.has(sha))
+
     # Code: a file goes when the last record that names it is gone, from the disk as well.
 
     def keep_code(self, content: bytes) -> str:

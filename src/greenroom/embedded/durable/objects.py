@@ -1,13 +1,14 @@
 """S3: buckets and their objects, one record an object.
 
-A small body is a record of its own, a large one a file. Either is there before the record that names it, is never
-changed, and goes after the record has gone. So an object has the body that its record tells of, whenever the process
-ends.
+A small body is a record of its own, a large one a file that its SHA-256 is part of the name of. Either is there before
+the record that names it, is never changed, and goes after the record has gone. So an object has the body that its
+record tells of, whenever the process ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import threading
 import uuid
@@ -17,7 +18,7 @@ from typing import Any
 from greenroom.embedded.durable import marks
 from greenroom.embedded.durable.codec import Key, decode, digest, encode, key_of, key_text
 from greenroom.embedded.durable.shelves import Shelf
-from greenroom.store import Store
+from greenroom.store import DamagedStore, Store
 from greenroom.store.database import Change, sync_folder
 
 OBJECTS, BODIES = "s3.objects", "s3.bodies"
@@ -70,10 +71,13 @@ class Objects:
         for bucket_key, found in dict.items(self._buckets.held):
             found.setdefault("objects", {})
             self._adopt(bucket_key, found)
-        named = {name for _, name in self._written.values()}
+        small = {name for name, _ in self._bodies.records()}
+        large = {name for _, name in self._written.values()} - small
         for file in self._folder.iterdir():
-            if file.name not in named:
+            if file.name not in large:
                 file.unlink()
+        for name in large:
+            self._require(name)
 
     def changes(self, key: Key) -> list[Change]:
         """Return an object as it is now, with its body if that is new."""
@@ -126,11 +130,23 @@ class Objects:
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / name).unlink()
 
+    def _require(self, name: str) -> None:
+        """Raise DamagedStore unless the file of a body is there and is what it was."""
+        path, digest_of_body = self._folder / name, hashlib.sha256()
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(1 << 20):
+                    digest_of_body.update(piece)
+        except FileNotFoundError as error:
+            raise DamagedStore(f"{path} is missing") from error
+        if not name.startswith(digest_of_body.hexdigest()):
+            raise DamagedStore(f"{path} is damaged (it does not agree with its SHA-256)")
+
     def _body_kept(self, found: dict[str, Any]) -> list[Change]:
         if BODY in found:
             return []
         body = bytes(found.get("body") or b"")
-        name = uuid.uuid4().hex
+        name = f"{hashlib.sha256(body).hexdigest()}-{uuid.uuid4().hex[:12]}"
         if len(body) >= LARGE_BYTES:
             _write_synced(self._folder / name, body)
         found[BODY] = name
