@@ -56,7 +56,7 @@ async def call_service(call: Call, request: Request, request_id: str) -> Answer:
     service = MODULES[call.service]
     passed = {name: value for name, value in request.headers.items() if name in PASSED_HEADERS}
     headers = {"host": request.header("host"), **passed, **call.headers}
-    query = {name: [value] for name, value in call.query.items()}
+    query = {name: list(values) for name, values in call.query.items()}
     status, answered, body = await app.SERVICE_HANDLERS[service](call.method, call.path, headers, call.body, query)
     responses.fix_error_content_type(service, status, answered)
     responses.fix_success_content_type(service, status, answered)
@@ -68,7 +68,7 @@ async def call_s3(call: Call, request: Request, request_id: str) -> Answer:
     from ministack import app
     from ministack.services import s3
 
-    headers, query = dict(call.headers), {name: [value] for name, value in call.query.items()}
+    headers, query = dict(call.headers), {name: list(values) for name, values in call.query.items()}
     body = app._decode_aws_chunked_body(call.body, headers)
     response = s3.validate_object_request(call.method, call.path, headers, query)
     if response is None:

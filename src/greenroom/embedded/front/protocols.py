@@ -11,7 +11,7 @@ import binascii
 import datetime
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
@@ -40,7 +40,7 @@ class Call:
     parameters: Mapping[str, Any]
     method: str = "POST"
     path: str = "/"
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
 
@@ -174,22 +174,24 @@ class Route:
 
 def parse_rest_json(service: str, request: Request) -> Call:
     """Parse a request of the protocol `rest-json`."""
-    query = request.parameters()
+    query = dict[str, list[str]]()
+    for name, value in request.query:
+        query.setdefault(name, []).append(value)
     route, pieces = _routed(service, request, query)
     labels = {name: decoded(piece) for name, piece in zip(route.labels, pieces, strict=True)}
     if any("%" in value or value in ("", ".", "..") for value in labels.values()):
         raise malformed("the path is encoded twice, or a part of it is empty")
     shape = operation_model(service, route.operation).input_shape
     parameters: dict[str, Any] = {}
-    sent_query, sent_headers = dict(route.literal), dict[str, str]()
+    sent_query, sent_headers = {name: [value] for name, value in route.literal}, dict[str, str]()
     if shape is not None:
-        for name, value in _outside_body(shape, labels, query, request.headers):
-            parameters[name] = _from_text(name, shape.members[name], value)
+        for name, values in _outside_body(shape, labels, query, request.headers):
+            parameters[name] = _from_texts(name, shape.members[name], values)
             where = shape.members[name].serialization
             if where["location"] == "querystring":
-                sent_query[where["name"]] = value
+                sent_query[where["name"]] = values
             elif where["location"] == "header":
-                sent_headers[where["name"].lower()] = value
+                sent_headers[where["name"].lower()] = values[0]
         parameters |= _body(shape, request)
     template = operation_model(service, route.operation).http["requestUri"].partition("?")[0]
     path = re.sub(r"\{(\w[\w-]*)\+?\}", lambda found: labels[found[1]], template)
@@ -200,10 +202,10 @@ def parse_rest_json(service: str, request: Request) -> Call:
     )
 
 
-def _routed(service: str, request: Request, query: Mapping[str, str]) -> tuple[Route, tuple[str, ...]]:
+def _routed(service: str, request: Request, query: Mapping[str, list[str]]) -> tuple[Route, tuple[str, ...]]:
     for route in _routes(service, request.method):
         found = route.pattern.fullmatch(request.raw_path)
-        if found and all(query.get(name) == value for name, value in route.literal):
+        if found and all(query.get(name) == [value] for name, value in route.literal):
             return route, found.groups()
     raise Refused(404, "UnknownOperationException", "this is the address of no operation of this service")
 
@@ -225,10 +227,10 @@ def _routes(service: str, method: str) -> tuple[Route, ...]:
 
 
 def _outside_body(
-    shape: StructureShape, labels: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str]
-) -> Iterator[tuple[str, str]]:
-    """Yield the parameters that path, query and headers hold."""
-    sources: dict[str, Mapping[str, str]] = {"uri": labels, "querystring": query, "header": headers}
+    shape: StructureShape, labels: Mapping[str, str], query: Mapping[str, list[str]], headers: Mapping[str, str]
+) -> Iterator[tuple[str, list[str]]]:
+    """Yield the parameters that path, query and headers hold, as often as they are there."""
+    sources: dict[str, Mapping[str, str | list[str]]] = {"uri": labels, "querystring": query, "header": headers}
     for name, member in shape.members.items():
         where = member.serialization
         source = sources.get(where.get("location", ""))
@@ -236,7 +238,7 @@ def _outside_body(
             key = where.get("name", name)
             value = source.get(key.lower() if where["location"] == "header" else key)
             if value is not None:
-                yield name, value
+                yield name, value if isinstance(value, list) else [value]
 
 
 def _body(shape: StructureShape, request: Request) -> dict[str, Any]:
@@ -284,8 +286,16 @@ def _kept_body(shape: StructureShape | None, request: Request) -> bytes:
     return _json_bytes({key: value for key, value in document.items() if key in names})
 
 
+def _from_texts(name: str, shape: Shape, texts: list[str]) -> Any:
+    """Return the value of a parameter that stood in a path, a query or a header: once, unless it is a list."""
+    if shape.type_name == "list":
+        return texts
+    if len(texts) > 1:
+        raise malformed(f"{name} is there twice")
+    return _from_text(name, shape, texts[0])
+
+
 def _from_text(name: str, shape: Shape, text: str) -> Any:
-    """Return the value of a parameter that stood in a path, a query or a header."""
     try:
         if shape.type_name in ("integer", "long"):
             return int(text) if re.fullmatch(r"-?\d{1,18}", text) else _wrong(name, shape)
@@ -293,8 +303,6 @@ def _from_text(name: str, shape: Shape, text: str) -> Any:
             return {"true": True, "false": False}[text.lower()]
     except KeyError:
         _wrong(name, shape)
-    if shape.type_name == "list":
-        return [text]
     return text
 
 

@@ -86,7 +86,8 @@ def parse_s3(request: Request) -> Call:
     }
     path = f"/{target.bucket}/{target.key}" if target.key else f"/{target.bucket}"
     query.pop(SDK_NOTE, None)
-    return Call("s3", operation, parameters, request.method, path, query, passed, request.body)
+    sent = {name: [value] for name, value in query.items()}
+    return Call("s3", operation, parameters, request.method, path, sent, passed, request.body)
 
 
 def _operation(request: Request, target: Target, query: Mapping[str, str]) -> str:

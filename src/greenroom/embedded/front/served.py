@@ -16,6 +16,8 @@ from greenroom.embedded.front import s3
 from greenroom.embedded.front.protocols import Call
 from greenroom.embedded.front.request import Refused
 from greenroom.embedded.process import ACCOUNT_ID, REGION
+from greenroom.lambda_api import LambdaError
+from greenroom.lambda_api.names import LATEST, Home, split_reference
 
 ALL = "*"
 
@@ -40,6 +42,9 @@ def needs(call: Call) -> list[Need]:
         found = [Need(action, resource) for action, resource in s3.needed(call)]
     else:
         rule = SERVED.get(call.service, {}).get(call.operation)
+        if rule is None and call.service == "lambda":
+            # Lambda says itself why it does not serve an operation, to those who may call it.
+            return [Need(f"lambda:{call.operation}", ALL)]
         if rule is None:
             raise not_served(call.service, call.operation)
         found = [*rule(call), *passed_roles(call)]
@@ -415,23 +420,20 @@ APIGATEWAYV2 |= {f"Get{part}s": _api for part in _API_PARTS}
 
 # Lambda
 
-_FUNCTION = re.compile(
-    r"(?:arn:aws:lambda:(?P<region>[a-z0-9-]+):(?P<account>\d{12}):|(?P<alone>\d{12}):)?(?:function:)?"
-    r"(?P<name>[A-Za-z0-9_-]{1,140})(?::(?P<qualifier>\$LATEST|[A-Za-z0-9_-]{1,128}))?"
-)
-"""How a function is named: by name, ARN or part of it, with or without a qualifier.
-https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#lambda-Invoke-request-FunctionName"""
+_HOME = Home(ACCOUNT_ID, REGION)
 
 
 def _function(call: Call, *, qualified: bool = False) -> str:
-    """Return a function's ARN; with its qualifier if the action is one on an alias or a version."""
-    found = _FUNCTION.fullmatch(_text(call, "FunctionName"))
-    if not found:
-        return ""
-    region, account = found["region"] or REGION, found["account"] or found["alone"] or ACCOUNT_ID
-    plain = f"arn:aws:lambda:{region}:{account}:function:{found['name']}"
-    qualifier = _text(call, "Qualifier") or found["qualifier"]
-    return f"{plain}:{qualifier}" if qualified and qualifier and qualifier != "$LATEST" else plain
+    """Return a function's ARN; with its qualifier if the action is one on an alias or a version.
+
+    What is no name of a function here is left to Lambda, which says so.
+    """
+    named = _text(call, "FunctionName")
+    try:
+        name, qualifier = split_reference(_HOME, named, _text(call, "Qualifier") or None)
+    except LambdaError:
+        return _HOME.function_arn(named) if named else ""
+    return _HOME.function_arn(name, qualifier if qualified and qualifier != LATEST else None)
 
 
 def _qualified(call: Call) -> str:
@@ -467,11 +469,16 @@ LAMBDA = _each(
 LAMBDA |= {
     "Invoke": _simple("lambda:InvokeFunction", _qualified),
     "InvokeAsync": _simple("lambda:InvokeFunction", _qualified),
+    "InvokeWithResponseStream": _simple("lambda:InvokeFunction", _qualified),
     "CreateEventSourceMapping": _new_mapping,
     "PublishLayerVersion": _simple("lambda:PublishLayerVersion", _layer),
 }
 LAMBDA |= _each("lambda", _mapping, "DeleteEventSourceMapping GetEventSourceMapping UpdateEventSourceMapping")
-LAMBDA |= _each("lambda", _layer, "DeleteLayerVersion GetLayerVersion")
+LAMBDA |= _each(
+    "lambda",
+    _layer,
+    "AddLayerVersionPermission DeleteLayerVersion GetLayerVersion GetLayerVersionPolicy RemoveLayerVersionPermission",
+)
 LAMBDA |= {"GetLayerVersionByArn": _simple("lambda:GetLayerVersion", _parameter("Arn"))}
 LAMBDA |= _each("lambda", _parameter("Resource"), "ListTags TagResource UntagResource")
 LAMBDA |= _each(
