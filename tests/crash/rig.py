@@ -33,7 +33,7 @@ class Rig:
     server: EmbeddedAws | None
     up: subprocess.Popen[bytes] | None = None
     pids: set[int] = field(default_factory=set)
-    started: set[Process] = field(default_factory=set)
+    started: dict[int, set[Process]] = field(default_factory=dict)
 
     @classmethod
     def build(cls, data: Path) -> Rig:
@@ -96,7 +96,10 @@ class Rig:
 
     def note(self) -> None:
         """Remember every process that the server has started so far."""
-        self.started |= {(pid, begun(pid)) for pid in descendants(self.pid)}
+        self._note(self.pid)
+
+    def _note(self, server: int) -> None:
+        self.started.setdefault(server, set()).update((pid, begun(pid)) for pid in descendants(server))
 
     def kill(self) -> None:
         """Kill the server, and nothing else."""
@@ -117,7 +120,7 @@ class Rig:
             starting = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
         self.pids.add(starting.pid)
         time.sleep(after_s)
-        self.started |= {(pid, begun(pid)) for pid in descendants(starting.pid)}
+        self._note(starting.pid)
         starting.kill()
         starting.wait(60)
 
@@ -151,13 +154,13 @@ class Rig:
 
     def residue(self) -> list[str]:
         """Return what servers that are gone have left: processes, control groups, mounts."""
-        alive = {self.pid, *descendants(self.pid)}
+        gone = self.pids - {self.pid}
         left = [
             f"process {pid} of a killed server: {command(pid)[:80].decode(errors='replace')}"
-            for pid, begin in self.started
-            if pid not in alive and begun(pid) == begin
+            for server in gone
+            for pid, begin in self.started.get(server, ())
+            if begin and begun(pid) == begin
         ]
-        gone = self.pids - {self.pid}
         left += [f"control group {path}" for path in _groups() if _owner(path.name) in gone]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return left + [f"mount {line}" for line in mounts if f"{self.data}/" in line]

@@ -12,6 +12,8 @@ from types import TracebackType
 from typing import Any, BinaryIO, Protocol, Self, TypeVar
 from urllib.parse import quote
 
+from ulid import ULID
+
 from greenroom.client.connection import Connection, ProgressCallback, Timing
 from greenroom.client.errors import GreenroomError, PlatformFault, Unreachable, WaitTimeout
 from greenroom.wire import models
@@ -143,7 +145,7 @@ class GreenroomClient:
         """
         size_bytes = _size_bytes(path)
         about = models.NewRelease.model_construct(file_name=path.name, size_bytes=size_bytes)
-        answer = self._connection.post("/releases", models.ReleaseCreated, about)
+        answer = self._connection.post("/releases", models.ReleaseCreated, about, request_id=str(ULID()))
         self._connection.upload(answer.upload, answer.max_size_bytes, path, on_progress)
         return answer.release_id
 
@@ -202,10 +204,12 @@ class GreenroomClient:
         about: dict[str, Any] = {"file_name": path.name, "content_type": kind, "to": route}
         document = models.NewMessage.model_construct(**about, size_bytes=size_bytes)
         base = f"/algorithms/{quote(name, safe='')}/messages"
-        answer = self._connection.post(base, models.MessageCreated, document)
+        # A form that is not used leaves nothing, and a message that is submitted twice is answered once.
+        answer = self._connection.post(base, models.MessageCreated, document, may_repeat=True)
         self._connection.upload(answer.upload, answer.max_size_bytes, path, on_progress)
         path_of_message = f"{base}/{quote(answer.message_id, safe='')}/submit"
-        return self._connection.post(path_of_message, models.Message, models.Submission.model_construct(**about))
+        submission = models.Submission.model_construct(**about)
+        return self._connection.post(path_of_message, models.Message, submission, may_repeat=True)
 
     def message(self, name: str, message_id: str, *, to: Sequence[str] | None = None) -> models.Message:
         """Return what came out of a message so far."""

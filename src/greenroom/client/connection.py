@@ -7,7 +7,9 @@ the API's own address and nowhere else: the presigned addresses of S3 carry thei
 from __future__ import annotations
 
 import io
+import itertools
 import os
+import random
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -29,7 +31,13 @@ ProgressCallback = Callable[[int, int], None]
 """Called with the bytes of the file that were sent, and its bytes in all."""
 
 RETRY_DELAYS_S = (0.2, 0.5, 1.0)
-RETRY_AFTER_LIMIT_S = 5.0
+"""The pauses after no answer, or a faulty one."""
+
+BUSY_DELAYS_S = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0)
+"""The pauses after an answer that says that the platform is busy: a hundred uploads at once take it half a minute."""
+
+BUSY = frozenset({429, 503})
+RETRY_AFTER_LIMIT_S = 10.0
 
 LOOPBACK_PATTERNS = ("all://127.0.0.1", "all://localhost", "all://*.localhost", "all://[::1]")
 """Addresses for which a proxy of the environment is not used."""
@@ -40,21 +48,30 @@ class Timing:
     """How long to wait for answers, and by which clock.
 
     Args:
-        timeout_s: how long one answer may take, in seconds.
-        attempts: how often a request is made that is worth a second try, 1 to 4.
+        timeout_s: how long one answer may take, in seconds: longer than the API itself may take, which says then that
+            it was too slow.
+        attempts: how often a request is made that is worth a second try, 1 to 4; more often if the platform is busy.
         sleep: waits a number of seconds.
         clock: monotonic seconds.
+        jitter: how much of the second half of a pause is waited, from 0 to 1: whoever was refused together does not
+            come back together.
     """
 
-    timeout_s: float = 30.0
+    timeout_s: float = 35.0
     attempts: int = len(RETRY_DELAYS_S) + 1
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    jitter: Callable[[], float] = random.random
 
     @property
     def delays_s(self) -> tuple[float | None, ...]:
         """The pauses after each attempt; None after the last."""
         return (*RETRY_DELAYS_S[: self.attempts - 1], None)
+
+    def pause(self, attempt: int, *, is_busy: bool) -> float | None:
+        """Return how long to wait after a failed attempt, counted from 0; None if it was the last."""
+        delays_s = BUSY_DELAYS_S if is_busy and self.attempts > 1 else RETRY_DELAYS_S[: self.attempts - 1]
+        return delays_s[attempt] * (0.5 + 0.5 * self.jitter()) if attempt < len(delays_s) else None
 
 
 class Connection:
@@ -93,10 +110,29 @@ class Connection:
         given = {name: value for name, value in params.items() if value is not None}
         return _read(self._request("GET", path, params=given), model)
 
-    def post(self, path: str, model: type[A], body: models.Request | Mapping[str, Any]) -> A:
-        """Send a body, and read the answer. Raises GreenroomError."""
+    def post(
+        self,
+        path: str,
+        model: type[A],
+        body: models.Request | Mapping[str, Any],
+        *,
+        may_repeat: bool = False,
+        request_id: str | None = None,
+    ) -> A:
+        """Send a body, and read the answer. Raises GreenroomError.
+
+        Args:
+            path: the path below the API's address.
+            model: what the answer is.
+            body: what is sent.
+            may_repeat: whether the request does the same if it arrives twice.
+            request_id: by which the platform recognises a request that arrives twice; an older one does not, and a
+                second form for an upload is then left unused.
+        """
         given = body.model_dump(mode="json", exclude_unset=True) if isinstance(body, models.Request) else dict(body)
-        return _read(self._request("POST", path, json=given), model)
+        headers = {"Idempotency-Key": request_id} if request_id else {}
+        may_repeat = may_repeat or request_id is not None
+        return _read(self._request("POST", path, may_repeat=may_repeat, json=given, headers=headers), model)
 
     def upload(
         self, form: models.UploadForm, max_size_bytes: int | None, path: Path, on_progress: ProgressCallback | None
@@ -144,23 +180,25 @@ class Connection:
             raise refusals.unreachable(error, where) from error
         return count
 
-    def _request(self, method: str, path: str, **arguments: Any) -> httpx.Response:
-        url = f"{self.url}{path}"
-        reads = method == "GET"
-        for delay_s in self._timing.delays_s:
+    def _request(self, method: str, path: str, *, may_repeat: bool = False, **arguments: Any) -> httpx.Response:
+        url, headers = f"{self.url}{path}", arguments.pop("headers", {})
+        may_repeat = may_repeat or method == "GET"
+        for attempt in itertools.count():
             try:
-                response = self._http.request(method, url, headers=self._headers, **arguments)
+                response = self._http.request(method, url, headers={**self._headers, **headers}, **arguments)
             except httpx.HTTPError as error:
                 never_arrived = isinstance(error, httpx.ConnectError | httpx.ConnectTimeout)
-                if delay_s is None or not (reads or never_arrived):
+                delay_s = self._timing.pause(attempt, is_busy=False)
+                if delay_s is None or not (may_repeat or never_arrived):
                     raise refusals.unreachable(error, self.url) from error
                 self._timing.sleep(delay_s)
                 continue
-            # 429 is said before anything is done; the others are harmless to repeat for a read only.
-            again = response.status_code == 429 or (reads and response.status_code in (502, 503, 504))
+            if response.is_success:
+                return response
+            # 429 is said before anything is done; the others are harmless for what may arrive twice.
+            again = response.status_code == 429 or (may_repeat and response.status_code in (502, 503, 504))
+            delay_s = self._timing.pause(attempt, is_busy=response.status_code in BUSY)
             if delay_s is None or not again:
-                if response.is_success:
-                    return response
                 raise refusals.of_api(response, f"{method} {url}")
             self._timing.sleep(max(delay_s, _retry_after_s(response)))
         raise AssertionError("the last attempt returns or raises")

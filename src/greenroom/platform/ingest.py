@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO
 from urllib.parse import unquote_plus
@@ -35,10 +36,18 @@ class AllowedUpload:
     max_size_bytes: int = MAX_ZIP_BYTES
 
 
-def allow_upload(services: Services, file_name: str, *, author: str | None = None) -> AllowedUpload:
-    """Create an upload, and a presigned POST for its package: one key, one content type, at most MAX_ZIP_BYTES."""
+def allow_upload(
+    services: Services, file_name: str, *, author: str | None = None, request_id: str | None = None
+) -> AllowedUpload:
+    """Create an upload, and a presigned POST for its package: one key, one content type, at most MAX_ZIP_BYTES.
+
+    A request that is repeated, with the same id, gets another form for the same upload.
+    """
     release_id = new_id()
-    services.registry.create_upload(release_id, file_name, author=author)
+    if request_id:
+        release_id = services.registry.id_of_request(request_id, release_id)
+    with suppress(Conflict):  # a repeated request
+        services.registry.create_upload(release_id, file_name, author=author)
     form = services.s3.generate_presigned_post(
         Bucket=services.packages_bucket,
         Key=storage.upload_key(release_id),

@@ -58,6 +58,16 @@ def release_key(release_id: str, part: str = "META") -> dict[str, str]:
     return {"pk": f"RELEASE#{release_id}", "sk": part}
 
 
+def request_key(request_id: str) -> dict[str, str]:
+    """Return the primary key of a client's request."""
+    return {"pk": f"REQUEST#{request_id}", "sk": "REQUEST"}
+
+
+def request_item(request_id: str, release_id: str, expires_at_s: int) -> dict[str, Any]:
+    """Return the item of a request that began a release. DynamoDB deletes it by `expiresAtS`."""
+    return {**request_key(request_id), "releaseId": release_id, "expiresAtS": expires_at_s}
+
+
 def algorithm_key(name: str, part: str = "META") -> dict[str, str]:
     """Return the primary key of one of an algorithm's items."""
     return {"pk": f"ALGORITHM#{name}", "sk": part}

@@ -6,6 +6,7 @@ Items (`pk`, `sk`):
 * `RELEASE#<id>`, `SUMMARY`: what the test found, as JSON. `RELEASE#<id>`, `PROGRESS#…`: how far a batch has come.
   Both are separate from `META`, so that writing them does not count as a change of the release.
 * `ALGORITHM#<name>`, `META`: the algorithm with its live release. `ALGORITHM#<name>`, `LOCK`: who may change it.
+* `REQUEST#<id>`, `REQUEST`: which release a client's request began, so that it may be repeated; deleted after a day.
 * `PLATFORM`, `LOOK`: what the sweeper saw when it last looked around.
 
 Indexes: `byOwner` (`ownerPk`, `ownerSk`) lists the releases of an algorithm and all algorithms; `inFlight`
@@ -49,6 +50,9 @@ LIVE_KEPT = 3
 TREND_KEPT = 12
 """How many points an algorithm's trend has: enough to see a direction, few enough to read 500 trends at once."""
 
+REQUEST_KEPT_S = 86_400
+"""How long a request is recognised if it is repeated."""
+
 MAX_REASON_CHARS = 8_000
 """A reason is for people to read, and all of a release must fit into DynamoDB's 400 KB an item."""
 
@@ -79,6 +83,19 @@ class Registry:
         except ConditionFailed as error:
             raise Conflict(f"release {release_id} exists already") from error
         return upload
+
+    def id_of_request(self, request_id: str, release_id: str) -> str:
+        """Return the id of the release that a client's request began: `release_id`, or another one if it is repeated.
+
+        What is repeated within a day is recognised.
+        """
+        item = items.request_item(request_id, release_id, int(datetime.now(UTC).timestamp()) + REQUEST_KEPT_S)
+        try:
+            self._table.put(item, Condition(expression="attribute_not_exists(pk)"))
+        except ConditionFailed:
+            known = self._table.get(items.request_key(request_id))
+            return str(known["releaseId"]) if known else release_id
+        return release_id
 
     def find(self, release_id: str) -> Upload | Release:
         """Return what has become of an upload, read consistently. Raises NotFound."""

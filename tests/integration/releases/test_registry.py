@@ -36,6 +36,7 @@ from greenroom.releases import (
     utc_now,
 )
 from greenroom.releases.items import ALGORITHM_ROW, RELEASE_ROW
+from greenroom.releases.look import Counted, Depth, Look
 from greenroom.releases.registry import TREND_KEPT
 from greenroom.releases.table import ConditionFailed
 
@@ -55,7 +56,7 @@ def table() -> dict[str, Any]:
     """The registry's table as the template makes it."""
     template = cfn_yaml.load(str(resources.files("greenroom.platform").joinpath("template.yaml")))
     properties: dict[str, Any] = json.loads(json.dumps(template["Resources"]["Registry"]["Properties"]))
-    for name in ("PointInTimeRecoverySpecification", "StreamSpecification"):
+    for name in ("PointInTimeRecoverySpecification", "TimeToLiveSpecification", "StreamSpecification"):
         del properties[name]
     return properties
 
@@ -586,3 +587,17 @@ def test_what_dynamodb_leaves_unprocessed_is_asked_for_again(registry: Registry,
         dynamodb.meta.events.unregister("after-call.dynamodb.BatchGetItem", leave_out)
     assert left_out == 3
     assert sorted(found) == names
+
+
+def test_a_request_that_is_repeated_is_the_same_release(registry: Registry) -> None:
+    request, first, second = new_id(), new_id(), new_id()
+    assert registry.id_of_request(request, first) == first
+    assert registry.id_of_request(request, second) == first
+    assert registry.id_of_request(new_id(), second) == second
+
+
+def test_what_the_sweeper_saw_is_kept(registry: Registry) -> None:
+    assert registry.look() is None
+    look = Look("2026-01-01T00:00:00.000Z", {"a": Counted("2026-01-01T00:00:00.000Z", Depth(1, 2), None)})
+    registry.put_look(look)
+    assert registry.look() == look

@@ -37,5 +37,6 @@ def clock() -> Clock:
 
 @pytest.fixture
 def client(api: StandInApi, clock: Clock) -> Iterator[GreenroomClient]:
-    with GreenroomClient(api.url, TOKEN, timing=Timing(timeout_s=5, sleep=clock.sleep, clock=clock)) as it:
+    timing = Timing(timeout_s=5, sleep=clock.sleep, clock=clock, jitter=lambda: 1.0)
+    with GreenroomClient(api.url, TOKEN, timing=timing) as it:
         yield it

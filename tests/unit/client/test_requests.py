@@ -219,12 +219,22 @@ def test_a_read_is_repeated_when_the_platform_stumbles(api: StandInApi, client: 
 
 
 def test_a_read_is_not_repeated_for_ever(api: StandInApi, client: GreenroomClient) -> None:
-    api.on("GET", "/status", Answer(503, {}))
+    api.on("GET", "/status", Answer(502, {}))
 
     with pytest.raises(PlatformFault):
         client.status()
 
     assert len(api.seen) == 4
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_busy_platform_is_given_half_a_minute(
+    api: StandInApi, client: GreenroomClient, clock: Clock, status: int
+) -> None:
+    api.on("GET", "/status", *[Answer(status, {})] * 7, Answer(body={"algorithms": 1}))
+
+    assert client.status().algorithms == 1
+    assert clock.slept_s == [0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 8.0]
 
 
 def test_what_changes_something_is_not_repeated_when_it_may_have_arrived(

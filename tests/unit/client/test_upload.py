@@ -275,3 +275,19 @@ def test_without_a_route_the_algorithm_chooses(api: StandInApi, client: Greenroo
     client.send("nsx-in", path)
 
     assert api.seen[0].json["to"] is None
+
+
+def test_an_upload_that_was_asked_for_without_an_answer_is_asked_for_again_as_the_same_request(
+    api: StandInApi, client: GreenroomClient, offer: Offer, package: Path
+) -> None:
+    upload = {"url": api.origin + BUCKET_PATH, "fields": FIELDS}
+    made = {"releaseId": RELEASE_ID, "upload": upload, "maxSizeBytes": 1 << 30}
+    api.on("POST", "/releases", Answer(drop=True), Answer(502, {}), Answer(201, made))
+
+    client.upload_package(package)
+
+    keys = [request.headers["idempotency-key"] for request in api.to("POST", "/releases")]
+    assert len(keys) == 3
+    assert len(set(keys)) == 1
+    client.upload_package(package)
+    assert api.to("POST", "/releases")[-1].headers["idempotency-key"] not in keys

@@ -25,6 +25,14 @@ Author = Annotated[
         description="The name for the release's history, as percent-encoded UTF-8. It is believed as given.",
     ),
 ]
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        pattern=ULID_PATTERN,
+        description="A ULID made by the client: a request that is sent again within a day begins nothing new.",
+    ),
+]
 
 
 def author_name(author: str | None) -> str | None:
