@@ -37,6 +37,9 @@ SWEEP_EVERY_S, PATIENCE_S = 2.0, 3.0
 KILLS_A_FOLDER = 30
 """After so many kills a new folder is begun, so that each kill hits a small platform."""
 
+PUSHES = 8
+"""How often a push is tried on a machine that is too busy to measure."""
+
 UNANSWERED = (httpx.HTTPError, BotoCoreError, ClientError)
 
 
@@ -123,10 +126,20 @@ class Cycles:
         """Make the two algorithms live, the first one twice: then it can be rolled back."""
         eyes = Eyes(self._rig.address)
         for name, make in ((LAST, errands.last), (FIRST, errands.first), (FIRST, errands.first)):
-            self._errands.push_and_watch(name, make)(eyes)
-        bad = [each for each in self._ledger.uploads.values() if each.shown[-1:] != ["LIVE"]]
-        assert not bad, f"the platform does not work even without a kill: {bad}"
+            assert self._goes_live(eyes, name, make), "the platform does not work even without a kill"
         eyes.close()
+
+    def _goes_live(self, eyes: Eyes, name: str, make: Callable[[int], bytes]) -> bool:
+        """Push until a release is live; only a machine that is too busy to measure is a reason to push again."""
+        for _ in range(PUSHES):
+            self._errands.push_and_watch(name, make)(eyes)
+            release_id = self._ledger.allowed[-1]
+            release = eyes.get(f"/releases/{release_id}") or {}
+            if release.get("status") == "LIVE":
+                return True
+            if not str(release.get("reason")).startswith(checker.TOO_BUSY):
+                return False
+        return False
 
     def _cycle(self, number: int, point: Point) -> Verdict:
         if point.victim == "up" and self._rig.server is not None:
@@ -222,9 +235,8 @@ class Cycles:
         """Push and send once more; return what does not work."""
         eyes = Eyes(self._rig.address)
         try:
-            self._errands.push_and_watch(FIRST, errands.first)(eyes)
-            newest = [*self._ledger.uploads.values()][-1]
-            found = [] if newest.shown[-1:] == ["LIVE"] else [f"the next push does not work: {newest}"]
+            works = self._goes_live(eyes, FIRST, errands.first)
+            found = [] if works else [f"the next push does not work: {[*self._ledger.uploads.values()][-1]}"]
             sent = self._errands.send(eyes, FIRST, (LAST,), next(self._errands.numbers))
             if not wait(lambda: self._errands.ask(eyes, sent) == "done", 60):
                 found.append(f"the next message does not work: {sent}")

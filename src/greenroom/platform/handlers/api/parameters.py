@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -29,10 +30,14 @@ IdempotencyKey = Annotated[
     str | None,
     Header(
         alias="Idempotency-Key",
-        pattern=ULID_PATTERN,
-        description="A ULID made by the client: a request that is sent again within a day begins nothing new.",
+        description="Made by the client: a request that is sent again with it within a day begins nothing new.",
     ),
 ]
+
+
+def request_id(key: str | None) -> str | None:
+    """Return a request's id from the client's key, which may be any text; None if there is none."""
+    return hashlib.sha256(key.encode()).hexdigest() if key else None
 
 
 def author_name(author: str | None) -> str | None:

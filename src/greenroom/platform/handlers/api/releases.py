@@ -9,7 +9,7 @@ from aws_lambda_powertools.event_handler.openapi.params import Body, Query
 
 from greenroom.platform import ingest, views
 from greenroom.platform.handlers.api.app import route
-from greenroom.platform.handlers.api.parameters import Author, IdempotencyKey, Name, ReleaseId, author_name
+from greenroom.platform.handlers.api.parameters import Author, IdempotencyKey, Name, ReleaseId, author_name, request_id
 from greenroom.platform.services import services
 from greenroom.tuning.limits import MAX_MEMORY_MB, MIN_MEMORY_MB
 from greenroom.wire import models
@@ -26,7 +26,7 @@ def create_release(
     Answers with the release's id and a form. Post the ZIP to S3 with that form; the release is tested as soon as it has
     arrived.
     """
-    allowed = ingest.allow_upload(services(), body.file_name, author=author_name(author), request_id=key)
+    allowed = ingest.allow_upload(services(), body.file_name, author=author_name(author), request_id=request_id(key))
     form = models.UploadForm(url=allowed.url, fields=allowed.fields)
     return models.ReleaseCreated(release_id=allowed.release_id, upload=form, max_size_bytes=allowed.max_size_bytes)
 
