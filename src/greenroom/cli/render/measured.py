@@ -41,20 +41,18 @@ def results_table(summary: models.Summary) -> RenderableType:
             notes.append(Text.assemble((f"✗ {value.memory_mb} MB {', '.join(words)}", style), (reason, "dim")))
     if failed_mb := sorted(value.memory_mb for value in summary.power_values if value.status == "failed"):
         notes.append(Text(f"✗ {sizes(failed_mb)} failed", "red"))
-    if busy := busy_machine(summary):
+    if busy := disturbed(summary):
         notes.append(Text(f"! {busy}", "yellow"))
     elif any(value.status == "ok" and value.n and value.p90_ms is None for value in summary.power_values):
         notes.append(Text("- too few measurements: a larger num in metadata.json gives more", "dim"))
     return Group(made, Text(), *notes, Text())
 
 
-def busy_machine(summary: models.Summary) -> str | None:
-    """Return how much of a test was disturbed by other programs, and does not count; None if nothing was."""
-    disturbed = sum(value.set_aside.get("disturbed", 0) for value in summary.power_values)
+def disturbed(summary: models.Summary) -> str | None:
+    """Return how much of a test other programs disturbed, so that it does not count; None if they did not."""
+    count = sum(value.set_aside.get("disturbed", 0) for value in summary.power_values)
     made = sum(value.n + sum(value.set_aside.values()) for value in summary.power_values)
-    if not disturbed:
-        return None
-    return f"the machine was busy: {disturbed} of {made} invocations were disturbed and don't count"
+    return f"{count} of {made} invocations were disturbed by other programs and don't count" if count else None
 
 
 def typical_ms(value: models.PowerValueResult) -> float | None:

@@ -217,9 +217,8 @@ function setAside(values) {
     for (const [why, count] of Object.entries(aside)) counts[why] = (counts[why] ?? 0) + count;
   }
   if (!Object.keys(counts).length) return null;
-  const busy = counts.disturbed ? "The machine was busy. " : "";
   const said = Object.entries(counts).map(([why, count]) => `${count} ${why}`).join(", ");
-  return el("p", { class: "soft" }, `${busy}Of ${made} invocations these don't count for the figures: ${said}.`);
+  return el("p", { class: "soft" }, `Of ${made} invocations these don't count for the figures: ${said}.`);
 }
 
 /** @type {(prices: Prices | null) => string} */
