@@ -86,7 +86,11 @@ def test_the_logs_end_begins_with_start(box: Box) -> None:
 
 def test_an_unknown_function_or_qualifier_is_not_found_by_its_arn(box: Box) -> None:
     arn = f"arn:aws:lambda:{box.aws.region}:{box.aws.account_id}:function:doesnotexist"
-    for asked, named in ({}, f"{arn}:$LATEST"), ({"Qualifier": "$LATEST"}, f"{arn}:$LATEST"), ({"Qualifier": "x"}, f"{arn}:x"):
+    for asked, named in (
+        ({}, f"{arn}:$LATEST"),
+        ({"Qualifier": "$LATEST"}, f"{arn}:$LATEST"),
+        ({"Qualifier": "x"}, f"{arn}:x"),
+    ):
         error = error_of(lambda asked=asked: box.lambda_.invoke(FunctionName="doesnotexist", **asked))  # type: ignore[misc]
         assert error["Error"] == {"Code": "ResourceNotFoundException", "Message": f"Function not found: {named}"}
 
