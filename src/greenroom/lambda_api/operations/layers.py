@@ -43,7 +43,7 @@ def publish_layer_version(room: Room, call: Call) -> Answer:
             "Description": asked.get("Description") or "",
             "CreatedDate": now_iso(),
             "Content": kept,
-            "Extensions": _extensions(content),
+            "Extensions": extensions_of(content),
             **{
                 member: asked[member]
                 for member in ("CompatibleRuntimes", "CompatibleArchitectures", "LicenseInfo")
@@ -162,7 +162,8 @@ def _check_runtimes(given: list[str]) -> None:
         raise validation_error(violation(given, "compatibleRuntimes", constraint))
 
 
-def _extensions(content: bytes) -> list[str]:
+def extensions_of(content: bytes) -> list[str]:
+    """Return the programs in a layer's ZIP that Lambda would run beside the function."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         return [name for name in archive.namelist() if name.startswith("extensions/")]
 
