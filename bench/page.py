@@ -62,6 +62,7 @@ def release(registry: Registry, name: str, number: int, *, passes: bool = True) 
     registration = Registration(
         metadata=Metadata.model_validate({"name": name, "type": "in", "entry": "code:Algorithm"}),
         case_inputs={"one": "1" * 64, "two": "2" * 64},
+        not_compared=(),
         cost_at_most_usd=0.01,
         package_key=f"packages/{release_id}/0.zip",
         package_sha256="0" * 64,

@@ -87,6 +87,7 @@ def pack(
             "unpackedBytes": report.unpacked_bytes,
             "files": report.files,
             "cases": [case.name for case in report.cases],
+            "notCompared": [case.name for case in report.cases if not case.compared],
             "metadata": report.metadata.model_dump(mode="json", by_alias=True),
         }
         print_json(facts)
@@ -94,9 +95,11 @@ def pack(
     from greenroom.cli.text import size
 
     count = len(result.report.cases)
+    unchecked = sum(not case.compared for case in result.report.cases)
     console().print(
         f"{zip_path}: {size(result.size_bytes)}, {result.report.files} files, "
-        f"{count} test case{'' if count == 1 else 's'}\nsha256 {result.sha256}",
+        f"{count} test case{'' if count == 1 else 's'}{f', {unchecked} not compared' if unchecked else ''}\n"
+        f"sha256 {result.sha256}",
         soft_wrap=True,
     )
 

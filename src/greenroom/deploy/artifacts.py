@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from greenroom.package.python_sdk import SDK_MODULES
+from greenroom.package.runtime_modules import SDK_MODULES
 
 ROOMS = ("messages", "package", "platform", "releases", "tuning", "web", "wire")
 """The rooms of Greenroom that run inside AWS."""

@@ -22,14 +22,11 @@ from typing import IO, Any
 from greenroom.package import apart
 from greenroom.package.apart import At, Bounds
 from greenroom.package.archive import Archive, Entry
+from greenroom.package.cases import Case, read_cases, require_comparison
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MAX_METADATA_BYTES, Metadata, MetadataError, load_metadata
 from greenroom.package.paths import shown
 from greenroom.package.sources import check_sources
-
-CASE_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-MAX_CASES = 200
-MAX_TEST_FILE_BYTES = 16 * 1024 * 1024
 
 EXTENSION = re.compile(r"\.(?:(?:cpython-|cp)(?P<version>\d+)[^.]*|abi3|pypy[^.]*)\.(?:so|pyd)$")
 """Names of compiled modules: https://peps.python.org/pep-3149/"""
@@ -40,17 +37,6 @@ ELF_MACHINES = {"x86_64": 62, "arm64": 183}
 BOUNDS = Bounds(cpu_s=30, wall_s=45, memory_bytes=1024 * 1024 * 1024)
 """What a check may take. One of 207 MiB unpacked, in 5,000 files, took 3.3 s of processor time and 200 MB; the register
 function has 60 s and 1,769 MB."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """A test case: `tests/<name>/input.*`, and `expected.*` where there is one.
-
-    `input_sha256` is that of the input as it is read: two packages with the same one are tested with the same input.
-    """
-
-    name: str
-    input_sha256: str
 
 
 @dataclass(frozen=True)
@@ -70,12 +56,13 @@ class PackageReport:
     cases: tuple[Case, ...]
 
 
-def check_package(upload: IO[bytes], kept: IO[bytes]) -> PackageReport:
+def check_package(upload: IO[bytes], kept: IO[bytes], *, to_go_live: bool = True) -> PackageReport:
     """Check a ZIP as a package, and write the ZIP that is to be kept of it.
 
     Args:
         upload: the ZIP as it came, seekable.
         kept: a file of the operating system's, empty, readable and writable. It gets the files that were checked.
+        to_go_live: whether an answer has to be compared. On a developer's machine the first one is only looked at.
 
     Raises:
         PackageError: the ZIP, its metadata, its tests or its code has a fault (MetadataError for the metadata), or
@@ -84,7 +71,7 @@ def check_package(upload: IO[bytes], kept: IO[bytes]) -> PackageReport:
     for file in (upload, kept):
         file.flush()
     try:
-        answer = json.loads(apart.run(partial(_answer, upload, kept), BOUNDS))
+        answer = json.loads(apart.run(partial(_answer, upload, kept, to_go_live), BOUNDS))
     except apart.Ended as ended:
         raise PackageError(
             code="unreadable",
@@ -106,10 +93,10 @@ def check_package(upload: IO[bytes], kept: IO[bytes]) -> PackageReport:
     return PackageReport(metadata=metadata, cases=cases, **answer)
 
 
-def _answer(upload: IO[bytes], kept: IO[bytes], at: At) -> bytes:
+def _answer(upload: IO[bytes], kept: IO[bytes], to_go_live: bool, at: At) -> bytes:
     """Check a package in the other process; return the report, or the fault, as JSON."""
     try:
-        answer = _inspected(upload, kept, at)
+        answer = _inspected(upload, kept, to_go_live, at)
     except MetadataError as error:
         answer = {"problems": error.problems}
     except PackageError as error:
@@ -118,7 +105,7 @@ def _answer(upload: IO[bytes], kept: IO[bytes], at: At) -> bytes:
     return json.dumps(answer).encode()
 
 
-def _inspected(upload: IO[bytes], kept: IO[bytes], at: At) -> dict[str, Any]:
+def _inspected(upload: IO[bytes], kept: IO[bytes], to_go_live: bool, at: At) -> dict[str, Any]:
     at("ZIP")
     Archive(upload).rewrite(kept)
     kept.flush()
@@ -126,7 +113,9 @@ def _inspected(upload: IO[bytes], kept: IO[bytes], at: At) -> dict[str, Any]:
     metadata_json = _metadata_json(archive)
     metadata = load_metadata(metadata_json)
     entries = list(archive.entries())
-    cases = _cases(archive, entries, at)
+    cases = read_cases(archive, entries, at)
+    if to_go_live:
+        require_comparison(cases, allow_not_compared=metadata.allow_not_compared)
     check_sources(archive, entries, metadata, at)
     _check_extensions(archive, entries, metadata)
     return {
@@ -156,62 +145,6 @@ def _metadata_json(archive: Archive) -> bytes:
         fault=f"is not at the top of the ZIP{found}",
         hint="`greenroom init` writes an algorithm with a metadata.json.",
     )
-
-
-def _cases(archive: Archive, entries: list[Entry], at: At) -> tuple[Case, ...]:
-    found: dict[str, dict[str, Entry]] = {}
-    for entry in entries:
-        parts = entry.path.split("/")
-        stem, dot, _ = parts[-1].partition(".")
-        if len(parts) != 3 or parts[0] != "tests" or not dot or stem not in ("input", "expected"):
-            continue
-        name = parts[1]
-        if not CASE_PATTERN.fullmatch(name):
-            what = "has a wrong case name; allowed: up to 64 letters, digits and . _ -, a letter or digit first"
-            raise _case_error(entry.path, what)
-        if stem in found.setdefault(name, {}):
-            raise _case_error(entry.path, f"is a second {stem}.* of case {name}")
-        found[name][stem] = entry
-    for name, files in found.items():
-        if "input" not in files:
-            raise _case_error(f"tests/{name}", "has an expected.* but no input.*")
-    if not found:
-        raise _case_error(
-            "tests", "has no test case; at least one is needed, because a package is tested with its own cases"
-        )
-    if len(found) > MAX_CASES:
-        raise _case_error("tests", f"has {len(found)} cases; at most {MAX_CASES} are allowed")
-    digests = {}
-    for entry in (entry for files in found.values() for entry in files.values()):
-        at(entry.path)
-        digests[entry] = _check_document(archive, entry)
-    return tuple(Case(name, digests[found[name]["input"]]) for name in sorted(found))
-
-
-def _check_document(archive: Archive, entry: Entry) -> str:
-    """Check that the equipment can read a test's file: JSON if its name ends in .json, otherwise text.
-
-    Returns the SHA-256 of its content and of how it is read.
-    """
-    if entry.size_bytes > MAX_TEST_FILE_BYTES:
-        raise _case_error(entry.path, f"has {entry.size_bytes:,} bytes; at most {MAX_TEST_FILE_BYTES:,} are allowed")
-    try:
-        body = archive.read(entry.path, MAX_TEST_FILE_BYTES)
-        text = body.decode("utf-8-sig")
-        if entry.path.endswith(".json"):
-            json.loads(text, parse_constant=_refuse_constant)
-    except UnicodeDecodeError as error:
-        raise _case_error(entry.path, f"is not UTF-8 (byte {error.start:,})") from None
-    except RecursionError:
-        raise _case_error(entry.path, "is nested too deeply") from None
-    except ValueError as error:
-        raise _case_error(entry.path, f"is not JSON: {error}") from None
-    kind = b"json" if entry.path.endswith(".json") else b"text"
-    return hashlib.sha256(kind + b"\0" + body).hexdigest()
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number in JSON")
 
 
 def _check_extensions(archive: Archive, entries: list[Entry], metadata: Metadata) -> None:
@@ -255,8 +188,3 @@ def _misfit(archive: Archive, path: str, version: str | None, metadata: Metadata
         names = {number: name for name, number in ELF_MACHINES.items()}
         return names.get(machine, f"machine {machine} of the ELF list")
     return None
-
-
-def _case_error(where: str, what: str) -> PackageError:
-    hint = "A test case is tests/<case>/input.* with an optional tests/<case>/expected.*."
-    return PackageError(code="bad_tests", where=shown(where), fault=what, hint=hint)

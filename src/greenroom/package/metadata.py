@@ -176,6 +176,9 @@ class AlgorithmSettings(TestSettings):
     max_regression: float | None = Field(
         default=None, ge=0, description="Share by which the release may be slower or more expensive than the live one"
     )
+    allow_not_compared: bool = Field(
+        default=False, description="Whether the package may go live although no test case has an expected answer"
+    )
     timeout: int = Field(default=60, ge=1, le=MAX_TIMEOUT_S, description="Seconds that an invocation may take")
     next: Annotated[
         list[Name],
@@ -378,6 +381,7 @@ ALLOWED = {
     "maxExpectedLoss": "a number above 0 and up to 1",
     "budgetUsd": "a number of US dollars above 0",
     "tolerance": "a number from 0 to 1",
+    "allowNotCompared": "true or false",
     "timeout": f"a whole number of seconds from 1 to {MAX_TIMEOUT_S}",
     "next": f"an algorithm's name, or a list of up to {MAX_NEXT} different ones",
     "description": "text of up to 1000 characters",

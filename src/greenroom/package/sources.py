@@ -6,6 +6,7 @@ A tree may be as deep as a stranger likes: nothing here walks one by recursion, 
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import warnings
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from greenroom.package.archive import Archive, Entry
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import Metadata
 from greenroom.package.paths import shown
+from greenroom.package.runtime_modules import LOADED, SDK_MODULES
 
 MAX_SOURCE_BYTES = 512 * 1024
 """CPython takes up to 800 bytes of memory to parse one byte of source."""
@@ -28,6 +30,9 @@ PLAIN = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Expr, ast.Pass
 
 RESERVED = "aws_equipment"
 """A package's own files come before the layer's on Python's path, so this name would hide the layer."""
+
+DIST_INFO = re.compile(r"\.dist-info$")
+"""The folder that pip leaves of each library: https://packaging.python.org/en/latest/specifications/recording-installed-packages/"""
 
 BYTECODE = (".pyc", ".pyo")
 COMPILED = (*BYTECODE, ".so", ".pyd")
@@ -42,6 +47,7 @@ def check_sources(archive: Archive, entries: list[Entry], metadata: Metadata, at
     else:
         target, _, wanted = (metadata.handler or "").rpartition(".")
     module_path = _module_path(archive, target)
+    _refuse_loaded_names(entries)
     top = module_path.partition("/")[0]
     total = 0
     for entry in entries:
@@ -62,6 +68,24 @@ def check_sources(archive: Archive, entries: list[Entry], metadata: Metadata, at
         tree = _compile(archive, entry.path, metadata.runtime)
         if entry.path == module_path and tree is not None:
             _require_name(tree, module_path, wanted, is_class=metadata.entry is not None)
+
+
+def _refuse_loaded_names(entries: list[Entry]) -> None:
+    """Refuse a module at the top whose name is one that Lambda has loaded, unless it is that library itself."""
+    paths = [entry.path.split("/") for entry in entries]
+    installed = {
+        re.sub("[-_.]+", "-", parts[0].partition("-")[0]).lower() for parts in paths if DIST_INFO.search(parts[0])
+    }
+    brought = installed | {SDK_MODULES[name] for name in installed & set(SDK_MODULES)}
+    for parts in paths:
+        name = parts[0].partition(".")[0] if len(parts) == 1 else parts[0]
+        if len(parts) <= 2 and parts[-1].endswith((".py", *COMPILED)) and name in LOADED - brought:
+            raise PackageError(
+                code="module_taken",
+                where=shown("/".join(parts)),
+                fault=f"can't be used: Lambda has loaded its own module {name!r} before",
+                hint="Give it another name. If it is the library of that name, name it in requirements.txt.",
+            )
 
 
 def _refuse_stand_in(archive: Archive, path: str, *, own: bool) -> None:

@@ -89,6 +89,7 @@ def register(services: Services, key: str) -> Status | None:
         Registration(
             metadata=metadata,
             case_inputs=inputs,
+            not_compared=tuple(case.name for case in report.cases if not case.compared),
             cost_at_most_usd=cost_usd,
             package_key=package_key,
             package_sha256=report.sha256,

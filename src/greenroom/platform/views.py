@@ -32,6 +32,7 @@ def release_of(services: Services, release: Upload | Release) -> models.Release:
         metadata=registered.metadata.model_dump(mode="json", by_alias=True) if registered else None,
         power_values=[*registered.metadata.listed_mb] if registered else [],
         cases=[*registered.cases] if registered else [],
+        not_compared=[*registered.not_compared] if registered else [],
         versions={str(size): version for size, version in sorted(registered.versions.items())} if registered else {},
         progress=[_progress_of(each) for each in progress],
         upload_sha256=registered.upload_sha256 if registered else None,

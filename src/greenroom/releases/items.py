@@ -99,6 +99,7 @@ def registration_values(release_id: str, registration: Registration) -> dict[str
         "metadata": metadata.model_dump_json(by_alias=True),
         "cases": list(registration.case_inputs),
         "caseInputs": dict(registration.case_inputs),
+        "notCompared": list(registration.not_compared),
         "costAtMostUsd": registration.cost_at_most_usd,
         "packageKey": registration.package_key,
         "packageSha256": registration.package_sha256,
@@ -134,6 +135,7 @@ def upload_or_release(item: Mapping[str, Any]) -> Upload | Release:
         cost_at_most_usd=_float(item.get("costAtMostUsd")),
         package_key=item["packageKey"],
         upload_sha256=item.get("uploadSha256"),
+        not_compared=tuple(item.get("notCompared", ())),
         versions={int(mb): version for mb, version in item["versions"].items()},
         restarts=int(item.get("restarts", 0)),
     )

@@ -92,15 +92,17 @@ class Release(ReleaseRow):
     """A registered release, with all that is known of it.
 
     `package_sha256` is that of the ZIP that runs, `upload_sha256` that of the one that was uploaded. `case_inputs` maps
-    each test case to the SHA-256 of its input, and `cost_at_most_usd` is what the test can cost. The last three are
-    missing in releases that an older platform registered. `versions` maps each power value in MB to the Lambda
-    version that was tested at it. `restarts` counts how often a flow was started again for it.
+    each test case to the SHA-256 of its input, `not_compared` names the cases without an expected answer, and
+    `cost_at_most_usd` is what the test can cost. The last four are missing in releases that an older platform
+    registered. `versions` maps each power value in MB to the Lambda version that was tested at it. `restarts` counts
+    how often a flow was started again for it.
     """
 
     metadata: StoredMetadata
     cases: tuple[str, ...]
     package_key: str
     upload_sha256: str | None = None
+    not_compared: tuple[str, ...] = ()
     history: tuple[StatusChange, ...] = ()
     case_inputs: Mapping[str, str] = field(default_factory=dict)
     cost_at_most_usd: float | None = None
@@ -112,11 +114,13 @@ class Release(ReleaseRow):
 class Registration:
     """What a package that was read and accepted adds to its upload.
 
-    `case_inputs` maps the name of each test case to the SHA-256 of its input, in the order of the tests.
+    `case_inputs` maps the name of each test case to the SHA-256 of its input, in the order of the tests. `not_compared`
+    names those without an expected answer.
     """
 
     metadata: Metadata
     case_inputs: Mapping[str, str]
+    not_compared: tuple[str, ...]
     cost_at_most_usd: float
     package_key: str
     package_sha256: str

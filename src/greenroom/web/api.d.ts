@@ -317,6 +317,7 @@ export interface Release {
   powerValues: (number)[];
   uploadSha256: string | null;
   cases: (string)[];
+  notCompared: (string)[];
   versions: Record<string, string>;
   progress: (Progress)[];
   costAtMostUsd: number | null;

@@ -83,6 +83,9 @@ class Release(ReleaseRow):
         default=None, description="Of the ZIP that was uploaded; that of the package if `greenroom pack` built it"
     )
     cases: list[str] = Field(default=[], description="The names of the package's test cases")
+    not_compared: list[str] = Field(
+        default=[], description="Those without an expected answer: they pass if no exception is raised"
+    )
     versions: dict[str, str] = Field(default={}, description="Lambda versions by the memory size they were tested at")
     progress: list[Progress] = []
     cost_at_most_usd: float | None = Field(default=None, description="What the test can cost at most")

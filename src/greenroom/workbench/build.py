@@ -82,10 +82,10 @@ def pack(directory: Path, output: Path, on_progress: Progress = lambda _: None) 
         return PackResult(output, _zip(files, output, on_progress), dependencies)
 
 
-def pack_own_files(directory: Path, output: Path) -> PackageReport:
+def pack_own_files(directory: Path, output: Path, *, to_go_live: bool = True) -> PackageReport:
     """Build and check a ZIP of an algorithm's own files, without its dependencies. Raises PackageError."""
     read_metadata(directory)
-    return _zip(_named(_own_files(directory, output), directory), output)
+    return _zip(_named(_own_files(directory, output), directory), output, to_go_live=to_go_live)
 
 
 def read_metadata(directory: Path) -> Metadata:
@@ -141,8 +141,8 @@ def _installed_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
         parts = path.relative_to(folder).parts
         varies = parts[0].endswith(".dist-info") and path.name in VARYING
-        # Scripts in bin/ begin with this machine's path of Python.
-        if path.is_file() and not varies and "__pycache__" not in parts and parts[0] != "bin":
+        # Scripts in bin/ begin with this machine's path of Python, and tests/ is for the algorithm's own.
+        if path.is_file() and not varies and "__pycache__" not in parts and parts[0] not in ("bin", "tests"):
             yield path
 
 
@@ -150,7 +150,9 @@ def _parts(output: Path) -> tuple[Path, Path]:
     return output.with_name(f"{output.name}.part"), output.with_name(f"{output.name}.kept")
 
 
-def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _: None) -> PackageReport:
+def _zip(
+    files: dict[str, Path], output: Path, on_progress: Progress = lambda _: None, *, to_go_live: bool = True
+) -> PackageReport:
     """Write the ZIP next to its place and check it; then move it there."""
     _refuse_too_much(files)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +168,7 @@ def _zip(files: dict[str, Path], output: Path, on_progress: Progress = lambda _:
                 archive.writestr(entry, files[name].read_bytes())
         on_progress("Checking the package")
         with part.open("rb") as file, kept.open("w+b") as checked:
-            report = check_package(file, checked)
+            report = check_package(file, checked, to_go_live=to_go_live)
         kept.replace(output)
     finally:
         part.unlink(missing_ok=True)

@@ -17,14 +17,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 from greenroom.package.archive import Archive
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.metadata import MAX_MEMORY_MB, Metadata
-from greenroom.package.python_sdk import SDK_MODULES
+from greenroom.package.runtime_modules import SDK_MODULES
 from greenroom.workbench import build
 from greenroom.workbench.installing import install
 from greenroom.workbench.requirements import has_requirements
@@ -38,12 +38,15 @@ Progress = Callable[[str], None]
 class CaseResult:
     """The result of one case: `difference` if the answer was wrong, `error` and `traceback` if it raised.
 
+    One that is not `compared` has no expected answer, so it passes if it does not raise.
+
     `duration_ms` is that of the handler, `max_memory_used_mb` that of the whole process, `output` the end of what it
     printed.
     """
 
     case: str
     passed: bool
+    compared: bool = True
     duration_ms: float | None = None
     max_memory_used_mb: int | None = None
     difference: str | None = None
@@ -73,7 +76,8 @@ def run_tests(package: Path, on_progress: Progress = lambda _: None) -> list[Cas
         results = []
         for case in report.cases:
             on_progress(f"Running {case.name}")
-            results.append(_run_case(report.metadata, case.name, place, environment))
+            result = _run_case(report.metadata, case.name, place, environment)
+            results.append(replace(result, compared=case.compared))
         return results
 
 
@@ -82,14 +86,14 @@ def _unpack(package: Path, place: Path, on_progress: Progress) -> PackageReport:
     zip_path = package
     if package.is_dir():
         zip_path = place / "package.zip"
-        report = build.pack_own_files(package, zip_path)
+        report = build.pack_own_files(package, zip_path, to_go_live=False)
         if has_requirements(package):
             on_progress("Installing requirements.txt for this machine")
             install(package, place / "dependencies", for_lambda=None)
     else:
         zip_path = place / "package.zip"
         with package.open("rb") as file, zip_path.open("w+b") as kept:
-            report = check_package(file, kept)
+            report = check_package(file, kept, to_go_live=False)
     task = place / "task"
     task.mkdir()
     with zip_path.open("rb") as file:

@@ -171,6 +171,8 @@ def _requirement(line: _Line) -> str:
         if not HASH.fullmatch(re.sub(r"^--hash\s+", "--hash=", option)):
             raise line.wrong(f"has the option {option.partition('=')[0]}; allowed: --hash", "Leave it out.")
     target, semicolon, marker = _split_marker(words[0])
+    if semicolon and not marker:
+        raise line.wrong("has a semicolon, and no marker after it", "Leave it out.")
     if re.search(r"\s-", marker):
         raise line.wrong("has an option after its marker; allowed: --hash", "Leave it out.")
     options = "".join(f" {option}" for option in words[1:])

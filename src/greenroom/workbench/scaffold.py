@@ -55,8 +55,7 @@ A Greenroom algorithm of type `{type}`.
 
 * `metadata.json` describes it, and how it is tested.
 * `{module}/translator.py` has `Translator.translate(document)`.
-* `tests/<case>/input.*` and `tests/<case>/expected.*` are its tests. Without `expected.*` a case passes if no exception
-  is raised.
+* `tests/<case>/input.*` and `tests/<case>/expected.*` are its tests. Without `expected.*` an answer is not compared.
 * `requirements.txt` names its dependencies; `greenroom pack` installs them for Lambda.
 """
 

@@ -86,6 +86,24 @@ def test_what_runs_is_a_zip_that_was_written_from_what_was_checked(platform: Pla
     assert (again.status, again.package_sha256) == ("LIVE", release.package_sha256)
 
 
+def test_a_package_goes_live_without_a_comparison_only_if_it_says_so_and_the_release_says_it_too(
+    platform: Platform,
+) -> None:
+    tests = {"ada/input.json": {"name": "Ada"}}
+    refused = platform.push_and_wait(package("compares-nothing", tests=tests, allowNotCompared=False))
+    assert refused.status == "REJECTED"
+    assert refused.problem is not None and refused.problem.code == "not_compared"
+    meant = platform.push_and_wait(package("compares-nothing", tests=tests, num=1, powerValues=[256]))
+    assert (meant.status, meant.cases, meant.not_compared) == ("LIVE", ["ada"], ["ada"])
+
+
+def test_a_misspelt_expected_answer_keeps_a_release_out(platform: Platform) -> None:
+    tests = {"ada/input.json": {"name": "Ada"}, "ada/expcted.json": {"greeting": "good day"}}
+    release = platform.push_and_wait(package("misspelt", tests=tests))
+    assert release.status == "REJECTED"
+    assert "did you mean tests/ada/expected.json?" in (release.reason or "")
+
+
 def test_a_zip_that_two_readers_could_understand_in_two_ways_is_rejected(platform: Platform) -> None:
     body = package("two-readings")
     release = platform.push_and_wait(body[:-2] + (65_535).to_bytes(2, "little") + bytes(65_535))

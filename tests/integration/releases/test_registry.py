@@ -77,6 +77,7 @@ def registration(name: str = "nsx-in", **settings: Any) -> Registration:
     return Registration(
         metadata=Metadata.model_validate({"name": name, **said}),
         case_inputs={"b": "5" * 64, "a": "6" * 64},
+        not_compared=(),
         cost_at_most_usd=0.125,
         package_key="packages/x/y.zip",
         package_sha256="7" * 64,

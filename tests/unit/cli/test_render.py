@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from greenroom.cli.render.cases import difference
+from greenroom.cli.render.cases import difference, local_cases
 from greenroom.cli.render.lists import algorithms_table, releases_table, status_page
 from greenroom.cli.render.measured import charts, results_table, statistics
 from greenroom.cli.render.release import outcome, release_page
 from greenroom.cli.render.tuning import tuning_lines, tuning_outcome
 from greenroom.cli.text import age, clean, milliseconds, seconds, size, sizes, tail, usd
 from greenroom.wire import models
+from greenroom.workbench.local import CaseResult
 from tests.unit.cli.sample_releases import CHART, FAILED, LIVE, WITH_CHART, power_value, release
 
 
@@ -116,6 +117,18 @@ def test_a_case_that_failed_once_at_each_of_two_sizes_names_both() -> None:
 
     assert "2 failed at 128 and 256 MB, 1 passed" in text
     assert text.count("KeyError") == 1 and line_with(text, "✗ 128 and 256 MB failed")
+
+
+def test_a_case_that_nothing_was_compared_with_is_told_as_such() -> None:
+    text = drawn(outcome(release(LIVE | {"notCompared": ["small"]})))
+    assert "not compared: it has no expected.*" in line_with(text, "✓ small")
+    assert "not compared" not in line_with(text, "✓ groups-by-tag")
+
+    results = [CaseResult("one", True), CaseResult("two", True, compared=False), CaseResult("three", False)]
+    text = drawn(local_cases(results))
+    assert "not compared" not in line_with(text, "✓ one") and "not compared" in line_with(text, "✓ two")
+    assert text.rstrip().endswith("2 of 3 passed, 1 not compared")
+    assert "1 of 1 passed, none compared: to go live" in drawn(local_cases(results[1:2]))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from greenroom.deploy import artifacts
-from greenroom.package.python_sdk import SDK_MODULES
+from greenroom.package.runtime_modules import SDK_MODULES
 
 STARTING = {"subprocess", "multiprocessing", "pty", "pip"}
 """Modules that a function of the platform has no use for: they start programs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import subprocess
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import IO, Any
 
 import pytest
 
+from greenroom.package import cases as cases_module
 from greenroom.package import check as check_module
 from greenroom.package import sources as sources_module
 from greenroom.package.apart import Bounds
@@ -20,7 +22,8 @@ from greenroom.package.archive import Archive
 from greenroom.package.check import PackageReport, check_package
 from greenroom.package.errors import PackageError
 from greenroom.package.metadata import MetadataError
-from tests.unit.package.zips import STORED, Item, package, zip_of
+from greenroom.package.runtime_modules import LOADED, SDK_MODULES
+from tests.unit.package.zips import SOURCE, STORED, Item, package, zip_of
 
 HERE = sys.version_info.minor
 
@@ -42,7 +45,7 @@ def refused(files: dict[str, Any] | None = None, **metadata: Any) -> PackageErro
 
 
 def test_a_package_is_reported_with_all_that_was_found() -> None:
-    body = package({"tests/two/input.txt": "text", "tests/readme.md": "not a case"})
+    body = package({"tests/two/input.txt": "text", "tests/README.md": "not a case"})
     with tempfile.TemporaryFile() as kept:
         report = check_package(body, kept)
         rewritten = kept.read()
@@ -88,10 +91,10 @@ def test_tests_that_cannot_be_run_are_refused(files: dict[str, Any], what: str) 
 
 
 def test_tests_are_bounded_in_number_and_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_module, "MAX_CASES", 2)
+    monkeypatch.setattr(cases_module, "MAX_CASES", 2)
     more = {f"tests/case{number}/input.json": "{}" for number in range(2)}
     assert "has 3 cases; at most 2" in refused(more).message
-    monkeypatch.setattr(check_module, "MAX_TEST_FILE_BYTES", 4)
+    monkeypatch.setattr(cases_module, "MAX_TEST_FILE_BYTES", 4)
     assert "has 8 bytes; at most 4" in refused().message
 
 
@@ -397,3 +400,66 @@ def test_a_fault_of_the_platform_stays_one(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(check_module, "check_sources", broken)
     with pytest.raises(RuntimeError, match="KeyError: 'a mistake in the check'"):
         check()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "calendar/algo.py",
+        "logging.py",
+        "queue/__init__.py",
+        "platform.py",
+        "json/__init__.py",
+        "boto3/session.py",
+        "six.py",
+        "urllib3/__init__.py",
+        "secrets.abi3.so",
+        "awslambdaric/__init__.py",
+    ],
+)
+def test_a_module_whose_name_lambda_has_taken_is_refused(path: str) -> None:
+    error = refused({path: elf(62) if path.endswith(".so") else ""})
+    assert (error.code, error.where) == ("module_taken", path)
+    assert repr(path.partition("/")[0].partition(".")[0]) in error.message
+
+
+def test_an_entry_in_a_module_whose_name_lambda_has_taken_is_refused() -> None:
+    error = refused({"calendar/algo.py": SOURCE}, entry="calendar.algo:Translator")
+    assert (error.code, error.where) == ("module_taken", "calendar/algo.py")
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"boto3/__init__.py": "", "boto3-1.40.0.dist-info/METADATA": ""},
+        {"dateutil/__init__.py": "", "python_dateutil-2.9.0.dist-info/METADATA": ""},
+        {"dataclasses.py": "", "dataclasses-0.8.dist-info/METADATA": ""},
+        {"json/schema.json": "{}", "html/page.html": ""},
+        {"cmd.py": "", "sample/json.py": "", "sample/queue/__init__.py": "", "statistics/part.py": ""},
+    ],
+)
+def test_libraries_and_names_that_nothing_has_taken_are_let_through(files: dict[str, str]) -> None:
+    check(files)
+
+
+def test_the_names_that_are_taken_are_those_that_the_runtime_and_the_equipment_import() -> None:
+    script = """
+import os, sys
+import awslambdaric.bootstrap
+import aws_equipment
+print(*{name.partition(".")[0] for name in sys.modules})
+"""
+    equipment = Path(check_module.__file__).parents[1] / "equipment"
+    environment = {
+        "AWS_LAMBDA_FUNCTION_NAME": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "PYTHONPATH": str(equipment),
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "HOME": "/nowhere",
+    }
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+    loaded = {name for name in done.stdout.split() if not name.startswith("_")}
+    # A virtual environment loads what its own files ask for; certifi is no part of Lambda.
+    assert loaded & (sys.stdlib_module_names | set(SDK_MODULES.values())) <= LOADED
+    assert {name for name in LOADED if name in sys.stdlib_module_names} - loaded <= set()

@@ -41,6 +41,7 @@ REGISTRATION = Registration(
         {"name": "nsx-in", "type": "in", "entry": "nsx:Nsx", "next": ["asa"], "timeout": 7, "powerValues": [256]}
     ),
     case_inputs={"b": "5" * 64, "a": "6" * 64},
+    not_compared=("a",),
     cost_at_most_usd=0.125,
     package_key="packages/01JD/x.zip",
     package_sha256="7" * 64,
@@ -68,6 +69,7 @@ RELEASE = Release(
     cases=("b", "a"),
     package_key="packages/01JD/x.zip",
     upload_sha256="8" * 64,
+    not_compared=("a",),
     history=(StatusChange(Status.UPLOADING, AT, by="Ada"), StatusChange(Status.LIVE, LATER, "a reason", "Grace")),
     case_inputs={"b": "5" * 64, "a": "6" * 64},
     cost_at_most_usd=0.125,

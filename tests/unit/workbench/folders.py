@@ -15,6 +15,7 @@ FILES = {
     "sample/__init__.py": "",
     "sample/code.py": SOURCE,
     "tests/one/input.json": "{}",
+    "tests/one/expected.json": "{}",
 }
 
 

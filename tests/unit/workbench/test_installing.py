@@ -149,6 +149,7 @@ def project(folder: Path, tmp_path: Path) -> Path:
         "evil @ https://example.org/evil-1.0-py3-none-any.whl/../evil.zip",
         "evil --config-settings=a=b",
         "evil ; python_version > '3' --global-option=x",
+        "evil ; ",
         "--no-binary :all:",
         "--no-binary=evil\nevil",
         "--only-binary :none:",

@@ -60,6 +60,7 @@ def test_each_case_comes_out_for_itself(tmp_path: Path) -> None:
         "tests/zero/input.json": '{"n": 0}',
     }
     first, second, third = run(tmp_path, source, files)
+    assert [result.compared for result in (first, second, third)] == [True, True, False]
     assert first.passed and "asked for {'n': 1}" in first.output
     assert not second.passed and second.error is None
     assert "first difference at $.got" in str(second.difference)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 DIFFERENCE_LINES, LOG_LINES = 40, 30
 
 
-def cases(summary: models.Summary) -> RenderableType | None:
+NOT_COMPARED = "not compared: it has no expected.*"
+
+
+def cases(summary: models.Summary, not_compared: Collection[str] = ()) -> RenderableType | None:
     """Draw the test cases; for one that failed also the difference, the error and the log."""
     parts: list[RenderableType] = []
     width = max((len(case.case) for case in summary.cases), default=0) + 2
@@ -26,7 +29,8 @@ def cases(summary: models.Summary) -> RenderableType | None:
         name = clean(case.case).ljust(width)
         if not case.failed:
             mark, count = (("✓ ", "green"), f"{case.passed} passed") if case.passed else (("· ", "dim"), "not run")
-            parts.append(Text.assemble(mark, name, (count, "dim")))
+            note = (f", {NOT_COMPARED}", "yellow") if case.passed and case.case in not_compared else ""
+            parts.append(Text.assemble(mark, name, (count, "dim"), note))
             continue
         failed_mb = case.failed_memory_mb or ([case.memory_mb] if case.memory_mb else [])
         at = f" at {sizes(failed_mb)}" if failed_mb else ""
@@ -49,7 +53,8 @@ def local_cases(results: Sequence[LocalResult]) -> RenderableType:
         used = f", {result.max_memory_used_mb} MB used" if result.max_memory_used_mb else ""
         note = f"  {milliseconds(result.duration_ms)}{used}" if result.duration_ms is not None else ""
         if result.passed:
-            parts.append(Text.assemble(("✓ ", "green"), clean(result.case), (note, "dim")))
+            compared = "" if result.compared else (f"  {NOT_COMPARED}", "yellow")
+            parts.append(Text.assemble(("✓ ", "green"), clean(result.case), (note, "dim"), compared))
             continue
         parts.append(Text.assemble(("✗ ", "bold red"), (clean(result.case), "bold"), (note, "dim")))
         if result.difference:
@@ -58,7 +63,16 @@ def local_cases(results: Sequence[LocalResult]) -> RenderableType:
         parts.extend(Padding(Text(tail(text, LOG_LINES), style="dim"), (0, 0, 0, 4)) for text in details)
     passed = sum(result.passed for result in results)
     style = "bold green" if passed == len(results) else "bold red"
-    return Group(*parts, Text(f"\n{passed} of {len(results)} passed", style=style))
+    parts.append(Text(f"\n{passed} of {len(results)} passed{_unchecked(results)}", style=style))
+    return Group(*parts)
+
+
+def _unchecked(results: Sequence[LocalResult]) -> str:
+    """Return how many of the cases say nothing of the answer, and what that means for the package."""
+    count = sum(not result.compared for result in results)
+    if count < len(results):
+        return f", {count} not compared" if count else ""
+    return ', none compared: to go live, a case needs an expected.*, or metadata.json "allowNotCompared": true'
 
 
 def difference(text: str, limit: int = DIFFERENCE_LINES) -> Text:

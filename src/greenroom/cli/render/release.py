@@ -69,7 +69,7 @@ def _tested(release: models.Release) -> list[RenderableType]:
     if (summary := release.summary) is None:
         return []
     parts: list[RenderableType] = []
-    if shown_cases := cases(summary):
+    if shown_cases := cases(summary, release.not_compared):
         parts += [heading("Test cases"), shown_cases, Text()]
     if summary.power_values:
         parts += [heading("Measured backstage"), results_table(summary)]

@@ -55,7 +55,7 @@ export async function release(view, id) {
 
 /** @type {(part: ReturnType<typeof sections>, found: Release) => void} */
 function draw(part, found) {
-  const { algorithm, cases, ended, fileName, problem: wrong, reason, status, summary } = found;
+  const { algorithm, cases, ended, fileName, notCompared, problem: wrong, reason, status, summary } = found;
   const title = algorithm ? el("a", { href: `#/algorithms/${algorithm}` }, algorithm) : foreign(fileName);
   part.draw(0, [algorithm, fileName, status], () => el("h1", {}, title, " ", badge(status)));
   part.draw(1, { wrong, reason, failure: failureOf(wrong, summary) }, (data) => {
@@ -64,7 +64,7 @@ function draw(part, found) {
   });
   part.draw(2, { history: found.history, chosenMb: summary?.chosenMemoryMb, ended }, (data) => card(null, stages(data)));
   part.draw(3, { summary, values: sizesOf(found), ended, atMostUsd: found.costAtMostUsd }, test);
-  part.draw(4, { names: cases, summary, ended }, testCases);
+  part.draw(4, { names: cases, notCompared, summary, ended }, testCases);
   // Last on the page, and not before what stands above it is there, which would push it down.
   const known = ended || Boolean(found.metadata);
   part.draw(5, [known, found.packageSizeBytes, found.version], () => (known ? about(found) : null));
@@ -273,15 +273,16 @@ function measured(values, chosenMb, ended) {
   }), [2, 3, 4, 5, 6, 7, 8, 9]);
 }
 
-/** @type {(data: {names: string[], summary: Summary | null, ended: boolean}) => any} */
-function testCases({ names, summary, ended }) {
+/** @type {(data: {names: string[], notCompared: string[], summary: Summary | null, ended: boolean}) => any} */
+function testCases({ names, notCompared, summary, ended }) {
   /** @type {Partial<CaseResult>[]} */
   const results = summary?.cases ?? names.map((name) => ({ case: name }));
   if (!results.length) return null;
   const said = (/** @type {Partial<CaseResult>} */ each) => {
     if (!summary) return ended ? "–" : "…";
     if (each.error) return `${MEANT[each.error] ?? each.error} at ${sizesAt(each)}`;
-    return each.passed ? "passed" : "not run";
+    if (!each.passed) return "not run";
+    return notCompared.includes(each.case ?? "") ? "passed, not compared: it has no expected.*" : "passed";
   };
   return card("Test cases",
     table("Test cases", ["Case", "Result", "Passed", "Failed"], results.map((each) => (
