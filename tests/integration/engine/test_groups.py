@@ -208,6 +208,7 @@ lab = Lab(Path(sys.argv[1]))
 print("ready", flush=True)
 def run(number):
     for turn in range(1000):
+        print(turn, flush=True)
         lab.run(f"import os, time  # {number} {turn}\\ndef handler(event, context): os.fork() or time.sleep(60)")
 for number in range(3):
     threading.Thread(target=run, args=(number,)).start()
@@ -244,9 +245,10 @@ def test_engines_that_are_killed_while_they_start_environments_leave_nothing(tmp
         process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE)
         assert process.stdout is not None
         with process.stdout:
-            process.stdout.readline()
-        time.sleep(0.05 * number)  # from before a prepared process starts until environments stand still
-        process.kill()
+            for _ in range(1 + 2 * (number % 6)):  # from before a prepared process starts until some stand still
+                process.stdout.readline()
+            time.sleep(0.01 * number)
+            process.kill()
         process.wait()
         killed.append(process.pid)
     until = time.monotonic() + 20

@@ -136,8 +136,8 @@ def test_a_function_keeps_its_share_on_a_busy_machine_and_so_does_the_engine(tmp
             (cgroup.V1_ROOT / "cpu" / "cgroup.procs").write_text(str(others[-1].pid))
         time.sleep(1)
         # One of sixteen on two CPUs would have an eighth of one.
-        took = undisturbed(lambda: spent_s(answer(lab.run(SPIN, 0.2, memory_mb=1_769))), lambda found: found < 0.4)
-        assert took < 0.6
+        took_s = min(end - begin for begin, end in (answer(lab.run(SPIN, 0.2, memory_mb=1_769)) for _ in range(5)))
+        assert took_s < 0.5
         # Functions on all CPUs do not starve the process that they work for.
         source = f"# as many at once as there are CPUs\n{SPIN}"
         at_work = [
@@ -157,10 +157,6 @@ def test_a_function_keeps_its_share_on_a_busy_machine_and_so_does_the_engine(tmp
             each.kill()
             each.wait()
         lab.engine.close()
-
-
-def spent_s(span: list[float]) -> float:
-    return span[1] - span[0]
 
 
 def test_measured_invocations_do_not_share_cores(tmp_path: Path) -> None:

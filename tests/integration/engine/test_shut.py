@@ -138,7 +138,7 @@ def test_a_function_reaches_the_endpoint_with_much_data_and_many_connections(con
 
 
 @jailed
-def test_connections_end_with_their_environment(connected: Lab, endpoint: int) -> None:
+def test_connections_end_with_their_environment_although_the_other_side_keeps_them(tmp_path: Path) -> None:
     source = """
     import os, socket
     from urllib.parse import urlsplit
@@ -146,19 +146,29 @@ def test_connections_end_with_their_environment(connected: Lab, endpoint: int) -
     def handler(event, context):
         for _ in range(20):
             socket.create_connection(("127.0.0.1", port)).detach()
+        time.sleep(0.5)
         os._exit(1)
-    """
-    error(connected.run(source))
-    until = time.monotonic() + 5
-    while established(endpoint) and time.monotonic() < until:
-        time.sleep(0.05)
-    assert not established(endpoint)
+    """.replace("import os", "import os, time")
+    with socket.create_server(("127.0.0.1", 0), backlog=64) as server:
+        port = server.getsockname()[1]
+        lab = Lab(tmp_path, environment={"AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}"})
+        try:
+            error(lab.run(source))
+            kept = [server.accept() for _ in range(20)]
+            until = time.monotonic() + 5
+            while held(port) and time.monotonic() < until:
+                time.sleep(0.05)
+            assert not held(port)
+            for connection, _ in kept:
+                connection.close()
+        finally:
+            lab.engine.close()
 
 
-def established(port: int) -> list[str]:
-    """Return the connections to a port of this machine."""
-    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
-    return [line for line in lines if line.split()[2].endswith(f":{port:04X}") and line.split()[3] == "01"]
+def held(port: int) -> list[str]:
+    """Return the connections to a port of this machine that a process holds at their near end."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return [line[1] for line in lines if line[2].endswith(f":{port:04X}") and line[9] != "0"]
 
 
 @jailed
@@ -392,12 +402,10 @@ while True:
 '''
 def start(megabytes):
     subprocess.Popen([sys.executable, "-c", CODE, str(megabytes), "/tmp/ticks"], start_new_session=True)
+    time.sleep(60)  # what a thread that ends has started passes to another
 def handler(event, context):
     if event.get("start") is not None:
-        thread = threading.Thread(target=start, args=(event["start"],))
-        thread.start()
-        thread.join()
-        threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+        threading.Thread(target=start, args=(event["start"],), daemon=True).start()
         time.sleep(event.get("wait", 1))
     return os.stat("/tmp/ticks").st_size if os.path.exists("/tmp/ticks") else 0
 """
