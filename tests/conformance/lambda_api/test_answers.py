@@ -7,6 +7,8 @@ was recorded; each test names the recorded ones that it goes by.
 from __future__ import annotations
 
 import json
+import urllib.error
+import urllib.request
 from typing import Any
 
 import pytest
@@ -276,3 +278,11 @@ def test_lists_come_in_pages(world: World) -> None:
     every = client.list_functions(FunctionVersion="ALL")["Functions"]
     arns = [each["FunctionArn"].partition(":function:")[2] for each in every if each["FunctionName"] == "f"]
     assert arns == ["f:$LATEST", "f:1", "f:2"]
+
+
+def test_the_code_can_be_downloaded_from_where_the_answer_says(world: World) -> None:
+    location = world.client("lambda").get_function(FunctionName="f")["Code"]["Location"]
+    with urllib.request.urlopen(location) as answer:
+        assert answer.read() == zipped("def handler(event, context): return event")
+    with pytest.raises(urllib.error.HTTPError):
+        urllib.request.urlopen(location[:-1])
