@@ -111,6 +111,7 @@ def _check(services: Services, upload: IO[bytes], kept: IO[bytes]) -> PackageRep
             fault=f"{name!r} is {over} characters too long for the algorithm's bucket in {settings.region}",
             hint=f"Choose a name of at most {len(name) - over} characters.",
         )
+    _refuse_round(services, name, report.metadata.next)
     try:
         algorithm = services.registry.algorithm(name)
     except NotFound:
@@ -123,6 +124,34 @@ def _check(services: Services, upload: IO[bytes], kept: IO[bytes]) -> PackageRep
             hint="Keep the type, or give the algorithm another name.",
         )
     return report
+
+
+def _refuse_round(services: Services, name: str, next_: list[str]) -> None:
+    """Refuse a `next` from which what is live leads back to the algorithm. Raises PackageError."""
+    came_from = dict.fromkeys(next_, name)
+    left = list(next_)
+    while left:
+        at = left.pop(0)
+        try:
+            found = services.registry.algorithm(at)
+        except NotFound:
+            continue
+        for each in found.next if found.live else ():
+            if each == name:
+                way = [name]
+                while at != name:
+                    way.append(at)
+                    at = came_from[at]
+                raise PackageError(
+                    code="next_goes_round",
+                    where="metadata.json, field next",
+                    fault=f"leads back to the algorithm: {' to '.join([name, *reversed(way)])}, so a document would go "
+                    "round for ever",
+                    hint="Leave one of these out of `next`, here or in the other algorithm's package.",
+                )
+            if each not in came_from:
+                came_from[each] = at
+                left.append(each)
 
 
 def _reject(services: Services, release_id: str, rejection: Rejection) -> Status:

@@ -97,6 +97,15 @@ def test_a_package_goes_live_without_a_comparison_only_if_it_says_so_and_the_rel
     assert (meant.status, meant.cases, meant.not_compared) == ("LIVE", ["ada"], ["ada"])
 
 
+def test_a_next_that_leads_back_to_the_algorithm_keeps_a_release_out(platform: Platform) -> None:
+    for name, next_ in (("round-a", "round-b"), ("round-b", "round-c")):
+        assert platform.push_and_wait(package(name, num=1, powerValues=[256], next=next_)).status == "LIVE"
+    release = platform.push_and_wait(package("round-c", next=["elsewhere", "round-a"]))
+    assert release.status == "REJECTED"
+    assert release.problem is not None and release.problem.code == "next_goes_round"
+    assert "round-c to round-a to round-b to round-c" in release.problem.message
+
+
 def test_a_misspelt_expected_answer_keeps_a_release_out(platform: Platform) -> None:
     tests = {"ada/input.json": {"name": "Ada"}, "ada/expcted.json": {"greeting": "good day"}}
     release = platform.push_and_wait(package("misspelt", tests=tests))
