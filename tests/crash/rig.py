@@ -37,7 +37,7 @@ class Rig:
 
     @classmethod
     def build(cls, data: Path) -> Rig:
-        """Start a server on a new folder, and deploy the platform."""
+        """Start a server on a folder, and deploy the platform there if it is not."""
         server = EmbeddedAws.start(data, port=0)
         session = boto3.Session(
             aws_access_key_id=server.access_key_id,
@@ -161,14 +161,19 @@ class Rig:
             for pid, begin in self.started.get(server, ())
             if begin and begun(pid) == begin
         ]
-        left += [f"control group {path}" for path in _groups() if _owner(path.name) in gone]
+        left += [f"control group {path}" for path in groups() if _owner(path.name) in gone]
         mounts = Path("/proc/self/mountinfo").read_text().splitlines()
         return left + [f"mount {line}" for line in mounts if f"{self.data}/" in line]
 
 
-def _groups() -> list[Path]:
-    """The control groups of engines, in each hierarchy."""
-    return [path for root in CGROUPS.glob("**/greenroom") for path in root.iterdir() if path.is_dir()]
+def groups() -> list[Path]:
+    """The control groups of engines, in each hierarchy. Others come and go while they are looked for."""
+    return [
+        Path(folder, name)
+        for folder, names, _ in os.walk(CGROUPS)
+        if Path(folder).name == "greenroom"
+        for name in names
+    ]
 
 
 def _owner(group: str) -> int:
