@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenroom.cli import run_file
+from greenroom.cli import developer, run_file
 from greenroom.cli.common import Panel, TokenOption, UrlOption, add_command, console, print_error, print_json
 from greenroom.cli.errors import ExitCode, UsageProblem
 from greenroom.cli.isolation import UNSAFE, agree
@@ -71,6 +71,7 @@ def register(app: typer.Typer) -> None:
         'eval "$(greenroom env)"                sh, bash, zsh',
         "greenroom env --shell fish | source    fish",
         "greenroom env --json | jq -r .GREENROOM_TOKEN",
+        'eval "$(greenroom env --root)"         with the right to change the AWS under the platform',
     )
     add_command(app, panel, doctor, "greenroom doctor")
     add_command(
@@ -169,6 +170,7 @@ def platform_up(
     from greenroom.deploy.artifacts import BuildError
     from greenroom.embedded import EmbeddedAws, StartFailed
 
+    os.umask(0o077)
     with run_file.held(data_dir):
         on_progress("Starting the embedded AWS")
         try:
@@ -190,6 +192,9 @@ def platform_up(
                     on_progress=on_progress,
                     poll_s=0.2,
                 )
+                reading_key_id, reading_secret_key = developer.reading_key(
+                    session.client("iam", endpoint_url=aws.endpoint_url), data_dir / developer.FILE
+                )
             except (BuildError, DeployError, BotoCoreError, ClientError) as error:
                 raise GreenroomError(str(error), where=f"stack {prefix}") from error
             run = run_file.Run(
@@ -198,6 +203,8 @@ def platform_up(
                 endpointUrl=aws.endpoint_url,
                 accessKeyId=aws.access_key_id,
                 secretAccessKey=aws.secret_access_key,
+                readingKeyId=reading_key_id,
+                readingSecretKey=reading_secret_key,
                 region=aws.region,
                 url=deployment.url,
                 token=deployment.token,
@@ -278,7 +285,7 @@ def start_process(
     run_file.check_free(data)
     log_path = data / LOG_FILE
     command = [sys.executable, "-m", "greenroom.cli.main", "up", "--data", str(data), "--port", str(port)]
-    with log_path.open("wb") as log:
+    with os.fdopen(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as log:
         child = subprocess.Popen(
             [*command, "--prefix", prefix, *options],
             stdin=subprocess.DEVNULL,
@@ -336,13 +343,15 @@ def down(data: DataOption = DEFAULT_DATA) -> None:
 def env(
     data: DataOption = DEFAULT_DATA,
     shell: Annotated[Shell, typer.Option(help="The shell that reads it.")] = Shell.SH,
+    root: Annotated[bool, typer.Option("--root", help="With the key of root, who may change everything.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead.")] = False,
 ) -> None:
     """Print the variables that make greenroom, the AWS CLI and boto3 talk to the platform on this machine.
 
-    They hold the token and the keys of the embedded AWS, which are valid on this machine only.
+    They hold the token, and a key of the embedded AWS that reads stacks, functions, queues, logs and executions. With
+    --root it is the root's key, which may change and delete everything. Both are valid on this machine only.
     """
-    variables = running(data).environment()
+    variables = running(data).environment(root=root)
     if as_json:
         print_json(variables)
         return

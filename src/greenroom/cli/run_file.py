@@ -29,18 +29,24 @@ class Run:
     endpointUrl: str
     accessKeyId: str
     secretAccessKey: str
+    readingKeyId: str
+    readingSecretKey: str
     region: str
     url: str
     token: str
 
-    def environment(self) -> dict[str, str]:
-        """Return the variables that make the AWS CLI, boto3 and `greenroom` talk to this platform."""
+    def environment(self, *, root: bool = False) -> dict[str, str]:
+        """Return the variables that make the AWS CLI, boto3 and `greenroom` talk to this platform.
+
+        Args:
+            root: with the key of the embedded AWS's root, which may everything, and not of the user who reads.
+        """
         return {
             "GREENROOM_URL": self.url,
             "GREENROOM_TOKEN": self.token,
             "AWS_ENDPOINT_URL": self.endpointUrl,
-            "AWS_ACCESS_KEY_ID": self.accessKeyId,
-            "AWS_SECRET_ACCESS_KEY": self.secretAccessKey,
+            "AWS_ACCESS_KEY_ID": self.accessKeyId if root else self.readingKeyId,
+            "AWS_SECRET_ACCESS_KEY": self.secretAccessKey if root else self.readingSecretKey,
             "AWS_REGION": self.region,
             "AWS_DEFAULT_REGION": self.region,
         }
@@ -97,7 +103,9 @@ def held(data_dir: Path) -> Iterator[None]:
     Raises:
         UsageProblem: another `greenroom up` holds it.
     """
-    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    from greenroom.embedded.process import close_to_others
+
+    close_to_others(data_dir)
     with (data_dir / LOCK_FILE).open("wb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -88,7 +88,7 @@ class EmbeddedAws:
             folder.require_whole(data_dir)
         except StoreError as error:
             raise StartFailed(str(error)) from error
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        close_to_others(data_dir)
         sync_folder(data_dir.parent)
         access_key_id, secret_access_key = _root_credentials(data_dir)
         command = [sys.executable, "-m", "greenroom.embedded.server", str(data_dir), str(port)]
@@ -100,7 +100,7 @@ class EmbeddedAws:
             command.append("--host-network")
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("AWS_", "GREENROOM_"))}
         log_path = data_dir / LOG_FILE
-        with log_path.open("ab") as log:
+        with os.fdopen(os.open(log_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "ab") as log:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL if detach else subprocess.PIPE,
@@ -129,6 +129,18 @@ class EmbeddedAws:
     ) -> None:
         """Stop."""
         self.stop()
+
+
+def close_to_others(data_dir: Path) -> None:
+    """Make a data folder if there is none, and let nobody but its owner into it and what lies in it.
+
+    The engine's folder says itself who gets at what in it, since functions are other users.
+    """
+    data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    data_dir.chmod(0o700)
+    for each in data_dir.iterdir():
+        if not each.is_symlink() and each.name != "engine":
+            each.chmod(0o700 if each.is_dir() else 0o600)
 
 
 def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> int:

@@ -30,6 +30,7 @@ READY_TIMEOUT_S = 50.0
 def main(arguments: list[str]) -> int:
     """Serve until a signal, or the end of the parent, says to stop."""
     data_dir, port = Path(arguments[0]), int(arguments[1])
+    os.umask(0o077)
     lock = (data_dir / "lock").open("w")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 
 from greenroom.client import GreenroomClient
 from tests.e2e.stage import eventually
@@ -55,10 +56,31 @@ def environment(data: Path) -> dict[str, str]:
 
 
 @pytest.fixture
+def root(data: Path) -> dict[str, str]:
+    """What `greenroom env --root` prints."""
+    variables: dict[str, str] = json.loads(
+        call("env", "--data", data, "--root", "--json", env=bare_environment()).stdout
+    )
+    return variables
+
+
+@pytest.fixture
 def greenroom(environment: dict[str, str]) -> Run:
     """The command line of a developer: an address and a token, no credential of AWS."""
     env = bare_environment() | {name: value for name, value in environment.items() if name.startswith("GREENROOM_")}
     return lambda *arguments: call(*arguments, env=env)
+
+
+def test_the_key_that_env_prints_reads_and_changes_nothing(environment: dict[str, str]) -> None:
+    lambda_ = client(environment)
+    assert "greenroom-api" in {each["FunctionName"] for each in lambda_.list_functions()["Functions"]}
+    for call_it in (
+        lambda: lambda_.update_function_configuration(FunctionName="greenroom-api", Timeout=1),
+        lambda: lambda_.delete_function(FunctionName="greenroom-api"),
+        lambda: lambda_.invoke(FunctionName="greenroom-sweep", Payload=b"{}"),
+    ):
+        with pytest.raises(ClientError, match="not authorized to perform: lambda:"):
+            call_it()
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +225,7 @@ def test_after_down_and_up_releases_go_live_as_before(
 
 
 def test_a_test_that_down_interrupts_goes_on_after_up(
-    data: Path, greenroom: Run, algorithm: Path, environment: dict[str, str]
+    data: Path, greenroom: Run, algorithm: Path, environment: dict[str, str], root: dict[str, str]
 ) -> None:
     metadata = algorithm / "metadata.json"
     metadata.write_text(json.dumps({**json.loads(metadata.read_text()), "num": 300}))
@@ -218,7 +240,7 @@ def test_a_test_that_down_interrupts_goes_on_after_up(
     assert json.loads(greenroom("show", release_id, "--json").stdout)["status"] == "TESTING"
 
     # The sweeper looks every minute; here it is asked to look now.
-    client(environment).invoke(FunctionName="greenroom-sweep", Payload=b"{}")
+    client(root).invoke(FunctionName="greenroom-sweep", Payload=b"{}")
 
     with GreenroomClient(environment["GREENROOM_URL"], environment["GREENROOM_TOKEN"]) as platform:
         release = platform.wait_for_release(release_id, timeout_s=240)

@@ -24,8 +24,10 @@ RUN = run_file.Run(
     pid=1,
     port=4566,
     endpointUrl="http://127.0.0.1:4566",
-    accessKeyId="AKIA",
-    secretAccessKey='a\'b\\c$HOME "d" `e`',
+    accessKeyId="AKIAROOT",
+    secretAccessKey="root's",
+    readingKeyId="AKIA",
+    readingSecretKey='a\'b\\c$HOME "d" `e`',
     region="eu-west-1",
     url="http://127.0.0.1:4566/_aws/execute-api/abc/$default",
     token="tok$en",
@@ -137,6 +139,24 @@ def test_a_shell_gets_every_value_unchanged(greenroom: Command, tmp_path: Path, 
     expected = run_file.Run(**{**vars(RUN), "pid": process.pid}).environment()
     assert json.loads(shell.stdout).items() >= expected.items()
     assert json.loads(greenroom("env", "--data", tmp_path, "--json").out) == expected
+
+
+def test_the_roots_key_is_given_only_where_it_is_asked_for(greenroom: Command, tmp_path: Path, holder: Holder) -> None:
+    holder(tmp_path)
+    assert "root's" not in greenroom("env", "--data", tmp_path, "--json").out
+    given = json.loads(greenroom("env", "--data", tmp_path, "--root", "--json").out)
+    assert (given["AWS_ACCESS_KEY_ID"], given["AWS_SECRET_ACCESS_KEY"]) == ("AKIAROOT", "root's")
+
+
+def test_a_folder_that_others_could_read_is_closed_to_them(tmp_path: Path) -> None:
+    folder = tmp_path / "open"
+    folder.mkdir(mode=0o755)
+    (folder / "up.log").write_text("a line")
+    (folder / "up.log").chmod(0o644)
+    (folder / "s3").mkdir(mode=0o755)
+    with run_file.held(folder):
+        modes = {each.name: each.stat().st_mode & 0o777 for each in (folder, *folder.iterdir())}
+    assert modes == {"open": 0o700, "up.log": 0o600, "s3": 0o700, "up.lock": modes["up.lock"]}
 
 
 def test_fish_gets_every_value_unchanged(greenroom: Command, tmp_path: Path, holder: Holder) -> None:
