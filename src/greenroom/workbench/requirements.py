@@ -78,6 +78,8 @@ def read_requirements(directory: Path) -> Requirements:
         path, constrains = left.pop(0)
         lines = found.constraints if constrains else found.lines
         for line in _logical_lines(path, directory):
+            if not line.text.replace("\t", " ").isprintable():
+                raise line.wrong("has a character that is not printable", "Delete it.")
             if not line.text.startswith("-"):
                 lines.append(_requirement(line))
                 continue

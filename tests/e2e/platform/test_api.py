@@ -88,7 +88,7 @@ def test_a_body_that_is_not_as_described_is_refused_with_the_field(platform: Pla
     assert answer.json()["error"]["message"]
 
 
-@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 10_000])
+@pytest.mark.parametrize("body", [b"{", b"\xff\xfe", b"[" * 10_000, b'{"sizeBytes": ' + b"9" * 5_000 + b"}"])
 def test_a_body_that_is_not_json_is_refused_and_is_not_an_error_of_ours(platform: Platform, body: bytes) -> None:
     answer = call(platform, "POST", "/releases", content=body)
     assert answer.status_code == 400

@@ -150,6 +150,8 @@ def project(folder: Path, tmp_path: Path) -> Path:
         "evil --config-settings=a=b",
         "evil ; python_version > '3' --global-option=x",
         "evil ; ",
+        "ev\0il",
+        "evil\u202e==1.0",
         "--no-binary :all:",
         "--no-binary=evil\nevil",
         "--only-binary :none:",

@@ -84,6 +84,14 @@ def _unreadable(_: Exception) -> Answered:
     )
 
 
+@_answers(ValueError)
+def _too_many_digits(error: ValueError) -> Answered:
+    # Python reads no integer of more than 4,300 digits, and says so by an error that the parser of JSON lets through.
+    if "integer string conversion" not in str(error):
+        raise error
+    return _unreadable(error)
+
+
 @_answers(NotFoundError)
 def _no_route(_: Exception) -> Answered:
     request = app.current_event
