@@ -82,7 +82,7 @@ def _settle_environment(data_dir: Path, port: int) -> None:
 
 
 async def _serve(data_dir: Path, store: Store, listener: socket.socket, options: list[str]) -> None:
-    from greenroom.embedded import iam, iam_log, lambda_wiring, retention
+    from greenroom.embedded import conditions, iam, iam_log, lambda_wiring, retention
     from greenroom.embedded.durable import DurableAnswers, Effects, previous
     from greenroom.embedded.front import Front
     from greenroom.embedded.front import listener as listening
@@ -101,6 +101,7 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
             raise DamagedStore(f"{data_dir / 'code'} has no ZIP with the SHA-256 {missing[0]}, which a function needs")
         effects = Effects(store, data_dir)
         iam.install()
+        conditions.install()
         retention.install()
         effects.load()
         previous.migrate(effects, data_dir)

@@ -20,9 +20,6 @@ from pathlib import Path
 ASK = "import json, sys; print(json.dumps([list(sys.version_info[:2]), sys.base_prefix]))"
 ASK_TIMEOUT_S = 10
 
-NODE_MODULES = "GREENROOM_NODE_MODULES"
-"""The environment variable that names a folder of modules for all Node.js functions: the AWS SDK."""
-
 OLDEST_NODE = 18
 """The oldest Node.js that runs functions here: the oldest that AWS's runtime client still supports."""
 
@@ -70,9 +67,9 @@ class Node:
     def modules(self) -> Path | None:
         """Return a folder of modules with the AWS SDK in it, which Lambda's own Node.js has; None where there is none.
 
-        It is the folder that NODE_MODULES names, or that of `npm install --global`.
+        It is one that this process's NODE_PATH names, or that of `npm install --global`.
         """
-        folders = [Path(os.environ[NODE_MODULES])] if NODE_MODULES in os.environ else []
+        folders = [Path(path) for path in os.environ.get("NODE_PATH", "").split(os.pathsep) if path]
         folders.append(self.prefix / "lib" / "node_modules")
         return next((folder.absolute() for folder in folders if (folder / "@aws-sdk").is_dir()), None)
 

@@ -305,6 +305,11 @@ def test_cloudformation_may_only_do_what_the_stacks_role_may(aws: EmbeddedAws) -
 DEPLOY = ("stack_name", "stack_id", "template", "param_values", "disable_rollback", "tags", "is_update", "*")
 
 REPLACED: dict[str, dict[str, tuple[str, ...] | None]] = {
+    "conditions": {
+        "ministack.services.cloudformation.changesets._evaluate_conditions": ("template", "params"),
+        "ministack.services.cloudformation.handlers._evaluate_conditions": ("template", "params"),
+        "ministack.services.cloudformation.stacks._evaluate_conditions": ("template", "params"),
+    },
     "durable/executions": {
         "ministack.services.stepfunctions._add_event": ("execution", "event_type", "details"),
         "ministack.services.stepfunctions._execute_task": ("state_def", "raw_input", "execution", "ctx"),

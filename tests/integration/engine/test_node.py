@@ -126,7 +126,7 @@ def test_the_sdk_of_the_machine_is_found_by_require_and_by_import(
     module = tmp_path / "modules" / "@aws-sdk" / "client-mine"
     module.mkdir(parents=True)
     (module / "index.js").write_text("module.exports = { Client: 'of the machine' }")
-    monkeypatch.setenv(interpreters.NODE_MODULES, str(tmp_path / "modules"))
+    monkeypatch.setenv("NODE_PATH", str(tmp_path / "modules"))
     lab = Lab(tmp_path / "engine")
     try:
         source = "const { Client } = require('@aws-sdk/client-mine')\nexports.handler = async () => Client"

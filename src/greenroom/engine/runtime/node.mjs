@@ -142,7 +142,7 @@ function isOfModules(folder) {
 }
 
 async function importModule(root, name) {
-  const require = createRequire(path.join(TASK_ROOT, "package.json"));
+  const require = createRequire(import.meta.url);
   const file = path.resolve(TASK_ROOT, root, name);
   const modules = isOfModules(path.dirname(file));
   for (const [extension, imported] of [["", false], [".js", modules], [".mjs", true], [".cjs", false]]) {
