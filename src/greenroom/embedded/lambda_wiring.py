@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ def install(engine: Engine, store: Store, data_dir: Path, endpoint_url: str) -> 
     lambda_previous.migrate(store, data_dir, Home(ACCOUNT_ID, REGION))
     settings = Settings(ACCOUNT_ID, REGION, data_dir, endpoint_url)
     api = LambdaApi(store, lambda_control.ports(), settings, Abilities(can_run, can_honour))
-    room = Room(api.functions, engine, store, invoking.outside())
+    room = Room(api.functions, engine, store, invoking.outside(asyncio.get_running_loop()))
     api.serve(operations(room))
     names = {**lambda_stacks.names(api), "load_persisted_state": lambda_previous.restore_streams}
     lambda_callers.install(room, names)

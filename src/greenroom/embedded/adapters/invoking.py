@@ -1,13 +1,17 @@
 """What invoking functions needs of the rest of AWS, over ministack: queues, streams, topics, buses, objects, logs.
 
-All of this runs on threads of Lambda's, outside of any request, in the one account and region of this machine.
+All of this is asked for by threads of Lambda's, outside of any request, in the one account and region of this machine.
+ministack's services run on the event loop, and put new lists of messages in the place of old ones: what another thread
+added meanwhile would be lost. So what may change a queue runs on the loop too, also by a topic, a bus or a bucket.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from greenroom.embedded import credentials, iam
 from greenroom.lambda_api.invoke.ports import Message, Outside
@@ -15,19 +19,49 @@ from greenroom.lambda_api.invoke.ports import Message, Outside
 HIDDEN_ATTRIBUTES = frozenset({"SenderId", "SentTimestamp"})
 
 
-def outside() -> Outside:
-    """Return all of it."""
+T = TypeVar("T")
+
+
+def outside(loop: asyncio.AbstractEventLoop | None = None) -> Outside:
+    """Return all of it.
+
+    Args:
+        loop: the event loop that ministack runs on; None if no loop runs.
+    """
+    on_loop = OnLoop(loop)
     return Outside(
         roles=Roles(),
-        queues=Queues(),
+        queues=Queues(on_loop),
         streams=Streams(),
-        topics=Topics(),
-        buses=Buses(),
-        objects=Objects(),
+        topics=Topics(on_loop),
+        buses=Buses(on_loop),
+        objects=Objects(on_loop),
         logs=Logs(),
         arrivals=Arrivals(),
         credentials=Credentials(),
     )
+
+
+class OnLoop:
+    """Does something where ministack's services run, and waits for it."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None) -> None:
+        self._loop = loop
+
+    def __call__(self, call: Callable[[], T]) -> T:
+        """Return what the call returns, or raise what it raises."""
+        if self._loop is None:
+            return call()
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(call())
+            except BaseException as error:
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result()
 
 
 class Roles:
@@ -40,6 +74,9 @@ class Roles:
 
 class Queues:
     """SQS."""
+
+    def __init__(self, on_loop: OnLoop) -> None:
+        self._on_loop = on_loop
 
     def exists(self, arn: str) -> bool:
         """Return whether there is such a queue."""
@@ -62,33 +99,39 @@ class Queues:
         """Receive up to `most` messages that are visible now; none if there is no such queue."""
         from ministack.services import sqs
 
-        queue = _queue(arn)
-        if queue is None:
-            return []
-        return [_message(each) for each in sqs._receive_messages_for_esm(queue["url"], most)]
+        def receive() -> list[Message]:
+            queue = _queue(arn)
+            if queue is None:
+                return []
+            return [_message(each) for each in sqs._receive_messages_for_esm(queue["url"], most)]
+
+        return self._on_loop(receive)
 
     def delete(self, arn: str, receipts: Collection[str]) -> None:
         """Delete messages by their receipts; one that was received again since stays."""
-        queue = _queue(arn)
-        if queue is None:
-            return
-        # In place, one by one: the event loop appends to the same list meanwhile, and a list that was made anew
-        # without what came in between would lose it.
-        for message in [each for each in list(queue["messages"]) if each.get("receipt_handle") in receipts]:
-            if message in queue["messages"]:
-                queue["messages"].remove(message)
+        from ministack.services import sqs
+
+        def delete() -> None:
+            queue = _queue(arn)
+            if queue is not None:
+                sqs._delete_messages_for_esm(queue["url"], set(receipts))
+
+        self._on_loop(delete)
 
     def send(self, arn: str, body: str, attributes: Mapping[str, tuple[str, str]]) -> None:
         """Send a message with attributes, each a type and a value. Raises LookupError if there is no such queue."""
         from ministack.services import sqs
 
-        queue = _queue(arn)
-        if queue is None:
-            raise LookupError(f"there is no queue {arn}")
-        try:
-            sqs._act_send_message({"MessageBody": body, "MessageAttributes": _typed(attributes)}, queue["url"])
-        except sqs._Err as error:
-            raise LookupError(str(error)) from error
+        def send() -> None:
+            queue = _queue(arn)
+            if queue is None:
+                raise LookupError(f"there is no queue {arn}")
+            try:
+                sqs._act_send_message({"MessageBody": body, "MessageAttributes": _typed(attributes)}, queue["url"])
+            except sqs._Err as error:
+                raise LookupError(str(error)) from error
+
+        self._on_loop(send)
 
 
 class Streams:
@@ -123,12 +166,15 @@ class Streams:
 class Topics:
     """SNS."""
 
+    def __init__(self, on_loop: OnLoop) -> None:
+        self._on_loop = on_loop
+
     def publish(self, arn: str, message: str, attributes: Mapping[str, tuple[str, str]]) -> None:
         """Publish a message. Raises LookupError if there is no such topic."""
         from ministack.services import sns
 
         try:
-            found = sns.publish_internal(arn, message, message_attributes=_typed(attributes))
+            found = self._on_loop(lambda: sns.publish_internal(arn, message, message_attributes=_typed(attributes)))
         except sns.SnsPublishError as error:
             raise LookupError(str(error)) from error
         if found is None:
@@ -137,6 +183,9 @@ class Topics:
 
 class Buses:
     """EventBridge."""
+
+    def __init__(self, on_loop: OnLoop) -> None:
+        self._on_loop = on_loop
 
     def put(self, arn: str, detail_type: str, resources: Sequence[str], detail: str) -> None:
         """Put an event of the source `lambda` on a bus. Raises LookupError if there is no such bus."""
@@ -151,17 +200,21 @@ class Buses:
             "Resources": list(resources),
             "Detail": detail,
         }
-        eventbridge._put_events({"Entries": [entry]})
+        self._on_loop(lambda: eventbridge._put_events({"Entries": [entry]}))
 
 
 class Objects:
     """S3."""
 
+    def __init__(self, on_loop: OnLoop) -> None:
+        self._on_loop = on_loop
+
     def put(self, bucket: str, key: str, content: bytes) -> None:
         """Put an object. Raises LookupError if there is no such bucket."""
         from ministack.services import s3
 
-        status = s3._put_object(bucket, key, content, {"content-type": "application/json"})[0]
+        headers = {"content-type": "application/json"}
+        status = self._on_loop(lambda: s3._put_object(bucket, key, content, headers)[0])
         if status != 200:
             raise LookupError(f"the object can't be put into the bucket {bucket}: {status}")
 

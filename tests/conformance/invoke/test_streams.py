@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from greenroom.embedded import EmbeddedAws
-from tests.integration.lambda_api.box import Box, teller, until
+from tests.conformance.invoke.box import Box, teller, until
 
 IDS = "[record['dynamodb']['Keys']['id']['S'] for record in event['Records']]"
 

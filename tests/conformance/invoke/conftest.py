@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from greenroom.embedded import EmbeddedAws
-from tests.integration.lambda_api.box import Box
+from tests.conformance.invoke.box import Box
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,6 @@
 """Runs a failing event through all of its attempts in one process, with waits of a moment in place of minutes.
 
-    python -m tests.integration.lambda_api.retries FOLDER
+    python -m tests.conformance.invoke.retries FOLDER
 
 It prints what the destination was told, when the function ran, and what was left in the store, as JSON. It is a process
 of its own because ministack can be had only once in one.
@@ -24,7 +24,7 @@ from greenroom.lambda_api.invoke.attempts import Waits
 from greenroom.lambda_api.invoke.events import TABLE
 from greenroom.lambda_api.runtimes import Abilities
 from greenroom.store import Store
-from tests.integration.lambda_api.box import EVERYTHING, RUNTIME, TRUST, until, zipped
+from tests.conformance.invoke.box import EVERYTHING, RUNTIME, TRUST, until, zipped
 
 FAILS = "def handler(event, context): raise ValueError(context.aws_request_id)"
 WAITS = Waits(error_s=0.3)

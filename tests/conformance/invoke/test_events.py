@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from greenroom.embedded import EmbeddedAws
-from tests.integration.lambda_api.box import Box, teller, until
+from tests.conformance.invoke.box import Box, teller, until
 
 FAILS = "def handler(event, context): raise ValueError('no')"
 WORKS = "def handler(event, context): return {'got': event}"
@@ -218,7 +218,7 @@ def test_an_accepted_event_survives_a_kill(tmp_path: Path) -> None:
 
 
 def test_an_event_that_fails_is_tried_three_times_with_growing_waits_also_over_a_restart(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "tests.integration.lambda_api.retries", str(tmp_path)]
+    command = [sys.executable, "-m", "tests.conformance.invoke.retries", str(tmp_path)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     assert ended.returncode == 0, ended.stderr
     found = json.loads(ended.stdout)

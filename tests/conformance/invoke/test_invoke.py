@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.lambda_api.box import Box, until
+from tests.conformance.invoke.box import Box, until
 
 ECHO = "def handler(event, context): return event"
 

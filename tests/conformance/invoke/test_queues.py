@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.integration.lambda_api.box import Box, teller, until
+from tests.conformance.invoke.box import Box, teller, until
 
 WORKS = "def handler(event, context): pass"
 
