@@ -24,7 +24,7 @@ JUDGEMENT = "tests/e2e/platform/test_roles.py"
 FIRST_CHAIN = [
     f"tests/e2e/platform/test_{each}.py" for each in ("faults", "function_tuning", "production", "release", "sweep")
 ]
-SECOND_CHAIN = ("tests/e2e/", "tests/browser/")
+SECOND_CHAIN = ("tests/e2e/", "tests/browser/", "tests/crash/")
 
 LONGEST_FIRST = (*FIRST_CHAIN, *SECOND_CHAIN, "tests/integration/", "tests/firewall/")
 """Long files begin first, so that the short ones fill the gaps at the end."""
