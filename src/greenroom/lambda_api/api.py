@@ -83,11 +83,6 @@ class LambdaApi:
         """Serve these operations too: those that run functions."""
         self._handlers |= operations
 
-    @property
-    def served(self) -> frozenset[str]:
-        """Return the names of the operations that are served."""
-        return frozenset(self._handlers)
-
     def call(self, operation: str, parameters: Mapping[str, Any], *, principal: str = "") -> Answer:
         """Do an operation.
 

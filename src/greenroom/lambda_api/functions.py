@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
+from operator import itemgetter
 from typing import Any
 
 from greenroom.engine import LayerCode
@@ -56,37 +57,55 @@ class Target:
 
 
 class Records:
-    """A table's records, decoded once: whoever gets one must not change it."""
+    """A table's records, decoded once: whoever gets one must not change it.
+
+    Keys are `NAME` or `NAME:PART`; those of one name lie together.
+    """
 
     def __init__(self, table: Table) -> None:
         self._table = table
-        self._held: dict[str, Record] = dict(table.items())
+        self._held: dict[str, dict[str, Record]] = {}
+        self.reload()
 
     def get(self, key: str) -> Record | None:
         """Return a record, or None."""
-        return self._held.get(key)
+        return self._held.get(_name(key), _NONE).get(key)
 
     def put(self, key: str, record: Record) -> None:
         """Write a record."""
         self._table.put(key, dict(record))
-        self._held[key] = record
+        self._held.setdefault(_name(key), {})[key] = record
 
     def delete(self, key: str) -> None:
         """Delete a record, if there is one."""
         self._table.delete(key)
-        self._held.pop(key, None)
+        self._held.get(_name(key), {}).pop(key, None)
 
-    def items(self, prefix: str = "") -> list[tuple[str, Record]]:
-        """Return the records whose keys begin with a prefix, by key, as they are at one moment."""
-        return sorted((key, record) for key, record in self._held.copy().items() if key.startswith(prefix))
+    def of(self, name: str) -> list[tuple[str, Record]]:
+        """Return the records of a name by key, as they are at one moment."""
+        return sorted(self._held.get(name, _NONE).copy().items(), key=itemgetter(0))
 
-    def values(self, prefix: str = "") -> list[Record]:
+    def items(self) -> list[tuple[str, Record]]:
+        """Return all records by key, as they are at one moment."""
+        return sorted((item for name in list(self._held) for item in self.of(name)), key=itemgetter(0))
+
+    def values(self) -> list[Record]:
         """Return the same without the keys."""
-        return [record for _, record in self.items(prefix)]
+        return [record for _, record in self.items()]
 
     def reload(self) -> None:
         """Read the table again, after a transaction that was taken back."""
-        self._held = dict(self._table.items())
+        held: dict[str, dict[str, Record]] = {}
+        for key, record in self._table.items():
+            held.setdefault(_name(key), {})[key] = record
+        self._held = held
+
+
+_NONE: dict[str, Record] = {}
+
+
+def _name(key: str) -> str:
+    return key.partition(":")[0]
 
 
 class Functions:
@@ -186,10 +205,6 @@ class Functions:
             incarnation=record["Incarnation"],
         )
 
-    def version(self, name: str, version: str) -> Mapping[str, Any]:
-        """Return the configuration of one version."""
-        return self.target(name, version).config
-
     def record(self, name: str, version: str = LATEST) -> Record:
         """Return the record of a version."""
         record = self.versions.get(f"{name}:{version}")
@@ -206,12 +221,12 @@ class Functions:
 
     def versions_of(self, name: str) -> list[Record]:
         """Return the records of a function's versions: $LATEST, then by number."""
-        records = self.versions.values(f"{name}:")
+        records = [record for _, record in self.versions.of(name)]
         return sorted(records, key=lambda record: _order(record["Configuration"]["Version"]))
 
     def aliases_of(self, name: str) -> list[Record]:
         """Return the records of a function's aliases, by name."""
-        return self.aliases.values(f"{name}:")
+        return [record for _, record in self.aliases.of(name)]
 
     def code(self, config: Mapping[str, Any]) -> bytes:
         """Return the ZIP of a version."""
@@ -328,10 +343,10 @@ class Functions:
 
     def delete(self, name: str) -> None:
         """Remove a function with all that belongs to it."""
-        for key in [key for key, _ in self.versions.items(f"{name}:")]:
+        for key in [key for key, _ in self.versions.of(name)]:
             self._delete_counted(self.versions, key)
         for table in (self.aliases, self.policies, self.invoke_configs):
-            for key in [key for key, _ in table.items(f"{name}:")]:
+            for key in [key for key, _ in table.of(name)]:
                 table.delete(key)
         self.entries.delete(name)
         self._sum_reserved()

@@ -59,7 +59,12 @@ def test_an_operation_that_is_not_served_says_so(world: World, operation: str) -
         given[name] = {"structure": {}, "list": []}.get(model.members(operation)[name].type_name, "x")
     with pytest.raises(ClientError) as refused:
         getattr(world.client("lambda"), xform_name(operation))(**given)
-    assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] in (400, 403, 501)
+    answer = refused.value.response
+    assert (answer["Error"]["Code"], answer["ResponseMetadata"]["HTTPStatusCode"]) == (
+        "UnsupportedOperationException",
+        501,
+    )
+    assert answer["Error"]["Message"] == f"Greenroom's embedded AWS has no {operation}: {UNSERVED[operation]}"
 
 
 def test_every_operation_of_aws_is_served_or_refused_by_name(world: World) -> None:

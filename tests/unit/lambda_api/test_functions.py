@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,24 @@ def test_a_version_s_settings_go_with_it(lab: Lab) -> None:
     lab.call("PutFunctionEventInvokeConfig", FunctionName="f", Qualifier="1", MaximumRetryAttempts=0)
     lab.call("DeleteFunction", FunctionName="f", Qualifier="1")
     assert lab.api.functions.event_invoke_config("f", "1") is None
+
+
+def test_calls_at_the_same_time_are_one_after_the_other(lab: Lab) -> None:
+    lab.make("f", Publish=True)
+
+    def make(number: int) -> bool:
+        try:
+            lab.call("CreateAlias", FunctionName="f", Name="live", FunctionVersion="1", Description=str(number))
+        except LambdaError as error:
+            assert error.code == "ResourceConflictException"
+            return False
+        return True
+
+    def tag(number: int) -> None:
+        lab.call("TagResource", Resource=lab.api.functions.home.function_arn("f"), Tags={str(number): "x"})
+
+    with ThreadPoolExecutor(8) as pool:
+        made = [*pool.map(make, range(40))]
+        list(pool.map(tag, range(40)))
+    assert made.count(True) == 1
+    assert len(lab.api.functions.function("f")["Tags"]) == 40

@@ -59,7 +59,7 @@ def list_function_event_invoke_configs(room: Room, call: Call) -> Answer:
     name, _ = split_reference(functions.home, asked["FunctionName"])
     if functions.entries.get(name) is None:
         raise not_found("The function doesn't exist.")
-    found = sorted(functions.invoke_configs.items(f"{name}:"))
+    found = functions.invoke_configs.of(name)
     shown, following = page(found, lambda item: item[0], asked.get("Marker"), asked.get("MaxItems"))
     configs = [_answer(functions, name, key.partition(":")[2], record) for key, record in shown]
     return Answer({"FunctionEventInvokeConfigs": configs, **following})
