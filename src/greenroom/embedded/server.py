@@ -82,8 +82,8 @@ def _settle_environment(data_dir: Path, port: int) -> None:
 
 
 async def _serve(data_dir: Path, store: Store, listener: socket.socket, options: list[str]) -> None:
-    from greenroom.embedded import conditions, iam, iam_log, lambda_wiring, retention
-    from greenroom.embedded.durable import DurableAnswers, Effects, previous
+    from greenroom.embedded import conditions, iam, iam_log, lambda_wiring, previous, retention
+    from greenroom.embedded.durable import DurableAnswers, Effects
     from greenroom.embedded.front import Front
     from greenroom.embedded.front import listener as listening
     from greenroom.engine import Engine
@@ -125,7 +125,7 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     forgetting.cancel()
     functions.room.close()
     engine.close()
-    effects.write_background()
+    effects.end()
     store.close()
     # Threads of flows that wait for something would keep the process until they are done.
     sys.stdout.flush()

@@ -321,7 +321,14 @@ REPLACED: dict[str, dict[str, tuple[str, ...] | None]] = {
         "ministack.services.s3._read_body": ("bucket_name", "key", "obj"),
         "ministack.services.s3._fire_s3_event_async": ("bucket_name", "key", "event_name", "*"),
     },
-    "durable/previous": {
+    "retention": {"ministack.services.s3._bucket_lifecycle": None},
+    "lambda_previous": {
+        "ministack.core.persistence.PERSIST_STATE": None,
+        "ministack.core.persistence.STATE_DIR": None,
+        "ministack.services.dynamodb._stream_records": None,
+        "ministack.services.dynamodb._stream_trimmed": None,
+    },
+    "previous": {
         "ministack.core.persistence.PERSIST_STATE": None,
         "ministack.core.persistence.STATE_DIR": None,
         "ministack.services.s3.S3_PERSIST": None,

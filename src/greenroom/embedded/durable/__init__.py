@@ -8,7 +8,6 @@ service, and the state that did not change is not looked at.
 * `shelves` keeps a dictionary whose records are small: most of them are. `codec` is how a record is written.
 * `tables`, `queues`, `objects`, `histories` and `logs` keep what is too large for one record: a table's items, a
   queue's messages, a bucket's objects, lists that only grow, and the lines of logs.
-* `previous` moves the data of the previous release, which had one JSON file per service, into the store.
 * `answers` holds an answer back until what it says is durable.
 """
 

@@ -131,6 +131,11 @@ class Effects:
         self.write(marks.take_background())
         self.objects.tidy()
 
+    def end(self) -> None:
+        """Write what is left."""
+        self.logs.is_ending = True
+        self.write_background()
+
     @contextlib.contextmanager
     def request(self, service: str) -> Iterator[marks.Watch]:
         """Note what the code inside touches, and write it at the end."""

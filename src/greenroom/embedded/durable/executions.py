@@ -25,7 +25,10 @@ class Executions:
         """Have ministack note each event of an execution."""
         from ministack.services import stepfunctions
 
-        self._executions.install(stepfunctions._executions, drop=lambda key, _: marks.mark(self.events, key))
+        def mark_events(key: Key, _: Any) -> None:
+            marks.mark(self.events, key)
+
+        self._executions.install(stepfunctions._executions, take=mark_events, drop=mark_events)
         add_event, execute_task = stepfunctions._add_event, stepfunctions._execute_task
 
         def noted_event(execution: dict[str, Any], kind: str, details: Any = None) -> Any:

@@ -7,6 +7,8 @@ stream holds is bounded.
 from __future__ import annotations
 
 import threading
+import time
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +19,9 @@ from greenroom.store import Store
 from greenroom.store.database import Change
 
 LINES = "logs.lines"
+
+EVERY_S = 1.0
+"""How often the lines of a stream are written: they are one record each time."""
 
 KEPT_BYTES = 16 * 1024 * 1024
 """How much a log stream holds on disk: a function that floods its log loses its oldest lines."""
@@ -42,6 +47,11 @@ class Logs:
         self._new: dict[Key, list[Any]] = {}
         self._chunks: dict[Key, list[Chunk]] = {}
         self._lock = threading.Lock()
+        self._is_loading = False
+        self._sizes: Counter[Key] = Counter()
+        self._due: dict[Key, float] = {}
+        self.is_ending = False
+        """Whether everything has to be written now."""
 
     def install(self) -> None:
         """Have ministack note groups and streams, and hand over the lines that it appends."""
@@ -54,15 +64,19 @@ class Logs:
             append(stream, events)
             key = self._key_of.get(id(stream))
             if key and events:
-                with self._lock:
-                    self._new.setdefault(key, []).extend(events)
-                marks.mark_in_background(self.streams, key)
-                marks.mark_in_background(self, key)
+                self._note_lines(key, events)
 
         cloudwatch_logs._append_log_events = noted
 
+    def _note_lines(self, key: Key, lines: list[Any]) -> None:
+        with self._lock:
+            self._new.setdefault(key, []).extend(lines)
+        marks.mark_in_background(self.streams, key)
+        marks.mark_in_background(self, key)
+
     def load(self, store: Store) -> None:
         """Fill the groups from the store."""
+        self._is_loading = True
         self._groups.load(store)
         self.streams.load(store)
         streams = {key: {**stream, "events": []} for key, stream in self.streams.held.items()}
@@ -71,7 +85,7 @@ class Logs:
             *stream_key, number = key_of(text)
             key, lines = tuple(stream_key), decode(held)
             streams[key]["events"] += lines
-            self._chunks.setdefault(key, []).append(_chunk(number, lines, held))
+            self._keep(key, _chunk(number, lines, held))
         for chunks in self._chunks.values():
             chunks.sort(key=lambda chunk: chunk.number)
         for group in self._groups.held.values():
@@ -81,20 +95,29 @@ class Logs:
             dict.__getitem__(self._groups.held, key[:3])["streams"][key[3]] = stream
         for key, group in list(dict.items(self._groups.held)):
             self._adopt_group(key, group)
+        self._is_loading = False
 
     def changes(self, key: Key) -> list[Change]:
         """Return the lines that are new, and the oldest ones where they are too many."""
+        if key not in self.streams.held:
+            self._new.pop(key, None)
+            self._sizes.pop(key, None)
+            self._due.pop(key, None)
+            return [_gone(key, chunk) for chunk in self._chunks.pop(key, [])]
+        now = time.monotonic()
+        if not self.is_ending and now < self._due.get(key, 0.0):
+            marks.mark_in_background(self, key)
+            return []
         with self._lock:
             lines = self._new.pop(key, [])
-        if key not in self.streams.held:
-            return [_gone(key, chunk) for chunk in self._chunks.pop(key, [])]
         chunks = self._chunks.setdefault(key, [])
         changes: list[Change] = []
         if lines:
             held = encode(lines)
-            chunks.append(_chunk(chunks[-1].number + 1 if chunks else 0, lines, held))
+            self._keep(key, _chunk(chunks[-1].number + 1 if chunks else 0, lines, held))
+            self._due[key] = now + EVERY_S
             changes.append((LINES, key_text((*key, chunks[-1].number)), held))
-        while len(chunks) > 1 and sum(chunk.size_bytes for chunk in chunks) > KEPT_BYTES:
+        while len(chunks) > 1 and self._sizes[key] > KEPT_BYTES:
             changes.append(self._drop_oldest(key))
         return changes
 
@@ -106,8 +129,13 @@ class Logs:
                 changes.append(self._drop_oldest(stream_key))
         return changes
 
+    def _keep(self, key: Key, chunk: Chunk) -> None:
+        self._chunks.setdefault(key, []).append(chunk)
+        self._sizes[key] += chunk.size_bytes
+
     def _drop_oldest(self, key: Key) -> Change:
         chunk = self._chunks[key].pop(0)
+        self._sizes[key] -= chunk.size_bytes
         events = self.streams.held[key]["events"]
         del events[: chunk.lines]
         return _gone(key, chunk)
@@ -116,6 +144,8 @@ class Logs:
         def adopt(name: str, stream: dict[str, Any]) -> None:
             self._key_of[id(stream)] = (*key, name)
             self.streams.held[(*key, name)] = stream
+            if stream["events"] and not self._is_loading:
+                self._note_lines((*key, name), stream["events"])
 
         def drop(name: str, stream: dict[str, Any]) -> None:
             self._key_of.pop(id(stream), None)
