@@ -27,7 +27,7 @@ from greenroom.engine.logs import Output
 from greenroom.engine.runtime_api import RuntimeApi
 from greenroom.engine.spec import FunctionSpec, LogEvent
 from greenroom.engine.watched import WatchedGroup
-from greenroom.engine.zygote import Zygote
+from greenroom.engine.zygote import Zygote, ZygoteFailed
 
 MIN_MEMORY_BYTES = 16 * 1024 * 1024
 RUNTIME_API_PORT = 9001
@@ -131,23 +131,25 @@ class Environment:
         self._shared_bytes = zygote.baseline_bytes if setup.programs is None else 0
         self._output = Output()
         with contextlib.ExitStack() as undo:
-            self._group: Group = zygote.new_group() or WatchedGroup(zygote)
+            prepared = zygote.take()
+            self.pid = prepared.pid
+            self._group: Group = prepared.group or WatchedGroup(zygote, prepared.pid)
             undo.callback(self._group.remove)
+            undo.callback(self._kill)
             channel, theirs = socket.socketpair()
             undo.callback(channel.close)
             self._log, log_write = os.pipe()
             undo.callback(os.close, self._log)
             os.set_blocking(self._log, False)
+            self._group.limit_memory(max(MIN_MEMORY_BYTES, spec.memory_mb * 1024 * 1024 - self._shared_bytes))
             self._begin = time.perf_counter()
             try:
-                self.pid = zygote.fork(self._request(setup), theirs.fileno(), log_write)
+                prepared.run(self._request(setup), theirs.fileno(), log_write)
+            except OSError as error:
+                raise ZygoteFailed(f"the prepared environment has ended: {error}") from error
             finally:
                 theirs.close()
                 os.close(log_write)
-            undo.callback(self._kill)
-            self._group.add(self.pid)
-            self._group.limit_memory(max(MIN_MEMORY_BYTES, spec.memory_mb * 1024 * 1024 - self._shared_bytes))
-            channel.sendall(b"!")
             if setup.programs is None:
                 self._link: Link = FrameLink(channel, Conversation())
             else:

@@ -11,13 +11,12 @@ from greenroom.engine.zygote import Zygote
 class WatchedGroup:
     """One environment, limited by the prepared process that it was forked from."""
 
-    def __init__(self, zygote: Zygote) -> None:
+    def __init__(self, zygote: Zygote, pid: int) -> None:
         self._zygote = zygote
-        self._pid = 0
+        self._pid = pid
 
     def add(self, pid: int) -> None:
-        """Remember the environment."""
-        self._pid = pid
+        """Do nothing: what the environment starts is found."""
 
     def limit_memory(self, limit_bytes: int) -> None:
         """Begin to watch, with a ceiling for the process's own resident memory."""

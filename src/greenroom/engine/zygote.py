@@ -43,6 +43,12 @@ ELSEWHERE = "folder-for-functions"
 START_TIMEOUT_S = 30.0
 """How long a prepared process may take to start: a second on a busy machine, most of it the imports."""
 
+STOCK = 2
+"""How many environments wait ahead for what they are to run, of each prepared process."""
+
+STOCK_AFTER_S = 0.03
+"""How long the stock waits for more while it has some: the environment that was just taken is in its init phase."""
+
 FORK_TIMEOUT_S = 30.0
 """How long it may take to fork an environment: milliseconds. One that takes longer hangs, and is ended."""
 
@@ -89,6 +95,30 @@ def folder_for_functions(data_dir: Path, *, jailed: bool) -> Path:
     folder.chmod(0o711)
     remembered.write_text(str(folder))
     return folder
+
+
+class Prepared:
+    """An environment's process that waits in its namespaces, and in its control group, for what it is to run.
+
+    Moving a process into a group takes the kernel up to a dozen milliseconds, so that is done ahead. `group` is None
+    where it is to be watched instead.
+    """
+
+    def __init__(self, pid: int, group: Group | None, orders: socket.socket) -> None:
+        self.pid = pid
+        self.group = group
+        self._orders = orders
+
+    def run(self, request: dict[str, Any], control: int, log: int) -> None:
+        """Let it run a function that talks over `control` and writes to `log`. Raises OSError if it has ended."""
+        with self._orders:
+            _send(self._orders, request, control, log)
+
+    def drop(self) -> None:
+        """End it unused."""
+        self._orders.close()
+        if self.group:
+            self.group.remove()
 
 
 class Zygote:
@@ -141,16 +171,21 @@ class Zygote:
         self._exited = threading.Condition()
         self.out_of_memory: set[int] = set()
         self._dead = False
+        self._stock: list[Prepared] = []
+        self._stocking = threading.Lock()
+        self._wanted = threading.Event()
+        self._wanted.set()
         self._await_start(config, interpreter.executable)
         self.baseline_bytes = _resident_bytes(self._process.pid)
-        threading.Thread(target=self._listen, name="greenroom-zygote", daemon=True).start()
+        for work in (self._listen, self._keep_stock):
+            threading.Thread(target=work, name="greenroom-zygote", daemon=True).start()
 
     def _await_start(self, config: dict[str, Any], executable: str) -> None:
         begin = time.monotonic()
         self._channel.settimeout(START_TIMEOUT_S)
         with contextlib.suppress(OSError):
             # Over the socket and not as an argument, which every function could read in /proc.
-            self._send(config)
+            _send(self._channel, config)
             if self._receive() is not None:
                 self._channel.settimeout(None)
                 return
@@ -167,23 +202,68 @@ class Zygote:
         """Return whether environments can still be forked from it."""
         return not self._dead
 
-    def new_group(self) -> Group | None:
-        """Return a new control group for an environment; None if it is to be watched instead."""
-        return self._branch.new_group() if self._branch else None
-
     def tell(self, message: dict[str, Any]) -> None:
         """Send the watcher in the prepared process a message about an environment, unless the process is gone."""
         with self._lock, contextlib.suppress(OSError):
-            self._send(message)
+            _send(self._channel, message)
 
-    def fork(self, request: dict[str, Any], control: int, log: int) -> int:
-        """Fork an environment that talks over `control` and writes to `log`; return its process id.
+    def take(self) -> Prepared:
+        """Return a process for an environment, from the stock if there is one.
 
         Raises ZygoteFailed if the prepared process is gone, or does not answer and therefore was ended.
         """
+        try:
+            while True:
+                prepared = self._stock.pop()
+                if not self.has_ended(prepared.pid):
+                    return prepared
+                prepared.drop()
+        except IndexError:
+            return self._prepare()
+        finally:
+            self._wanted.set()
+
+    def _prepare(self) -> Prepared:
+        group = self._branch.new_group() if self._branch else None
+        ours, theirs = socket.socketpair()
+        prepared = None
+        try:
+            with theirs:
+                prepared = Prepared(self._fork(theirs.fileno()), group, ours)
+            if group:
+                group.add(prepared.pid)
+        except BaseException:
+            ours.close()  # which ends the process
+            if group:
+                group.remove()
+            raise
+        return prepared
+
+    def _keep_stock(self) -> None:
+        """Prepare environments ahead, until the prepared process is gone."""
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._stock:
+                self._wanted.wait(STOCK_AFTER_S)
+            with self._stocking, contextlib.suppress(OSError, ZygoteFailed):
+                while len(self._stock) < STOCK and not self._dead:
+                    self._stock.append(self._prepare())
+            if self._dead:
+                return
+
+    def _drop_stock(self) -> None:
+        self._dead = True
+        self._wanted.set()
+        with self._stocking:
+            while self._stock:
+                self._stock.pop().drop()
+
+    def _fork(self, orders: int) -> int:
+        """Fork an environment that waits for orders; return its process id."""
         with self._lock:
             try:
-                self._send(request, control, log)
+                _send(self._channel, {}, orders)
             except OSError as error:
                 raise ZygoteFailed(f"the prepared process is gone: {error}") from error
             if not self._replied.acquire(timeout=FORK_TIMEOUT_S):
@@ -210,6 +290,7 @@ class Zygote:
 
     def close(self) -> None:
         """End the prepared process and all that was forked from it."""
+        self._drop_stock()
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_RDWR)
         try:
@@ -219,11 +300,6 @@ class Zygote:
             self._process.wait()
         self._channel.close()
         self._remove_branch()
-
-    def _send(self, message: dict[str, Any], *descriptors: int) -> None:
-        body = json.dumps(message).encode()
-        socket.send_fds(self._channel, [struct.pack("!I", len(body))], descriptors)
-        self._channel.sendall(body)
 
     def _receive(self) -> dict[str, Any] | None:
         head = self._read(4)
@@ -258,6 +334,13 @@ class Zygote:
             self._dead = True
             self._exited.notify_all()
         self._replied.release()
+        self._drop_stock()
+
+
+def _send(channel: socket.socket, message: dict[str, Any], *descriptors: int) -> None:
+    body = json.dumps(message).encode()
+    socket.send_fds(channel, [struct.pack("!I", len(body))], descriptors)
+    channel.sendall(body)
 
 
 def _runtime_packages() -> dict[str, str]:

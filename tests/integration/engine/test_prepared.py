@@ -55,8 +55,9 @@ def test_one_that_hangs_later_fails_an_invocation_and_the_next_gets_another(
     (hanging,) = lab.engine._zygotes.values()
     os.kill(hanging._process.pid, signal.SIGSTOP)
     monkeypatch.setattr(zygote, "FORK_TIMEOUT_S", 1.0)
-    with pytest.raises(ZygoteFailed, match="did not answer within 1 s"):
-        lab.run(source, version="8")
+    with pytest.raises(ZygoteFailed, match=r"did not answer within 1 s|is gone"):
+        for number in range(zygote.STOCK + 1):  # those that were prepared before it hung still run
+            lab.run(source, version=f"before {number}")
     monkeypatch.undo()
     assert hanging._process.wait(10) == -signal.SIGKILL
     assert answer(lab.run(source, version="8")) == 1

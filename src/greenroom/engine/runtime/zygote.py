@@ -40,13 +40,12 @@ END_WAIT_S = 10.0
 """How long killed environments may take to be gone: those in a group that was frozen take longest."""
 
 
-def fork_environment(request: dict[str, Any], own: place.Place | None, ends: tuple[int, int], program: bytes) -> int:
-    """Fork an execution environment and return its process id.
+def fork_environment(own: place.Place | None, orders: int, program: bytes) -> int:
+    """Fork an execution environment that waits for what it is to run; return its process id.
 
     Args:
-        request: what the engine wants to be run.
         own: the namespaces that it gets; None where there are none.
-        ends: the socket to the engine, and the pipe for its log.
+        orders: the socket over which the engine says what to run.
         program: the filter of system calls.
     """
     if own:
@@ -55,7 +54,7 @@ def fork_environment(request: dict[str, Any], own: place.Place | None, ends: tup
     if pid:
         return pid
     try:
-        be_environment(request, own, ends, program)
+        be_environment(own, orders, program)
     except BaseException:
         import traceback
 
@@ -66,21 +65,24 @@ def fork_environment(request: dict[str, Any], own: place.Place | None, ends: tup
     return 0
 
 
-def be_environment(request: dict[str, Any], own: place.Place | None, ends: tuple[int, int], program: bytes) -> None:
-    """Confine this process and run the function in it. Never returns."""
-    control, log = ends
+def be_environment(own: place.Place | None, orders: int, program: bytes) -> None:
+    """Wait for what is to be run, confine this process, and run it. Never returns."""
     kernel.die_with_parent(signal.SIGKILL)
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGINT):
         signal.signal(number, signal.SIG_DFL)
     os.setsid()
-    kernel.close_all_but(control, log, *(own.namespaces.values() if own else ()))
-    if not os.read(control, 1):  # the engine has put us into our control group, or is gone
+    kernel.close_all_but(orders, *(own.namespaces.values() if own else ()))
+    if own:
+        own.enter()
+    with socket.socket(fileno=orders) as channel:
+        received = receive(channel)
+    if received is None:  # the engine is gone, or needs no environment
         os._exit(0)
+    request, (control, log) = received
     os.dup2(log, 1)
     os.dup2(log, 2)
     if own:
-        own.enter()
         jail.move_in(request)
         jail.give_up_rights(own.user)
     else:
@@ -289,13 +291,13 @@ class Forker:
         elif "kill" in request:
             self._watcher.kill(request["kill"])
         else:
-            self._fork(request, *descriptors)
+            self._fork(*descriptors)
 
-    def _fork(self, request: dict[str, Any], control: int, log: int) -> None:
+    def _fork(self, orders: int) -> None:
         try:
             own = self._maker.take() if self._maker else None
             try:
-                pid = fork_environment(request, own, (control, log), self._program)
+                pid = fork_environment(own, orders, self._program)
                 self._holders[pid] = own.holder if own else 0
                 if self._forwarding and own and own.listener is not None:
                     self._forwarding.add(pid, own.listener)
@@ -307,8 +309,7 @@ class Forker:
         else:
             send(self._channel, {"pid": pid})
         finally:
-            os.close(control)
-            os.close(log)
+            os.close(orders)
 
 
 def main() -> None:
