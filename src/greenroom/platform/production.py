@@ -114,10 +114,10 @@ def answers(services: Services, message_id: str, name: str, to: Sequence[str] | 
     found = [_answer(services, message_id, target) for target in answering]
     if name not in answering and any(answer.status == "pending" for answer in found):
         # A document that the first algorithm could not read never reaches the others.
-        reason = _failure(services, message_id, name)
-        if reason:
-            failed = {"status": "failed", "reason": f"{name} failed: {reason}"}
-            found = [answer.model_copy(update=failed) if answer.status == "pending" else answer for answer in found]
+        failure = _failure(services, message_id, name)
+        if failure:
+            told = {"status": failure.status, "reason": f"{name}: {failure.reason}"}
+            found = [answer.model_copy(update=told) if answer.status == "pending" else answer for answer in found]
     return found
 
 
@@ -142,21 +142,21 @@ def _answer(services: Services, message_id: str, name: str) -> models.MessageRes
         if not aws_errors.is_absent_bucket(error):
             raise
         raise NotFound(f"there is no algorithm {name!r}") from error
-    reason = _failure(services, message_id, name)
-    if reason:
-        return models.MessageResult(algorithm=name, status="failed", reason=reason)
-    return models.MessageResult(algorithm=name)
+    return _failure(services, message_id, name) or models.MessageResult(algorithm=name)
 
 
-def _failure(services: Services, message_id: str, name: str) -> str | None:
-    """Return why the algorithm gave the message up, if it did."""
+def _failure(services: Services, message_id: str, name: str) -> models.MessageResult | None:
+    """Return why the algorithm gave the message up, or why it is tried again; None if neither is known."""
     key = envelope.failure_key(message_id, name)
     try:
         body = storage.read(services.s3, services.algorithm_bucket(name), key, max_bytes=MAX_FAILURE_BYTES)
     except KeyError:
         return None
     failure: dict[str, Any] = json.loads(body)
-    return str(failure.get("reason")) if failure.get("final") else None
+    if failure.get("final"):
+        return models.MessageResult(algorithm=name, status="failed", reason=str(failure.get("reason")))
+    again = f"try {failure.get('attempt')} failed, and it is tried again: {failure.get('reason')}"
+    return models.MessageResult(algorithm=name, reason=again)
 
 
 def roll_back(services: Services, name: str, asked: models.RollBack, *, author: str | None = None) -> models.RolledBack:

@@ -174,7 +174,7 @@ class MessageResult(Answer):
 
     algorithm: str
     status: MessageStatus = "pending"
-    reason: str | None = None
+    reason: str | None = Field(default=None, description="Why it has failed, or why it is tried again")
     content_type: str | None = None
     size_bytes: int | None = None
     url: str | None = Field(default=None, description="Where the answer can be had for a while")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from greenroom.wire.models import Message
 from tests.e2e.packages import GREET, package, write
 from tests.e2e.stage import Platform, eventually, request
 
@@ -99,8 +100,13 @@ def test_a_document_the_algorithm_cannot_handle_is_reported_and_rests_with_its_r
     sqs = route.service("sqs")
     queue = sqs.get_queue_url(QueueName=f"{route.function('count-out')}-input")["QueueUrl"]
     sqs.set_queue_attributes(QueueUrl=queue, Attributes={"VisibilityTimeout": "1"})
-    message = route.send("count-out", {"nothing": "counted"})
+    document = write(route.folder, json.dumps({"nothing": "counted"}).encode(), "uncounted.json")
+    sent = route.client.send("count-out", document)
+    told: list[Message] = []
+    message = route.client.wait_for_message("count-out", sent.message_id, on_update=told.append, timeout_s=60)
     assert message.status == "failed"
+    # It is told why from the first try on.
+    assert [each for each in told if each.status == "pending" and "things" in (each.results[0].reason or "")]
     (result,) = message.results
     assert result.reason and "things" in result.reason
     dead = sqs.get_queue_url(QueueName=f"{route.function('count-out')}-dlq")["QueueUrl"]
