@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from greenroom.platform import backstage, flow, names, queues, reconciling, storage, unanswered
@@ -177,7 +178,7 @@ def look_around(services: Services, *, everything: bool = False) -> dict[str, di
     existing = {algorithm.name for algorithm in algorithms}
     counting = algorithms if everything else _turn(algorithms, minute, -(-len(algorithms) // COUNTED_A_MINUTE))
     counted = queues.count(services, [algorithm.name for algorithm in counting], iso_utc(now))
-    explained = _explain(services, counted, before)
+    explained = _explain(services, counted, before.explained if minute % RECONCILED_IN_MINUTES else {})
     in_flight = {each.algorithm for each in services.registry.in_flight() if isinstance(each, Release)}
     comparing = algorithms if everything else _turn(algorithms, minute, RECONCILED_IN_MINUTES)
     comparing = [algorithm for algorithm in comparing if algorithm.name not in in_flight]
@@ -205,9 +206,9 @@ def _turn(algorithms: list[Algorithm], minute: int, turns: int) -> list[Algorith
     return algorithms[minute % turns :: turns] if turns else []
 
 
-def _explain(services: Services, counted: dict[str, Counted], before: Look) -> dict[str, int]:
-    """Give the messages in dead-letter queues reasons, where their number has changed since that was last done."""
-    explained = dict(before.explained)
+def _explain(services: Services, counted: Mapping[str, Counted], before: Mapping[str, int]) -> dict[str, int]:
+    """Give the messages in dead-letter queues reasons, where there are not as many as when that was done `before`."""
+    explained = dict(before)
     for name, each in counted.items():
         count = each.dead.visible if each.dead else 0
         if count and explained.get(name) != count:
