@@ -152,6 +152,8 @@ def data_folder(data_dir: Path) -> Iterator[Check]:
     else:
         hint = "Take a free port: greenroom up --port 0"
         yield Check("this machine", WARNING, f"another program listens on port {DEFAULT_PORT}", hint)
+    if run:
+        yield durability(run.endpointUrl)
     nearest = next(folder for folder in [data_dir.absolute(), *data_dir.absolute().parents] if folder.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK):
         yield Check("data folder", FAILED, f"{nearest} is not writable", "Name another folder with --data.")
@@ -166,6 +168,19 @@ def data_folder(data_dir: Path) -> Iterator[Check]:
         )
     else:
         yield Check("data folder", OK, f"{data_dir}, {free_mb:,} MB free")
+
+
+def durability(endpoint_url: str) -> Check:
+    """Check whether what the embedded AWS answers is on disk, and since when, if it is not."""
+    from greenroom.embedded.process import durable_state
+
+    state = durable_state(endpoint_url)
+    if state is None:
+        return Check("durability", WARNING, "the embedded AWS does not say what is on disk", "Try again in a moment.")
+    if state.trouble:
+        detail = f"nothing can be kept since {state.age_s:.0f} s: {state.trouble}"
+        return Check("durability", FAILED, detail, "Make space in the data folder: it goes on by itself.")
+    return Check("durability", OK, f"everything that was answered is on disk, as of {state.age_s:.1f} s ago")
 
 
 def port_is_free(port: int) -> bool:

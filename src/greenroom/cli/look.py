@@ -83,6 +83,25 @@ def status(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption
     from greenroom.cli.render.lists import status_page
 
     console().print(status_page(answer))
+    if line := _durable(client.url):
+        console().print(line, soft_wrap=True)
+
+
+def _durable(url: str) -> str | None:
+    """Return what the embedded AWS under a platform on this machine says of its disk; None on real AWS."""
+    from urllib.parse import urlsplit
+
+    from greenroom.embedded.process import durable_state
+
+    parts = urlsplit(url)
+    if parts.hostname not in ("127.0.0.1", "localhost"):
+        return None
+    state = durable_state(f"{parts.scheme}://{parts.netloc}")
+    if state is None:
+        return None
+    if state.trouble:
+        return f"\n✗ nothing can be kept since {state.age_s:.0f} s: {state.trouble}"
+    return f"\n✓ everything that was answered is on disk, as of {state.age_s:.1f} s ago"
 
 
 def algorithms(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:

@@ -32,6 +32,9 @@ STOP_TIMEOUT_S = 30.0
 """How long it may take to save its state and end, before it is killed; and to be gone after that."""
 
 LOG_FILE = "aws.log"
+
+STORE_PATH = "/_greenroom/store"
+"""Where the server says up to when everything is on disk."""
 LOG_TAIL_CHARS = 1_000
 
 
@@ -41,6 +44,14 @@ class StartFailed(RuntimeError):
 
 class StopFailed(RuntimeError):
     """The embedded AWS could not be ended."""
+
+
+@dataclass(frozen=True)
+class DurableState:
+    """Up to when everything is on disk: how long ago that was, and why nothing can be kept, if so."""
+
+    age_s: float
+    trouble: str | None
 
 
 @dataclass
@@ -141,6 +152,18 @@ def close_to_others(data_dir: Path) -> None:
     for each in data_dir.iterdir():
         if not each.is_symlink() and each.name != "engine":
             each.chmod(0o700 if each.is_dir() else 0o600)
+
+
+def durable_state(endpoint_url: str) -> DurableState | None:
+    """Return what an embedded AWS says of its store; None if none answers there."""
+    import httpx
+
+    try:
+        answer = httpx.get(f"{endpoint_url}{STORE_PATH}", timeout=5.0, trust_env=False)
+        told = answer.raise_for_status().json()
+        return DurableState(float(told["ageS"]), told["trouble"])
+    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _await_ready(process: subprocess.Popen[bytes], log_path: Path) -> int:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from greenroom.embedded import folder
-from greenroom.embedded.process import ACCOUNT_ID, REGION
+from greenroom.embedded.process import ACCOUNT_ID, LOG_FILE, REGION
 from greenroom.store import DamagedStore, Store, StoreError
 
 READY_TIMEOUT_S = 50.0
@@ -82,7 +82,7 @@ def _settle_environment(data_dir: Path, port: int) -> None:
 
 
 async def _serve(data_dir: Path, store: Store, listener: socket.socket, options: list[str]) -> None:
-    from greenroom.embedded import conditions, iam, iam_log, lambda_wiring, previous, retention
+    from greenroom.embedded import conditions, error_log, iam, iam_log, lambda_wiring, previous, retention
     from greenroom.embedded.durable import DurableAnswers, Effects
     from greenroom.embedded.front import Front
     from greenroom.embedded.front import listener as listening
@@ -119,10 +119,12 @@ async def _serve(data_dir: Path, store: Store, listener: socket.socket, options:
     functions.room.start()
     keeping = asyncio.create_task(effects.keep_up())
     forgetting = asyncio.create_task(retention.Retention(effects).keep_up())
+    shortening = asyncio.create_task(error_log.keep_short(data_dir / LOG_FILE))
     print(json.dumps({"port": listener.getsockname()[1]}), flush=True)
     await server
     keeping.cancel()
     forgetting.cancel()
+    shortening.cancel()
     functions.room.close()
     engine.close()
     effects.end()

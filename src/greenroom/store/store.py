@@ -126,7 +126,8 @@ class Store:
         self._durable_at = time.time()
         self._waiting: list[tuple[int, Callable[[StoreUnavailable | None], None]]] = []
         self._trouble: StoreUnavailable | None = None
-        self._files_trouble: OSError | None = None
+        self._files_trouble: str | None = None
+        self._files_trouble_at = 0.0
         self._closing = False
         self._writer = threading.Thread(target=self._keep_writing, name="greenroom-store", daemon=True)
         self._writer.start()
@@ -235,13 +236,14 @@ class Store:
     @property
     def trouble(self) -> str | None:
         """Why writes don't reach the disk at the moment, or None while they do."""
-        trouble = self._trouble or self._files_trouble
-        return str(trouble) if trouble else None
+        return str(self._trouble) if self._trouble else self._files_trouble
 
-    def note_trouble(self, error: OSError | None) -> None:
-        """Take note that files next to the store can't be written, which its records are to name, or that they can."""
+    def note_trouble(self, trouble: str | None) -> None:
+        """Take note that files can't be written which records are to name, or, with None, that they can."""
         with self._lock:
-            self._files_trouble = error
+            if trouble and not self._files_trouble:
+                self._files_trouble_at = time.time()
+            self._files_trouble = trouble
             self._work.notify_all()
 
     def wait_until_usable(self) -> None:
@@ -252,7 +254,9 @@ class Store:
     @property
     def durable_at(self) -> float:
         """The time (seconds since the epoch) up to which everything written is on disk."""
-        return time.time() if self.is_durable else self._durable_at
+        if not self.is_durable:
+            return self._durable_at
+        return self._files_trouble_at if self._files_trouble else time.time()
 
     def back_up(self, target: Path) -> None:
         """Write a copy of the store, as it is at one moment after everything written so far, to a new file."""

@@ -17,6 +17,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from greenroom.embedded import EmbeddedAws
+from greenroom.embedded.process import durable_state
 
 SIZE_MB = 24
 ONE_ATTEMPT = Config(retries={"max_attempts": 1, "mode": "standard"})
@@ -105,12 +106,16 @@ def test_on_a_full_disk_nothing_is_accepted_and_with_space_again_everything(aws:
             s3.put_object(Bucket="bucket", Key=f"full-{number}", Body=bytes(200_000))
     said = refused(s3.put_object, Bucket="bucket", Key="large", Body=bytes(200_000))
     assert "takes nothing on" in said
+    state = durable_state(aws.endpoint_url)
+    assert state and state.trouble and state.age_s > 0
     refused(sqs.send_message, QueueUrl=url, MessageBody="full")
     assert s3.get_object(Bucket="bucket", Key="before-1")["Body"].read() == bytes(200_000)
 
     filler.unlink()
     until_accepted(s3.put_object, Bucket="bucket", Key="after", Body=bytes(200_000))
     sqs.send_message(QueueUrl=url, MessageBody="after")
+    state = durable_state(aws.endpoint_url)
+    assert state and state.trouble is None and state.age_s < 1
     kill(aws)
     again = EmbeddedAws.start(disk / "data")
     try:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 from greenroom.embedded.durable.effects import Effects
 from greenroom.embedded.durable.marks import Watch
+from greenroom.embedded.process import STORE_PATH
 from greenroom.store import StoreUnavailable
 
 Scope = MutableMapping[str, Any]
@@ -23,6 +25,12 @@ SERVICE = re.compile(rb"Credential=[^/]*/\d{8}/[^/]*/([a-z0-9-]+)/aws4_request")
 
 READING = re.compile(rb"\.(?:BatchGet|Describe|Get|List|Query|Scan)[A-Za-z]*$")
 """What the name of an operation that changes nothing looks like, in the header that the JSON protocols name it in."""
+
+INVOCATION = re.compile(r"/2015-03-31/functions/[^/]+/invocations$|/_aws/execute-api/")
+
+LOCAL = re.compile(rb"(?:127\.0\.0\.1|localhost)(?::\d+)?$")
+
+JSON = "application/x-amz-json-1.1"
 
 RETRY_AFTER_S = 2
 """When a refused request may come again: what has to happen until then is that somebody makes space."""
@@ -40,6 +48,9 @@ class DurableAnswers:
         if scope["type"] != "http" or scope["path"] in ALWAYS_ANSWERED:
             await self._app(scope, receive, send)
             return
+        if scope["path"] == STORE_PATH and scope["method"] == "GET" and _is_local(scope):
+            await _answer(send, 200, JSON, json.dumps(self._state()))
+            return
         trouble = self._effects.store.trouble
         if trouble and _only_reads(scope):
             await self._app(scope, receive, send)
@@ -55,8 +66,8 @@ class DurableAnswers:
                 return
             if message["type"] == "http.response.start":
                 try:
-                    self._effects.write_request(watch)
-                    await self._effects.store.barrier_async()
+                    if self._effects.write_request(watch) or not _is_invocation(scope):
+                        await self._effects.store.barrier_async()
                 except (StoreUnavailable, OSError) as error:
                     is_refused = True
                     await _refuse(scope, send, str(error))
@@ -66,6 +77,25 @@ class DurableAnswers:
         watch: Watch
         with self._effects.request(_service(scope)) as watch:
             await self._app(scope, receive, send_durable)
+
+    def _state(self) -> dict[str, Any]:
+        store = self._effects.store
+        return {
+            "durableAt": store.durable_at,
+            "ageS": max(0.0, time.time() - store.durable_at),
+            "trouble": store.trouble,
+        }
+
+
+def _is_invocation(scope: Scope) -> bool:
+    """Return whether a function answers the request: all that it has seen and written was durable when it got it."""
+    kind = next((value for name, value in scope["headers"] if name == b"x-amz-invocation-type"), b"RequestResponse")
+    return kind == b"RequestResponse" and INVOCATION.match(scope["path"]) is not None
+
+
+def _is_local(scope: Scope) -> bool:
+    host = next((value for name, value in scope["headers"] if name == b"host"), b"")
+    return LOCAL.match(host) is not None
 
 
 def _only_reads(scope: Scope) -> bool:
@@ -87,21 +117,19 @@ async def _refuse(scope: Scope, send: Send, reason: str) -> None:
     service = _service(scope)
     message = f"The embedded AWS can't keep anything at the moment, and takes nothing on: {reason}"
     if service in ("s3", ""):
-        kind, text = (
-            "application/xml",
-            f"<Error><Code>ServiceUnavailable</Code><Message>{_escaped(message)}</Message></Error>",
-        )
+        kind = "application/xml"
+        text = f"<Error><Code>ServiceUnavailable</Code><Message>{_escaped(message)}</Message></Error>"
     else:
-        kind = "application/x-amz-json-1.1"
-        text = json.dumps({"__type": "ServiceUnavailableException", "message": message})
+        kind, text = JSON, json.dumps({"__type": "ServiceUnavailableException", "message": message})
+    more = {"retry-after": str(RETRY_AFTER_S), "x-amzn-errortype": "ServiceUnavailableException"}
+    await _answer(send, 503, kind, text, more)
+
+
+async def _answer(send: Send, status: int, kind: str, text: str, more: Mapping[str, str] | None = None) -> None:
     body = text.encode()
-    headers = [
-        (b"content-type", kind.encode()),
-        (b"content-length", str(len(body)).encode()),
-        (b"retry-after", str(RETRY_AFTER_S).encode()),
-        (b"x-amzn-errortype", b"ServiceUnavailableException"),
-    ]
-    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    named = {"content-type": kind, "content-length": str(len(body)), **(more or {})}
+    headers = [(name.encode(), value.encode()) for name, value in named.items()]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 

@@ -149,14 +149,15 @@ class Effects:
             with contextlib.suppress(OSError):  # it is tried again
                 self.write_request(watch)
 
-    def write_request(self, watch: marks.Watch) -> None:
-        """Write what a request has changed so far, as one transaction. Raises OSError when a file can't be written."""
-        self.write(list(_taken(watch.marks)))
+    def write_request(self, watch: marks.Watch) -> bool:
+        """Write what a request has changed so far, as `write` does."""
+        return self.write(list(_taken(watch.marks)))
 
-    def write(self, found: Iterable[marks.Mark]) -> None:
+    def write(self, found: Iterable[marks.Mark]) -> bool:
         """Write the records that differ from what was written of them last, as one transaction.
 
-        Raises OSError when a file can't be written: then all of it is written with the next call, and nothing before.
+        Returns whether there were any for which a barrier waits. Raises OSError when a file can't be written: then all
+        of it is written with the next call, and nothing before.
         """
         with self._lock:
             self._left += found
@@ -166,7 +167,7 @@ class Effects:
                     (self._lagging if part in self._may_lag else self._carried).extend(_changes(part, key))
                     self._left.pop()
             except OSError as error:
-                self.store.note_trouble(error)
+                self.store.note_trouble(f"files can't be written next to {self.store.path.parent} ({error.strerror})")
                 raise
             if self.store.trouble:
                 self.store.note_trouble(None)
@@ -175,6 +176,7 @@ class Effects:
                 self.objects.written(self.store.write(changes))
             lagging, self._lagging = self._lagging, []
             self.store.write(lagging, may_lag=True)
+            return bool(changes)
 
 
 def _changes(part: marks.Part, key: Key) -> list[Change]:
