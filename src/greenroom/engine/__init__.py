@@ -6,7 +6,9 @@
 * `code` unpacks code and layers once, read-only, by their SHA-256.
 * `capability` says which runtimes the engine can run, and why not another one.
 * `zygote` is the prepared process: it has imported AWS's runtime client already, and every environment is a fork of it,
-  in namespaces of its own. What runs inside is in `runtime/`: standard library and `awslambdaric` only.
+  in namespaces of its own. What runs inside is in `runtime/`: standard library and `awslambdaric` only. There `jail`
+  is the root that functions see, `place` the namespaces of one, `confine` what it may not do, and `forwarder` its way
+  to the endpoint.
 * `interpreters` finds what a function's runtime runs on.
 * `cgroup` gives an environment its share of CPU (`MemorySize / 1769` of one vCPU) and its memory ceiling, and freezes
   it between invocations; `watched` and `runtime/watcher.py` do so where control groups are out of reach.

@@ -200,6 +200,14 @@ def test_nobody_else_may_look_into_the_groups_or_hold_up_an_engine() -> None:
     assert {stat.S_IMODE(home.stat().st_mode) & 0o077 for home in cgroup.branch_homes().values()} == {0}
 
 
+@grouped
+def test_all_functions_together_leave_the_machine_some_memory() -> None:
+    whole = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    homes = cgroup.branch_homes()
+    home, file = (homes[""], "memory.max") if "" in homes else (homes["memory"], "memory.limit_in_bytes")
+    assert 0.8 * whole < int((home / file).read_text()) < 0.95 * whole
+
+
 KILLED_MEANWHILE = """
 import json, sys, threading
 from pathlib import Path
