@@ -142,7 +142,7 @@ def watch_releases(executable: str, deployment: Deployment, folder: Path, runs: 
             path.write_bytes(package(number))
             page = browser.new_page()
             page.add_init_script(SHOWN_AT)
-            page.goto(f"{deployment.url}/#token={deployment.token}")
+            page.goto(client.sign_in_link())
             release_id = client.upload_package(path)
             page.goto(f"{deployment.url}/#/releases/{release_id}")
             page.wait_for_selector("h1 .badge.LIVE", timeout=60_000)
@@ -168,7 +168,9 @@ def open_page(browser: Browser, deployment: Deployment) -> dict[str, float]:
     sizes: list[float] = []
     wire.on("Network.loadingFinished", lambda event: sizes.append(event["encodedDataLength"]))
     page.add_init_script(USABLE)
-    page.goto(f"{deployment.url}/#token={deployment.token}", wait_until="commit")
+    with GreenroomClient(deployment.url, deployment.token) as client:
+        link = client.sign_in_link()
+    page.goto(link, wait_until="commit")
     page.wait_for_selector("main h1")
     usable_ms = page.evaluate(WHEN_USABLE)
     page.wait_for_load_state("networkidle")

@@ -39,7 +39,7 @@ def page(browser: Browser, platform: Platform) -> Iterator[Page]:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
-    page.goto(f"{platform.deployment.url}/#token={platform.deployment.token}")
+    page.goto(platform.client.sign_in_link())
     yield page
     context.close()
     assert errors == []

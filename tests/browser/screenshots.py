@@ -66,7 +66,7 @@ def opened(browser: Browser, platform: Platform, *, size: ViewportSize, dark: bo
         locale="en-GB",
         timezone_id="Europe/Berlin",
     )
-    page.goto(f"{platform.deployment.url}/#token={platform.deployment.token}")
+    page.goto(platform.client.sign_in_link())
     return page
 
 

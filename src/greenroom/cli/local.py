@@ -18,7 +18,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenroom.cli import developer, run_file
-from greenroom.cli.common import Panel, TokenOption, UrlOption, add_command, console, print_error, print_json
+from greenroom.cli.common import (
+    JsonOption,
+    Panel,
+    TokenOption,
+    UrlOption,
+    add_command,
+    connect,
+    console,
+    print_error,
+    print_json,
+)
 from greenroom.cli.errors import ExitCode, UsageProblem
 from greenroom.cli.isolation import UNSAFE, agree
 
@@ -73,6 +83,7 @@ def register(app: typer.Typer) -> None:
         "greenroom env --json | jq -r .GREENROOM_TOKEN",
         'eval "$(greenroom env --root)"         with the right to change the AWS under the platform',
     )
+    add_command(app, panel, page, "greenroom page")
     add_command(app, panel, doctor, "greenroom doctor")
     add_command(
         app,
@@ -244,11 +255,33 @@ def progress_view(out: Console, *, every_line: bool = False) -> Iterator[Callabl
 def print_where(out: Console, run: run_file.Run, data: Path) -> None:
     """Print how to reach a platform that runs."""
     option = "" if data == DEFAULT_DATA else f" --data {shlex.quote(str(data))}"
-    out.print(f"  Page   {run.url}/#token={run.token}", soft_wrap=True)
+    # A link that signs in belongs on a terminal, and in no log.
+    out.print(f"  Page   {sign_in_link(run) if out.is_terminal else run.url}", soft_wrap=True)
     out.print(f"  API    {run.url}", soft_wrap=True)
     out.print(f"  AWS    {run.endpointUrl}")
     out.print(f'\nIn your shell:\n  eval "$(greenroom env{option})"', soft_wrap=True)
     out.print("  greenroom init my-algorithm\n  greenroom push my-algorithm")
+
+
+def sign_in_link(run: run_file.Run) -> str:
+    """Return an address of the page that signs one browser in, once."""
+    from greenroom.client import GreenroomClient
+
+    with GreenroomClient(run.url, run.token) as client:
+        return client.sign_in_link()
+
+
+def page(url: UrlOption = None, token: TokenOption = None, as_json: JsonOption = False) -> None:
+    """Print a link to the page that signs a browser in.
+
+    It is good once, within ten minutes; another browser, or a page that was closed, needs another one.
+    """
+    with connect(url, token) as client:
+        link = client.sign_in_link()
+    if as_json:
+        print_json({"link": link})
+    else:
+        typer.echo(link)
 
 
 def wait_for_a_signal(alive: Callable[[], bool]) -> bool:

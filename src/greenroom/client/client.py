@@ -80,6 +80,11 @@ class GreenroomClient:
         """Return the platform's own state: releases in flight, queues, dead letters."""
         return self._connection.get("/status", models.PlatformStatus)
 
+    def sign_in_link(self) -> str:
+        """Return an address of the page that signs one browser in, once, within ten minutes."""
+        code = self._connection.post("/sign-in-codes", models.SignInCode, {}).code
+        return f"{self._connection.url}/#code={code}"
+
     def algorithms(self) -> list[models.Algorithm]:
         """Return every algorithm that the platform knows."""
         return self._connection.get("/algorithms", models.AlgorithmList).algorithms

@@ -48,6 +48,11 @@ IN_FLIGHT_VALUE = "IN_FLIGHT"
 """`inFlight` of every upload and release that has not ended."""
 
 
+def sign_in_key(code_sha256: str) -> dict[str, str]:
+    """Return the primary key of what a one-time code stands for."""
+    return {"pk": f"SIGN_IN#{code_sha256}", "sk": "META"}
+
+
 def owner(name: str) -> str:
     """Return `ownerPk` of an algorithm's releases."""
     return f"ALGORITHM#{name}"

@@ -63,6 +63,24 @@ class Registry:
     def __init__(self, client: DynamoDBClient, table_name: str) -> None:
         self._table = Table(client, table_name)
 
+    def keep_sign_in(self, code_sha256: str, sealed: str, expires_at_s: int) -> None:
+        """Keep what a one-time code stands for, which only the code opens."""
+        kept = {"sealed": sealed, "expiresAtS": expires_at_s}
+        self._table.put({**items.sign_in_key(code_sha256), **kept}, Condition(expression="attribute_not_exists(pk)"))
+
+    def take_sign_in(self, code_sha256: str, now_s: int) -> str | None:
+        """Return what a one-time code stands for, once and until it expires; None before or after that."""
+        taken = Update(
+            key=items.sign_in_key(code_sha256),
+            expression="REMOVE sealed",
+            condition="attribute_exists(sealed) AND expiresAtS > :now",
+            values={":now": now_s},
+        )
+        try:
+            return str(self._table.change(taken)["sealed"])
+        except ConditionFailed:
+            return None
+
     # Uploads and releases
 
     def create_upload(self, release_id: str, file_name: str, *, author: str | None = None) -> Upload:

@@ -121,6 +121,10 @@ class Table:
         )
         return int(self._update(counted, ReturnValues="UPDATED_NEW")[counter])
 
+    def change(self, update: Update) -> Item:
+        """Change an item, and return what it was before. Raises ConditionFailed."""
+        return self._update(update, ReturnValues="ALL_OLD")
+
     def _update(self, update: Update, **options: Any) -> Item:
         try:
             answer = self._client.update_item(TableName=self.name, **_update(update), **options)

@@ -376,6 +376,15 @@ export interface ServedVersion {
   version: string;
 }
 
+export interface SignIn {
+  token: string;
+}
+
+export interface SignInCode {
+  code: string;
+  expiresAt: string;
+}
+
 export interface StatisticsUsed {
   trimShare: number | null;
   confidence: number | null;
@@ -474,6 +483,8 @@ type AnswerTo<M extends string, P extends string> =
   [M, P] extends ["GET", `tunings/${string}` | `tunings/${string}?${string}`] ? Tuning :
   [M, P] extends ["GET", `algorithms` | `algorithms?${string}`] ? AlgorithmList :
   [M, P] extends ["POST", `releases` | `releases?${string}`] ? ReleaseCreated :
+  [M, P] extends ["POST", `sign-in-codes` | `sign-in-codes?${string}`] ? SignInCode :
+  [M, P] extends ["POST", `sign-ins` | `sign-ins?${string}`] ? SignIn :
   [M, P] extends ["GET", `status` | `status?${string}`] ? PlatformStatus :
   [M, P] extends ["POST", `tunings` | `tunings?${string}`] ? TuningCreated :
   NoSuchPath;

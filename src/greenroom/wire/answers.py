@@ -107,6 +107,19 @@ class ReleaseComparison(Answer):
     comparison: Comparison | None = None
 
 
+class SignInCode(Answer):
+    """A code that signs one browser in, once, and until it expires."""
+
+    code: str
+    expires_at: Moment
+
+
+class SignIn(Answer):
+    """What a code stood for."""
+
+    token: str = Field(description="The API token")
+
+
 class LogEvent(Answer):
     """One log line of a release's versions."""
 

@@ -28,6 +28,8 @@ from greenroom.wire.answers import (
     ReleaseRow,
     RolledBack,
     ServedVersion,
+    SignIn,
+    SignInCode,
     StatusChange,
     TrendPoint,
     Tuning,
@@ -61,6 +63,7 @@ from greenroom.wire.requests import (
     NewMessage,
     NewRelease,
     RollBack,
+    SignInWithCode,
     Submission,
 )
 
@@ -117,6 +120,9 @@ __all__ = [
     "RollBack",
     "RolledBack",
     "ServedVersion",
+    "SignIn",
+    "SignInCode",
+    "SignInWithCode",
     "StatisticsUsed",
     "StatusChange",
     "Submission",

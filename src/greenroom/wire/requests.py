@@ -38,6 +38,12 @@ Names = Annotated[
 ]
 
 
+class SignInWithCode(Request):
+    """A one-time code, as the link has it that `greenroom page` prints."""
+
+    code: str = Field(pattern="^[A-Za-z0-9_-]{43}$")
+
+
 class NewRelease(Request):
     """A package that is about to be uploaded."""
 

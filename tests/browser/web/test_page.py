@@ -45,7 +45,7 @@ def go(page: Page, platform: Platform, view: str) -> None:
 def signed_in(browser: Browser, platform: Platform, **options: Any) -> Page:
     """A page whose errors in the console are nobody's business."""
     page = browser.new_page(**options)
-    page.goto(f"{platform.deployment.url}/#token={platform.deployment.token}")
+    page.goto(platform.client.sign_in_link())
     expect(page.get_by_role("heading", name="Algorithms")).to_be_visible()
     return page
 

@@ -209,3 +209,16 @@ def test_a_second_upload_by_the_same_form_changes_nothing(platform: Platform) ->
     marker = platform.push_and_wait(package("after", num=1))
     assert marker.status == "LIVE"
     assert platform.client.release(allowed["releaseId"]).to_json() == first.to_json()
+
+
+def test_a_sign_in_link_is_good_once(platform: Platform) -> None:
+    """It was the token itself, which stayed in the browser's history and in a log."""
+    link = platform.client.sign_in_link()
+    assert platform.deployment.token not in link
+    code = link.rpartition("#code=")[2]
+    address = f"{platform.deployment.url}/sign-ins"
+    assert httpx.post(address, json={"code": code}).json() == {"token": platform.deployment.token}
+    again = httpx.post(address, json={"code": code})
+    assert again.status_code == 401 and "greenroom page" in again.json()["error"]["hint"]
+    assert httpx.post(address, json={"code": "A" * 43}).status_code == 401
+    assert httpx.post(f"{platform.deployment.url}/sign-in-codes").status_code == 401

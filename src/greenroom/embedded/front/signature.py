@@ -26,6 +26,9 @@ SIGNED_STREAM = frozenset({"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"})
 """What x-amz-content-sha256 says in place of a hash. Only S3 takes these.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html"""
 
+SIGNING = re.compile(
+    r"(?i)x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)|awsaccesskeyid"
+)
 NEED_NO_SIGNATURE = frozenset({"x-amz-cf-id"})
 
 
@@ -60,11 +63,10 @@ def claim_of(request: Request) -> Claim:
     """Return what a request says of itself. Raises Refused if it says nothing, two things, or nothing usable."""
     from ministack.core import sigv4
 
-    authorization, query = request.header("authorization"), request.parameters()
-    in_query = any(name.lower() in ("x-amz-signature", "x-amz-credential", "awsaccesskeyid") for name in query)
-    if not authorization and not in_query:
+    authorization, query = request.header("authorization"), _of_the_signature(request)
+    if not authorization and not query:
         raise Refused(403, "MissingAuthenticationToken", "Request is missing Authentication Token")
-    if authorization and in_query:
+    if authorization and query:
         raise Refused(400, "InvalidRequest", "a request is signed in a header or in its query, not in both")
     if authorization:
         if not authorization.startswith(f"{ALGORITHM} "):
@@ -79,6 +81,14 @@ def claim_of(request: Request) -> Claim:
     if isinstance(signature, tuple):
         raise Refused(403, *signature)
     return Claim(signature, presigned=not authorization, token=token)
+
+
+def _of_the_signature(request: Request) -> dict[str, str]:
+    """Return the query's parameters that sign a request. Raises Refused if one is there twice, in whatever case."""
+    found = [(name, value) for name, value in request.query if SIGNING.fullmatch(name)]
+    if len({name.lower() for name, _ in found}) != len(found):
+        raise Refused(400, "AuthorizationQueryParametersError", "a parameter of the signature is there twice")
+    return dict(found)
 
 
 def check_head(request: Request, claim: Claim) -> str:
@@ -120,7 +130,7 @@ def _check_expiry(request: Request, claim: Claim) -> None:
 
     if claim.service != "s3":
         raise Refused(403, "SignatureDoesNotMatch", "only addresses of S3 are signed in their query")
-    expires = request.parameters().get("X-Amz-Expires", "")
+    expires = _of_the_signature(request).get("X-Amz-Expires", "")
     if not re.fullmatch(r"\d{1,6}", expires) or not 1 <= int(expires) <= MOST_EXPIRES_S:
         raise Refused(400, "AuthorizationQueryParametersError", "X-Amz-Expires is between 1 and 604800 seconds")
     skewed = sigv4.request_time_failure(claim.signature)

@@ -2,7 +2,7 @@
 // everything in the answers as text, never as markup.
 
 import { algorithms } from "./algorithms.js";
-import { el, main, problem, session, show, tell } from "./core.js";
+import { api, el, main, problem, session, show, tell } from "./core.js";
 
 /** @typedef {{alive: () => boolean, reload: () => void}} View */
 
@@ -24,6 +24,8 @@ const TITLES = {
   uploads: "Failed uploads" };
 /** @type {Record<string, string>} */
 const PART_OF = { algorithms: "", uploads: "failures" }; // which link leads to a view that has none
+/** @type {string | undefined} */
+let refused; // why the link did not sign in
 let shown = 0; // counts views, so that a poll of an earlier one shows nothing
 
 /** @type {(message?: string) => void} */
@@ -38,14 +40,14 @@ function signIn(message) {
       route();
     } }, el("label", { for: "token" }, "Token "), input, " ", el("button", {}, "Sign in"),
     el("p", { class: "soft" },
-      "It is kept for this browser session only. The link that greenroom up prints signs in by itself.")));
+      "It is kept for this browser session only. The link that greenroom page prints signs in by itself.")));
   input.focus();
 }
 
 async function route() {
   const view = ++shown;
   document.querySelectorAll("dialog").forEach((each) => each.close());
-  if (!session.token) { signIn(); return; }
+  if (!session.token) { signIn(refused); return; }
   nav.hidden = false;
   const [, place = "", ...names] = location.hash.split("/");
   const known = place in VIEWS ? place : "";
@@ -68,11 +70,15 @@ async function route() {
   }
 }
 
-// The link that `greenroom up` prints signs in: the token leaves the address at once.
-const given = /^#token=([\w-]+)$/.exec(location.hash);
+// The link that `greenroom up` and `greenroom page` print signs in, once: its code leaves the address at once.
+const given = /^#code=([\w-]+)$/.exec(location.hash);
 if (given) {
-  session.token = given[1];
   history.replaceState(null, "", location.pathname + location.search);
+  try {
+    session.token = (await api("POST", "sign-ins", { code: given[1] })).token;
+  } catch (error) {
+    if (!session.token) refused = error.message;
+  }
 }
 document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
 addEventListener("hashchange", () => { scrollTo(0, 0); route(); });

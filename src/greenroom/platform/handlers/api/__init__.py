@@ -12,7 +12,18 @@ from greenroom.platform.handlers.api import (
     messages,
     platform,
     releases,
+    sign_in,
 )
 from greenroom.platform.handlers.api.app import handler
 
-__all__ = ["algorithms", "errors", "failures", "function_tunings", "handler", "messages", "platform", "releases"]
+__all__ = [
+    "algorithms",
+    "errors",
+    "failures",
+    "function_tunings",
+    "handler",
+    "messages",
+    "platform",
+    "releases",
+    "sign_in",
+]

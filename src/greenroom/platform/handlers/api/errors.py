@@ -11,6 +11,7 @@ from aws_lambda_powertools.event_handler.exceptions import NotFoundError, Servic
 from aws_lambda_powertools.event_handler.openapi.exceptions import RequestValidationError
 
 from greenroom.platform.handlers.api.app import app, routes
+from greenroom.platform.handlers.api.sign_in import UnknownCode
 from greenroom.platform.production import NotPossible
 from greenroom.releases import Conflict, NotFound
 from greenroom.wire import models
@@ -47,6 +48,17 @@ def _answer(status: HTTPStatus, code: str, message: str, hint: str = "", where: 
 @_answers(NotFound)
 def _not_found(error: NotFound) -> Answered:
     return _answer(HTTPStatus.NOT_FOUND, "not_found", str(error), "`greenroom algorithms` lists what there is.")
+
+
+@_answers(UnknownCode)
+def _unknown_code(_: UnknownCode) -> Answered:
+    return _answer(
+        HTTPStatus.UNAUTHORIZED,
+        "unknown_code",
+        "this link has been used, or has expired",
+        "Get a new one: `greenroom page`.",
+        "code",
+    )
 
 
 @_answers(Conflict)
