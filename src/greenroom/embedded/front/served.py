@@ -131,6 +131,12 @@ SQS |= _each("sqs", _everything, "ListQueues")
 # SNS
 
 _topic = _parameter("TopicArn", "TargetArn")
+
+
+def _topic_of_a_subscription(call: Call) -> str:
+    return _text(call, "SubscriptionArn").rpartition(":")[0]
+
+
 SNS = _each(
     "sns",
     _topic,
@@ -140,9 +146,8 @@ SNS = _each(
 SNS |= _each("sns", _parameter("ResourceArn"), "ListTagsForResource TagResource UntagResource")
 SNS |= {"PublishBatch": SNS["Publish"]}
 SNS |= {"CreateTopic": _simple("sns:CreateTopic", lambda call: _named("sns", "{}", _text(call, "Name")))}
-SNS |= _each(
-    "sns", _everything, "GetSubscriptionAttributes ListSubscriptions ListTopics SetSubscriptionAttributes Unsubscribe"
-)
+SNS |= _each("sns", _topic_of_a_subscription, "GetSubscriptionAttributes SetSubscriptionAttributes Unsubscribe")
+SNS |= _each("sns", _everything, "ListSubscriptions ListTopics")
 
 # DynamoDB
 
