@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -69,6 +70,7 @@ def main() -> None:
             environment = {**os.environ, "HOME": home, "TMPDIR": home, "PYTHONDONTWRITEBYTECODE": "1"}
             os.execvpe(sys.argv[1], sys.argv[1:], environment)  # noqa: S606
         status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    shutil.rmtree(home, ignore_errors=True)
     sys.exit(status)
 
 

@@ -428,8 +428,9 @@ def _v1_homes() -> dict[str, Path]:
     for home in homes.values():
         home.mkdir(exist_ok=True)
         home.chmod(0o700)  # who may open it may hold its lock
-    (homes["cpu"] / "cpu.shares").write_text(str(V1_WEIGHT))
-    (homes["memory"] / "memory.limit_in_bytes").write_text(str(_most_memory_bytes()))
+    with contextlib.suppress(OSError):  # a group can be had all the same
+        _write(f"{homes['cpu']}/cpu.shares", V1_WEIGHT)
+        _write(f"{homes['memory']}/memory.limit_in_bytes", _most_memory_bytes())
     return homes
 
 
@@ -449,11 +450,12 @@ def _v2_home() -> Path:
             home.mkdir(exist_ok=True)
             home.chmod(0o700)  # who may open it may hold its lock
             _hand_on(home)
-            (home / "cpu.weight").write_text(str(V2_WEIGHT))
-            (home / "memory.max").write_text(str(_most_memory_bytes()))
-            if _v2_own().name != ENGINE:  # which therefore can't have a weight of its own, see `take_weight`
-                cpus = usable_cpus("watcher")
-                (home / "cpu.max").write_text(f"{round(PERIOD_US * max(cpus - 1, cpus * 0.75))} {PERIOD_US}")
+            with contextlib.suppress(OSError):  # a group can be had all the same
+                _write(f"{home}/cpu.weight", V2_WEIGHT)
+                _write(f"{home}/memory.max", _most_memory_bytes())
+                if _v2_own().name != ENGINE:  # which therefore can't have a weight of its own, see `take_weight`
+                    cpus = usable_cpus("watcher")
+                    _write(f"{home}/cpu.max", f"{round(PERIOD_US * max(cpus - 1, cpus * 0.75))} {PERIOD_US}")
             return home
     raise PermissionError("this process may not make control groups of version 2")
 
