@@ -72,7 +72,7 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr, width=width, highlight=False, markup=False, emoji=False)
 
 
-def connect(url: str | None, token: str | None, *, timeout_s: float = 30.0) -> GreenroomClient:
+def connect(url: str | None, token: str | None, *, timeout_s: float = 35.0) -> GreenroomClient:
     """Return a client of the platform that the options or the environment name.
 
     Args:
