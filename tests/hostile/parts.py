@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.hostile.engine import conversation
 from tests.hostile.package import metadata, sources, zips
 from tests.hostile.workbench import requirements
 
@@ -19,6 +20,8 @@ PARTS: dict[str, Attempt] = {
     "metadata": metadata.attempt,
     "sources": sources.attempt,
     "requirements": requirements.attempt,
+    "frames": conversation.frames,
+    "runtime API": conversation.runtime_api,
 }
 
 

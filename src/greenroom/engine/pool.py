@@ -328,6 +328,8 @@ class Engine:
             warnings = []
             if runner.runtime != spec.runtime:
                 warnings.append(f"{spec.runtime} is not on this machine: this function runs on {runner.runtime}")
+            if spec.architecture != (here := capability.machine()):
+                warnings.append(f"this machine is no {spec.architecture}: this function runs on {here}")
             if python and (unusable := built_for_other_python(runner.python.version, task, opt)):
                 more = f" and {len(unusable) - 1} more" if len(unusable) > 1 else ""
                 warnings.append(f"compiled for another Python than {runner.runtime}: {unusable[0]}{more}")

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from greenroom.engine import Limits, isolation
+from greenroom.engine.capability import machine
 from tests.integration.engine.lab import (
     ARN,
     REPOSITORY,
@@ -291,6 +292,16 @@ def test_a_runtime_runs_on_its_own_python_or_says_that_it_does_not(lab: Lab, min
     result = lab.run(source, runtime=f"python3.{minor}", timeout_s=30)
     warned = [message for message in messages(result) if f"python3.{minor} is not on this machine" in message]
     assert bool(warned) != (answer(result) == [3, minor])
+
+
+def test_another_instruction_set_is_said_in_the_log_and_in_the_report(lab: Lab) -> None:
+    here = machine()
+    other = "arm64" if here == "x86_64" else "x86_64"
+    found = messages(lab.run("def handler(event, context): ...", architecture=other))
+    assert f"[WARNING] this machine is no {other}: this function runs on {here}" in found
+    assert f"Differs From Lambda: runs on {here} instead of {other}" in found[-1]
+    own = messages(lab.run("def handler(event, context): ...", architecture=here))
+    assert not any("WARNING" in line or "Differs" in line for line in own)
 
 
 def test_compiled_modules_for_another_python_are_named(lab: Lab) -> None:

@@ -12,6 +12,7 @@ import stat
 import subprocess
 import time
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,14 @@ int main(void) {
     }
 }
 """
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One engine, with the limits of this user; the last test is of one who has the watcher's."""
+    lab = Lab(tmp_path_factory.mktemp("engine"), environment={"AWS_ENDPOINT_URL": "http://127.0.0.1:1"})
+    yield lab
+    lab.engine.close()
 
 
 def bootstrap(program: str | bytes, mode: int = 0o755, name: str = "bootstrap") -> bytes:
