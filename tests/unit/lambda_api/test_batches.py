@@ -72,6 +72,8 @@ def test_a_batch_is_split_until_the_bad_record_is_alone_and_splitting_is_no_retr
     first = batches.after_failure(Batch(records(1, 2, 3, 4, 5), invokes=1), None, rules)
     assert [each.records for each in first.again] == [records(1, 2), records(3, 4, 5)]
     assert [each.failures for each in first.again] == [0, 0]
+    two = batches.after_failure(Batch(records(3, 4), invokes=2), None, rules)
+    assert [each.records for each in two.again] == [records(3), records(4)]
     alone = batches.after_failure(Batch(records(4), invokes=3), None, rules)
     assert alone.given_up is not None
 

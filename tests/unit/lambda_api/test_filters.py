@@ -53,6 +53,8 @@ def test_records_of_a_stream_pass_as_recorded_on_aws(
         ({"k": [{"numeric": [">", 100]}]}, '{"k": "101"}', False),
         ({"k": [{"numeric": [">", 0]}]}, "this is a test string", False),
         ({"k": [True]}, '{"k": 1}', False),
+        ({"k": ["1"]}, '{"k": 1}', False),
+        ({"k": [1]}, '{"k": "1"}', False),
         ({"k": ["a"]}, '{"k": ["c", "a"]}', True),
         (["plain-string"], "plain-string", True),
         (["plain-string"], '{"k": 1}', False),
