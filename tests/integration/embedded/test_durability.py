@@ -176,6 +176,26 @@ def test_a_message_that_was_received_stays_invisible_and_a_deleted_one_away(clou
         restarted.aws.stop()
 
 
+def test_a_transaction_that_is_asked_for_again_after_a_kill_is_done_once(cloud: Cloud, data: Path) -> None:
+    cloud.dynamodb.create_table(
+        TableName="table",
+        KeySchema=[{"AttributeName": "id", "KeyType": "HASH"}],
+        AttributeDefinitions=[{"AttributeName": "id", "AttributeType": "S"}],
+        BillingMode="PAY_PER_REQUEST",
+    )
+    new = {"TableName": "table", "Item": {"id": {"S": "new"}}, "ConditionExpression": "attribute_not_exists(id)"}
+    asked = {"TransactItems": [{"Put": new}], "ClientRequestToken": "token"}
+    cloud.dynamodb.transact_write_items(**asked)
+    cloud.kill()
+    restarted = again(data)
+    try:
+        restarted.dynamodb.transact_write_items(**asked)
+        with pytest.raises(restarted.dynamodb.exceptions.TransactionCanceledException):
+            restarted.dynamodb.transact_write_items(**{**asked, "ClientRequestToken": "another"})
+    finally:
+        restarted.aws.stop()
+
+
 def test_a_backup_made_while_it_runs_is_put_back_with_everything(cloud: Cloud, data: Path, tmp_path: Path) -> None:
     url = fill(cloud)
     file = tmp_path / "greenroom.backup"
