@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -155,7 +154,9 @@ def check_body(request: Request, claim: Claim, secret: str) -> None:
     said = request.header("x-amz-content-sha256")
     if not claim.presigned and said:
         _check_hash(said, request.body, claim.service)
-    query: Mapping[str, list[str]] = {name: [value] for name, value in request.query}
+    query: dict[str, list[str]] = {}
+    for name, value in request.query:
+        query.setdefault(name, []).append(value)
     failure = sigv4.header_signature_failure(
         claim.signature,
         secret,
