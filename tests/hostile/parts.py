@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.hostile.embedded import http
 from tests.hostile.engine import conversation
 from tests.hostile.package import metadata, sources, zips
 from tests.hostile.workbench import requirements
@@ -22,6 +23,7 @@ PARTS: dict[str, Attempt] = {
     "requirements": requirements.attempt,
     "frames": conversation.frames,
     "runtime API": conversation.runtime_api,
+    "http": http.attempt,
 }
 
 

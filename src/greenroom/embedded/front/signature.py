@@ -25,6 +25,10 @@ SIGNED_STREAM = frozenset({"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"})
 """What x-amz-content-sha256 says in place of a hash. Only S3 takes these.
 https://docs.aws.amazon.com/AmazonS3/latest/API/sig-v4-header-based-auth.html"""
 
+AUTHORIZATION = re.compile(
+    rf"{ALGORITHM} Credential=[\w+=.@-]+/\d{{8}}/[a-z0-9-]+/[a-z0-9-]+/aws4_request, ?SignedHeaders=[a-z0-9;_.-]+, ?"
+    r"Signature=[0-9a-f]{64}"
+)
 SIGNING = re.compile(
     r"(?i)x-amz-(algorithm|credential|date|expires|signedheaders|signature|security-token)|awsaccesskeyid"
 )
@@ -70,11 +74,15 @@ def claim_of(request: Request) -> Claim:
     if authorization:
         if not authorization.startswith(f"{ALGORITHM} "):
             raise Refused(403, "IncompleteSignature", f"a request is signed by {ALGORITHM}")
+        if not AUTHORIZATION.fullmatch(authorization):
+            raise Refused(403, "IncompleteSignature", "the header Authorization is not written as SDKs write it")
         signature = sigv4.parse_header_signature(request.headers)
         token = request.header("x-amz-security-token")
     else:
         if query.get("X-Amz-Algorithm") != ALGORITHM:
             raise Refused(403, "IncompleteSignature", f"a request is signed by {ALGORITHM}")
+        if not query.get("X-Amz-Credential", "").endswith("/aws4_request"):
+            raise Refused(403, "AuthorizationQueryParametersError", "the credential's scope ends with aws4_request")
         signature = sigv4.parse_query_signature(query)
         token = query.get("X-Amz-Security-Token", "")
     if isinstance(signature, tuple):
