@@ -59,7 +59,7 @@ def run(work: Callable[[At], bytes], bounds: Bounds) -> bytes:
     """
     reader, writer = os.pipe()
     with warnings.catch_warnings():
-        # Python warns of a fork beside other threads: the work takes none of their locks.
+        # Python warns of a fork next to other threads. The work takes none of their locks.
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
     if pid == 0:
