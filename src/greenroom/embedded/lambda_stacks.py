@@ -27,7 +27,7 @@ from greenroom.store import Store
 
 Properties = Mapping[str, Any]
 Made = tuple[str, dict[str, Any]]
-"""What CloudFormation knows of a resource: its physical id and its attributes."""
+"""The result of making a resource: its physical id and its attributes."""
 
 MADE = "lambda.stack-resources"
 """The table of what stacks have made: by stack, logical id and properties, the physical id and the attributes."""
@@ -43,14 +43,14 @@ DEFAULTS: dict[str, Any] = {
     "DeadLetterConfig": {},
     "LoggingConfig": {},
 }
-"""What a property goes back to that a template does not name any more."""
+"""The value of a property that a template does not name any more."""
 
 APART = frozenset({"Code", "ReservedConcurrentExecutions", "RecursiveLoop", "RuntimeManagementConfig", "Tags"})
 """Properties of a function that are not parameters of CreateFunction as they are."""
 
 
 class Failed(ValueError):
-    """A resource can't be made: what the stack's events say."""
+    """A resource can't be made. The stack's events have the message."""
 
 
 def names(api: LambdaApi) -> dict[str, Any]:
@@ -341,7 +341,7 @@ class Stacks:
     def update_invoke_config(
         self, physical_id: str, old: Properties, new: Properties, stack: str, logical_id: str | None = None
     ) -> Made:
-        """Set it anew, and take it away where it was."""
+        """Set it again, and take it away from the old place."""
         make, remove = self.create_invoke_config, self.delete_invoke_config
         return self._replaced(make, remove, physical_id, old, new, stack, logical_id)
 

@@ -9,7 +9,8 @@
 * `ports` is what Lambda needs of the rest of AWS, as small protocols that `embedded` implements.
 * `invoke/` runs functions: Invoke, asynchronous invocation, event sources.
 
-What is not served is refused by name. It knows nothing of Greenroom's platform and nothing of the emulator.
+An operation or a feature that is not served is refused by name. This room knows nothing of Greenroom's platform and
+nothing of the emulator.
 """
 
 from greenroom.lambda_api.api import LambdaApi, Settings

@@ -67,9 +67,9 @@ class LambdaApi:
 
     Args:
         store: where the records are.
-        ports: what else of AWS is needed.
+        ports: the rest of AWS.
         settings: where the API is.
-        abilities: what this machine can run.
+        abilities: says which functions this machine can run.
     """
 
     def __init__(self, store: Store, ports: Ports, settings: Settings, abilities: Abilities) -> None:
@@ -87,7 +87,7 @@ class LambdaApi:
         """Do an operation.
 
         Raises:
-            LambdaError: what AWS would answer.
+            LambdaError: the error that AWS would answer.
         """
         return self._answer(Call(operation, parameters, principal))
 

@@ -1,4 +1,4 @@
-"""What an operation is given and what it gives back."""
+"""The input and the output of an operation."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What an operation answers: a result by the model's output shape, or the bytes of a body.
+    """The answer of an operation: a result by the model's output shape, or the bytes of a body.
 
     `status` is the model's unless it is given.
     """

@@ -1,4 +1,4 @@
-"""What a function's configuration is: its defaults, how an update is merged into it, and how it is answered."""
+"""The configuration of a function: its defaults, how an update is merged into it, and its form in an answer."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Target:
-    """What a reference leads to: one version of a function, by an alias or not.
+    """The target of a reference: one version of a function, by an alias or not.
 
     `qualifier` is what was asked for, None for the function itself. `incarnation` changes with every change of what an
     execution environment is made from, and with nothing else.

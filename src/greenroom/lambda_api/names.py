@@ -13,7 +13,7 @@ _REFERENCE = re.compile(
     r"(?:arn:aws[a-zA-Z-]*:lambda:)?(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
     r"(?:(?P<account>\d{12}):)?(?:function:)?(?P<name>[a-zA-Z0-9-_.]+)(?::(?P<qualifier>\$?[a-zA-Z0-9-_.]+))?"
 )
-"""What AWS's model allows as FunctionName."""
+"""The form of a FunctionName in AWS's model."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What Lambda needs of the rest of AWS. `embedded` implements it over the emulator."""
+"""The parts of AWS that Lambda needs, as protocols. `embedded` implements them over the emulator."""
 
 from __future__ import annotations
 

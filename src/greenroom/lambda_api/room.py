@@ -1,4 +1,4 @@
-"""What the operations work with."""
+"""The objects that the operations work with."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Downloads:
 
 @dataclass(frozen=True)
 class Room:
-    """The records, what else of AWS is needed, and what this machine can run."""
+    """The records, the rest of AWS, and this machine's abilities."""
 
     functions: Functions
     ports: Ports

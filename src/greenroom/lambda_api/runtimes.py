@@ -34,7 +34,7 @@ CURRENT = [
     "provided.al2",
     "java8.al2",
 ]
-"""What AWS takes for a function, in the order in which its message lists them (recorded 2026-01-12 by LocalStack,
+"""The runtimes that AWS takes for a function, in the order of its message (recorded 2026-01-12 by LocalStack,
 `TestLambdaFunction::test_create_lambda_exceptions`)."""
 
 RETIRED = frozenset(
@@ -67,7 +67,7 @@ https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html#runtimes-depre
 
 @dataclass(frozen=True)
 class Abilities:
-    """What this machine's engine can do: each answers None, or why not, in sentences.
+    """The abilities of this machine's engine: each answers None, or the reason why not, in sentences.
 
     `run` is asked for a runtime and an architecture; `honour` for a runtime, a function's variables and the paths in
     its layers.

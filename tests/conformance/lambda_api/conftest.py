@@ -27,7 +27,7 @@ def zipped(source: str, name: str = "index.py") -> bytes:
 
 @dataclass(frozen=True)
 class World:
-    """What the recorded calls are made in."""
+    """The place where the recorded calls are made."""
 
     aws: EmbeddedAws
     role: str

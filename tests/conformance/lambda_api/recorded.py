@@ -1,4 +1,4 @@
-"""What AWS answered, as LocalStack's tests recorded it.
+"""Answers of AWS that LocalStack's tests recorded.
 
 https://github.com/localstack/localstack/tree/8b9a79f/tests/aws/services/lambda_/test_lambda_api.snapshot.json has the
 answers, recorded from AWS on the dates that stand there; each line names the test. The calls, and this selection of
@@ -322,7 +322,7 @@ REFUSALS = (
 
 @dataclass(frozen=True)
 class Log:
-    """What AWS makes of a LoggingConfig in an update, after the one before it."""
+    """The LoggingConfig that AWS answered to an update, after the one before it."""
 
     test: str
     given: dict[str, str]

@@ -1,4 +1,4 @@
-"""What AWS answers is answered: which members there are, and what is in them.
+"""Answers have the members and the values that AWS was recorded to answer.
 
 https://github.com/localstack/localstack/tree/8b9a79f/tests/aws/services/lambda_/test_lambda_api.snapshot.json has what
 was recorded; each test names the recorded ones that it goes by.

@@ -1,4 +1,4 @@
-"""What this machine does not have is refused by name: nothing succeeds falsely."""
+"""Features and operations that this machine does not have are refused by name: nothing succeeds falsely."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What AWS refuses is refused, with its code, message and status."""
+"""A call that AWS refused is refused here, with AWS's code, message and status."""
 
 from __future__ import annotations
 

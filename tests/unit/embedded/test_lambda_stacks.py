@@ -1,4 +1,4 @@
-"""What CloudFormation makes of Lambda's resources, handler by handler."""
+"""CloudFormation's handlers of Lambda's resources, one by one."""
 
 from __future__ import annotations
 

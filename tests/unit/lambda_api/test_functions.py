@@ -1,4 +1,4 @@
-"""Records of functions: what they lead to, what lasts, and what becomes of their code."""
+"""Records of functions: resolving, lasting over a restart, and the life of their code."""
 
 from __future__ import annotations
 

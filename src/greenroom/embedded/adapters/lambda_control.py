@@ -1,4 +1,4 @@
-"""What Lambda's control plane needs of the rest of AWS, over ministack: IAM and S3."""
+"""The ports of Lambda's control plane, over ministack: IAM and S3."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ CONCURRENCY = 1_000
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
 MIN_UNRESERVED = 100
-"""What always stays for functions without a reservation.
+"""The concurrency that always stays for functions without a reservation.
 https://docs.aws.amazon.com/lambda/latest/dg/configuration-concurrency.html"""
 
 

@@ -1,4 +1,4 @@
-"""What happens to asynchronous invocations: how often they are tried, how long they wait, where their results go."""
+"""The settings of asynchronous invocations: attempts, the longest wait, and destinations of results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ACTIONS = {
     "sns": "sns:Publish",
     "sqs": "sqs:SendMessage",
 }
-"""What the function's role needs for a destination of each service.
+"""The right that the function's role needs for a destination of each service.
 https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-async-destinations"""
 
 MEMBERS = ("MaximumRetryAttempts", "MaximumEventAgeInSeconds")

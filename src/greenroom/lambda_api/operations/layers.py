@@ -163,7 +163,7 @@ def _check_runtimes(given: list[str]) -> None:
 
 
 def extensions_of(content: bytes) -> list[str]:
-    """Return the programs in a layer's ZIP that Lambda would run beside the function."""
+    """Return the programs in a layer's ZIP that Lambda would run next to the function."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         return [name for name in archive.namelist() if name.startswith("extensions/")]
 
