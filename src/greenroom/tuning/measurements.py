@@ -93,8 +93,8 @@ def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> 
 
     `payload` is the function's answer ({"errorType", "errorMessage"} as Lambda gives it); an answer of another form is
     an exception too. A timeout and a lack of memory are recognised by the REPORT line's status first, then by Lambda's
-    texts ("Task timed out after …", errorType Sandbox.Timedout; Runtime.OutOfMemory, "signal: killed"), then by memory
-    use at the limit. A MemoryError that the algorithm raised is out of memory as well.
+    texts ("Task timed out after …", errorType Sandbox.Timedout; Runtime.OutOfMemory), then by memory use at the limit,
+    and by "signal: killed" if that is not known. A MemoryError that the algorithm raised is out of memory as well.
     """
     text = (payload.decode("utf-8", "replace") if isinstance(payload, bytes) else payload)[:_MAX_TEXT]
     error_type, message = "", text
@@ -108,13 +108,14 @@ def error_of(payload: bytes | str, report: Report | None, *, memory_mb: int) -> 
     reported = (report.error_type or "") if report else ""
     if (report and report.status == "timeout") or "Timedout" in error_type or "Task timed out after" in message:
         return "timeout", message or "the invocation ran into the function's timeout"
-    at_the_limit = bool(report and report.max_memory_used_mb is not None and report.max_memory_used_mb >= memory_mb)
+    used_mb = report.max_memory_used_mb if report else None
+    # A function can also kill itself, or be killed by what it has started: then it has not used all its memory.
+    ended_by_memory = "signal: killed" in message if used_mb is None else used_mb >= memory_mb
     if (
         "OutOfMemory" in error_type
         or "OutOfMemory" in reported
         or error_type == "MemoryError"
-        or "signal: killed" in message
-        or (at_the_limit and error_type == "Runtime.ExitError")
+        or (ended_by_memory and error_type == "Runtime.ExitError")
     ):
         return "out_of_memory", message or "the invocation used all its memory"
     return "exception", f"{error_type}: {message}" if error_type else message

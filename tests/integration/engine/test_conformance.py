@@ -379,6 +379,20 @@ def test_the_context_has_what_the_client_sent_along(lab: Lab) -> None:
     assert answer(lab.run(source, client_context=json.dumps(sent))) == [{"a": 1}, "mine"]
 
 
+def test_a_message_that_has_no_bytes_is_reported_all_the_same(lab: Lab) -> None:
+    source = """
+    import logging
+    def handler(event, context):
+        logging.getLogger().error("caf\\udce9")
+        raise ValueError("no such file: caf\\udce9.txt")
+    """
+    result = lab.run(source)
+    assert error(result)["errorType"] == "ValueError"
+    assert error(result)["errorMessage"] == "no such file: caf\udce9.txt"
+    assert any("caf\\udce9" in line for line in messages(result))
+    assert not lab.run(source).cold_start
+
+
 def test_an_event_and_an_answer_go_through_byte_by_byte(lab: Lab) -> None:
     echo = "def handler(event, context): return event"
     assert answer(lab.run(echo, "\ud800")) == "\ud800"

@@ -36,6 +36,8 @@ TIMED_OUT = '{"errorType":"Sandbox.Timedout","errorMessage":"RequestId: 1 Error:
         ("{}", report(status="timeout"), "timeout"),
         ('{"errorType":"Runtime.OutOfMemory","errorMessage":"x"}', None, "out_of_memory"),
         (EXITED % "signal: killed", None, "out_of_memory"),
+        (EXITED % "signal: killed", report(max_memory_used_mb=128), "out_of_memory"),
+        (EXITED % "signal: killed", report(max_memory_used_mb=68), "exception"),
         (EXITED % "exit status 1", report(max_memory_used_mb=128), "out_of_memory"),
         (EXITED % "exit status 1", report(max_memory_used_mb=50), "exception"),
         ('{"errorType":"MemoryError","errorMessage":""}', None, "out_of_memory"),

@@ -78,7 +78,7 @@ class EngineClient(BaseLambdaRuntimeClient):
         self, invoke_id: str, error_response_data: str, xray_fault: str, invocation_id: str | None = None
     ) -> None:
         """Give an error to the engine."""
-        self._answer("error", invoke_id, error_response_data.encode())
+        self._answer("error", invoke_id, readable(error_response_data).encode())
 
     def _answer(self, kind: str, invoke_id: str, data: bytes) -> None:
         if len(data) > MAX_RESPONSE_BYTES:
@@ -88,6 +88,11 @@ class EngineClient(BaseLambdaRuntimeClient):
     def post_init_error(self, error_response_data: dict[str, Any], error_type_override: str | None = None) -> None:
         """Tell the engine that the handler could not be loaded."""
         self._send({"kind": "init_error"}, json.dumps(error_response_data).encode()[:MAX_RESPONSE_BYTES])
+
+
+def readable(text: str) -> str:
+    """Return a text with its lone surrogates, which file names can have, written as in JSON: they have no bytes."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def run(request: dict[str, Any], control: int) -> NoReturn:
@@ -162,6 +167,13 @@ def run_python(request: dict[str, Any], control: int) -> NoReturn:
     # Imported here and not before: it reads the log format and level from the environment once.
     from awslambdaric import bootstrap
 
+    class LogSink(bootstrap.FramedTelemetryLogSink):
+        """Writes what AWS's own could not: an error message must not end the runtime."""
+
+        def log(self, msg: str, frame_type: bytes | None = None) -> None:
+            super().log(readable(msg), frame_type)
+
+    bootstrap.FramedTelemetryLogSink = LogSink
     code = 1
     try:
         bootstrap.run(request["handler"], EngineClient(socket.socket(fileno=control)))
