@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +193,53 @@ def test_a_transaction_that_is_asked_for_again_after_a_kill_is_done_once(cloud: 
         restarted.dynamodb.transact_write_items(**asked)
         with pytest.raises(restarted.dynamodb.exceptions.TransactionCanceledException):
             restarted.dynamodb.transact_write_items(**{**asked, "ClientRequestToken": "another"})
+    finally:
+        restarted.aws.stop()
+
+
+def test_a_stack_that_was_being_made_is_made_after_a_kill(cloud: Cloud, data: Path) -> None:
+    queues = {
+        f"Queue{number}": {"Type": "AWS::SQS::Queue", "Properties": {"QueueName": f"queue-{number}"}}
+        for number in range(120)
+    }
+    cloud.cloudformation.create_stack(StackName="stack", TemplateBody=json.dumps({"Resources": queues}))
+    cloud.kill()
+    restarted = again(data)
+    try:
+        until = time.monotonic() + 60
+        while True:
+            stack = restarted.cloudformation.describe_stacks(StackName="stack")["Stacks"][0]
+            if not stack["StackStatus"].endswith("_IN_PROGRESS"):
+                break
+            assert time.monotonic() < until
+            time.sleep(0.1)
+        assert stack["StackStatus"] in ("CREATE_COMPLETE", "UPDATE_COMPLETE")
+        names = {url.rsplit("/", 1)[1] for url in restarted.sqs.list_queues()["QueueUrls"]}
+        assert names == {f"queue-{number}" for number in range(120)}
+        resources = restarted.cloudformation.describe_stack_resources(StackName="stack")["StackResources"]
+        assert len(resources) == 120
+    finally:
+        restarted.aws.stop()
+
+
+def test_log_lines_are_there_a_moment_later_and_after_a_kill(cloud: Cloud, data: Path) -> None:
+    cloud.logs.create_log_group(logGroupName="group")
+    cloud.logs.create_log_stream(logGroupName="group", logStreamName="stream")
+    now = int(time.time() * 1_000)
+    for number in range(3):
+        cloud.logs.put_log_events(
+            logGroupName="group",
+            logStreamName="stream",
+            logEvents=[{"timestamp": now + number, "message": f"line {number}"}],
+        )
+    time.sleep(1.5)  # a stream is written once a second
+    cloud.kill()
+    restarted = again(data)
+    try:
+        found = restarted.logs.get_log_events(logGroupName="group", logStreamName="stream", startFromHead=True)
+        assert [event["message"] for event in found["events"]] == ["line 0", "line 1", "line 2"]
+        stream = restarted.logs.describe_log_streams(logGroupName="group")["logStreams"][0]
+        assert stream["lastEventTimestamp"] == now + 2
     finally:
         restarted.aws.stop()
 

@@ -6,8 +6,8 @@ and what differs becomes one transaction of the store (`effects`). So nothing ha
 service, and the state that did not change is not looked at.
 
 * `shelves` keeps a dictionary whose records are small: most of them are. `codec` is how a record is written.
-* `tables`, `queues`, `objects`, `histories` and `logs` keep what is too large for one record: a table's items, a
-  queue's messages, a bucket's objects, lists that only grow, and the lines of logs.
+* `tables`, `queues`, `objects` and `logs` keep what is too large for one record: a table's items, a queue's messages, a
+  bucket's objects, the lines of logs. `histories` keeps lists that only grow: of `executions`, of `stacks`, of streams.
 * `answers` holds an answer back until what it says is durable.
 """
 
