@@ -66,7 +66,11 @@ class DurableAnswers:
                 return
             if message["type"] == "http.response.start":
                 try:
-                    if self._effects.write_request(watch) or not _is_invocation(scope):
+                    has_written = self._effects.write_request(watch)
+                    # Tasks that the request has begun go on while it waits: what they change belongs together, and is
+                    # written with what else changes in the background.
+                    watch.is_open = False
+                    if has_written or not _is_invocation(scope):
                         await self._effects.store.barrier_async()
                 except (StoreUnavailable, OSError) as error:
                     is_refused = True
