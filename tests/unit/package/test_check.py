@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -327,6 +328,14 @@ def test_compiled_modules_that_stand_for_themselves_are_let_through(path: str) -
     check({path: elf(62), "library/fast.py": ""})
 
 
+def seconds_of(work: Callable[[], object]) -> Iterator[float]:
+    """The CPU seconds of doing it, three times: other tests disturb one of them at most."""
+    for _ in range(3):
+        begin = time.process_time()
+        work()
+        yield time.process_time() - begin
+
+
 @pytest.mark.parametrize(
     "unit",
     [
@@ -343,9 +352,8 @@ def test_code_that_is_repeated_is_compiled_in_linear_time(unit: str) -> None:
     source = unit * (65_000 // len(unit))
     took = []
     for times in (1, 4):
-        begin = time.process_time()
-        sources_module._compile(Archive(package({"x.py": source * times})), "x.py", f"python3.{HERE}")
-        took.append(time.process_time() - begin)
+        code = Archive(package({"x.py": source * times}))
+        took.append(min(seconds_of(lambda code=code: sources_module._compile(code, "x.py", f"python3.{HERE}"))))
     # Quadratic would be 16 times as long.
     assert took[1] < 9 * took[0] + 0.1
 
@@ -378,11 +386,12 @@ def test_a_check_that_takes_too_long_is_the_packages_fault(monkeypatch: pytest.M
 
 
 def test_a_check_that_needs_too_much_memory_is_the_packages_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check_module, "BOUNDS", Bounds(cpu_s=60, wall_s=60, memory_bytes=64 << 20))
-    document = Item(b"", b"[" + b"[]," * 2_000_000 + b"0]", method=STORED)
+    monkeypatch.setattr(check_module, "BOUNDS", Bounds(cpu_s=60, wall_s=60, memory_bytes=16 << 20))
+    # One long text needs memory in one piece: what other tests have freed in this process does not hold it.
+    document = Item(b"", b'"' + b"x" * (15 << 20) + b'"', method=STORED)
     error = refused({"tests/one/input.json": document})
     assert error.code == "unreadable"
-    assert error.message == "tests/one/input.json: takes more than 64 MiB of memory to check"
+    assert error.message == "tests/one/input.json: takes more than 16 MiB of memory to check"
 
 
 def test_a_document_of_millions_of_lists_is_checked_in_seconds() -> None:
