@@ -306,8 +306,8 @@ def test_only_cold_starts_are_measured_where_that_is_asked(shop: Shop) -> None:
     assert [value.memory_mb for value in tuning.summary.power_values] == [256, 512]
     for value, each in zip(tuning.summary.power_values, tuning.progress, strict=True):
         assert value.cold_starts == each.done, "what was measured again was cold again"
-    assert tuning.output is not None
-    assert tuning.output.duration >= min(value.init_ms or 0 for value in tuning.summary.power_values)
+        # The start is counted: the work alone takes a twentieth of a millisecond.
+        assert value.min_ms is not None and value.min_ms > 1
     assert shop.is_untouched(name)
 
 

@@ -59,6 +59,6 @@ def test_a_stack_is_created_updated_and_left_alone_and_each_resource_is_reported
 
 
 def test_a_resource_that_fails_is_named_with_its_reason(aws: EmbeddedAws, session: boto3.Session) -> None:
-    address = {"TargetFunctionArn": "no-such-function", "AuthType": "NONE"}
+    alias = {"FunctionName": "no-such-function", "FunctionVersion": "1", "Name": "prod"}
     with pytest.raises(DeployError, match=r"stack fails ended as ROLLBACK_COMPLETE: Broken: .*no-such-function"):
-        deploy(session, aws, "fails", Works=queue("works"), Broken={"Type": "AWS::Lambda::Url", "Properties": address})
+        deploy(session, aws, "fails", Works=queue("works"), Broken={"Type": "AWS::Lambda::Alias", "Properties": alias})
