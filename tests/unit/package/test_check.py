@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -353,7 +354,7 @@ def test_code_that_is_repeated_is_compiled_in_linear_time(unit: str) -> None:
     took = []
     for times in (1, 4):
         code = Archive(package({"x.py": source * times}))
-        took.append(min(seconds_of(lambda code=code: sources_module._compile(code, "x.py", f"python3.{HERE}"))))
+        took.append(min(seconds_of(partial(sources_module._compile, code, "x.py", f"python3.{HERE}"))))
     # Quadratic would be 16 times as long.
     assert took[1] < 9 * took[0] + 0.1
 
