@@ -10,6 +10,11 @@ from urllib.parse import parse_qs
 
 from greenroom.embedded import iam_log, stack_permissions
 
+CHANGING_STACKS = frozenset(
+    {"ContinueUpdateRollback", "CreateChangeSet", "CreateStack", "DeleteStack", "ExecuteChangeSet", "UpdateStack"}
+)
+"""The calls of CloudFormation after which it makes, changes or deletes resources."""
+
 _stack_role: ContextVar[str] = ContextVar("stack_role", default="")
 
 
@@ -71,7 +76,7 @@ def _own_root_only(iam_evaluator: Any) -> None:
 
 def _check_stacks() -> None:
     from ministack.services import cloudformation
-    from ministack.services.cloudformation import stacks
+    from ministack.services.cloudformation import helpers, stacks
 
     handle, create = cloudformation.handle_request, stacks._provision_resource
     update, delete = stacks._update_resource, stacks._delete_resource
@@ -79,6 +84,11 @@ def _check_stacks() -> None:
     async def in_role(method: str, path: str, headers: Any, body: bytes, query_params: Any) -> Any:
         form = parse_qs(body.decode(errors="replace")) if body else {}
         role = (form.get("RoleARN") or [""])[0]
+        if not role and (form.get("Action") or [""])[0] in CHANGING_STACKS:
+            try:
+                role = _own_role()
+            except Denied as denied:
+                return helpers._error("AccessDenied", str(denied), 403)
         # The tasks that a stack's operation starts inherit the role with their context.
         _stack_role.set(role)
         return await handle(method, path, headers, body, query_params)
@@ -101,10 +111,31 @@ def _check_stacks() -> None:
     stacks._delete_resource = checked_delete
 
 
+def _own_role() -> str:
+    """Return the role that a stack is worked on in when none is given: the caller's own, or none for root.
+
+    Raises Denied for a user, whose own rights are not asked for here.
+    """
+    from ministack.core import iam_evaluator
+
+    caller = iam_evaluator.caller_arn()
+    if caller.endswith(":root"):
+        return ""
+    if ":assumed-role/" not in caller:
+        raise Denied(f"AccessDenied: {caller} has to name a role (RoleARN) in which the stack is worked on")
+    account, name = caller.split(":")[4], iam_evaluator._role_name_from_assumed_arn(caller)
+    return f"arn:aws:iam::{account}:role/{name}"
+
+
 def _require_all(kind: str, operation: str, properties: dict[str, Any], old: dict[str, Any] | None = None) -> None:
     role = _stack_role.get()
-    if not role or kind not in _NAMED:
+    if not role:
         return
+    if kind not in _NAMED:
+        raise Denied(
+            f"AccessDenied: the embedded AWS can't say what {kind} asks {role} for: only root makes, changes and "
+            "deletes it here, without a role"
+        )
     # An update asks for unchanged resources too, which AWS leaves alone: so a role is not too small
     # for the first template that changes them.
     named = _NAMED[kind](properties, old)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import itertools
 import json
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Locator, Page, expect
+from botocore.config import Config
+from playwright.sync_api import Browser, Error, Locator, Page, expect
 
 from greenroom.package.archive import MAX_ZIP_BYTES
 from greenroom.package.check import check_package
@@ -449,4 +451,41 @@ def test_a_platform_that_is_away_for_a_moment_is_waited_for(browser: Browser, pl
     eventually(lambda: "can't be reached" in page.get_by_role("status").inner_text())
     page.context.set_offline(False)
     expect(page.get_by_role("heading", name=re.compile("LIVE"))).to_be_visible(timeout=SOON_MS)
+    page.close()
+
+
+READS_THE_TOKEN = "<title>still</title><script>document.title = sessionStorage.getItem('greenroom-token')</script>"
+
+
+def test_a_result_that_is_a_page_reads_no_token(browser: Browser, platform: Platform) -> None:
+    """It did, opened in the tab of the page: both have one address on the embedded AWS."""
+    page = signed_in(browser, platform)
+    s3 = platform.service("s3", config=Config(signature_version="s3v4"))
+    s3.create_bucket(Bucket="results-of-somebody")
+    kept = {"Bucket": "results-of-somebody", "Body": READS_THE_TOKEN.encode(), "ContentType": "text/html"}
+    s3.put_object(**kept, Key="x")
+    s3.put_object(**kept, Key="inline", ContentDisposition="inline")
+
+    def address(key: str) -> str:
+        made: str = s3.generate_presigned_url("get_object", {"Bucket": "results-of-somebody", "Key": key})
+        return made
+
+    with page.expect_download(), contextlib.suppress(Error):
+        page.goto(address("x"))
+    # Even where the algorithm asks that it be shown.
+    page.goto(address("inline"))
+    assert page.title() == "still"
+    page.close()
+
+
+def test_a_link_that_was_used_says_what_to_do(browser: Browser, platform: Platform) -> None:
+    page = browser.new_page()
+    link = platform.client.sign_in_link()
+    page.goto(link)
+    expect(page.get_by_role("heading", name="Algorithms")).to_be_visible()
+    assert "#" not in page.url
+    page.close()
+    page = browser.new_page()
+    page.goto(link)
+    expect(page.get_by_text("has been used, or has expired")).to_be_visible()
     page.close()

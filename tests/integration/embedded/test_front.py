@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +17,12 @@ import httpx
 import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
+from botocore.exceptions import ClientError
 
 from greenroom.embedded import EmbeddedAws
+from greenroom.embedded.front import listener
 from tests.integration.embedded.test_aws import make_function, make_role
 
 FORM = "multipart/form-data; boundary=x"
@@ -41,6 +46,12 @@ def nobody(aws: EmbeddedAws) -> Credentials:
 def client(aws: EmbeddedAws, service: str) -> Any:
     session = boto3.Session(aws.access_key_id, aws.secret_access_key, region_name=aws.region)
     return session.client(service, endpoint_url=aws.endpoint_url)  # type: ignore[call-overload]
+
+
+def signing(aws: EmbeddedAws) -> Any:
+    """A client of S3 that signs addresses as the platform does."""
+    session = boto3.Session(aws.access_key_id, aws.secret_access_key, region_name=aws.region)
+    return session.client("s3", endpoint_url=aws.endpoint_url, config=Config(signature_version="s3v4"))
 
 
 def users(aws: EmbeddedAws) -> set[str]:
@@ -209,3 +220,105 @@ def test_the_credentials_of_a_function_follow_from_nothing(aws: EmbeddedAws) -> 
     )
     assert signed(aws, derived, Sent("s3", "GET", "/")).status_code == 403
     assert signed(aws, Credentials(key_id, secret, token), Sent("s3", "GET", "/")).status_code == 200
+
+
+def test_half_requests_are_closed_in_time_and_do_not_keep_others_out(aws: EmbeddedAws) -> None:
+    """300 of them stayed open."""
+    head = f"POST / HTTP/1.1\r\nHost: 127.0.0.1:{aws.port}\r\n".encode()
+    half = [socket.create_connection(("127.0.0.1", aws.port)) for _ in range(300)]
+    for connection in half:
+        connection.sendall(head)
+    assert client(aws, "sts").get_caller_identity()["Account"] == aws.account_id
+    until = time.monotonic() + 2 * listener.HEAD_S
+    for connection in half:
+        connection.settimeout(max(0.1, until - time.monotonic()))
+        with contextlib.suppress(ConnectionError):
+            assert connection.recv(1) == b""
+        connection.close()
+
+
+def test_no_other_protocol_is_spoken(aws: EmbeddedAws) -> None:
+    for first in (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: h2c\r\n\r\n"):
+        with socket.create_connection(("127.0.0.1", aws.port), timeout=10) as connection:
+            connection.sendall(first)
+            answer = b"".join(iter(lambda: connection.recv(4_096), b"")) if first.startswith(b"PRI") else b""
+            assert b"101" not in answer and b"HTTP/2" not in answer
+
+
+def test_what_s3_answers_is_no_page_of_this_origin(aws: EmbeddedAws) -> None:
+    s3 = signing(aws)
+    s3.create_bucket(Bucket="pages")
+    s3.put_object(Bucket="pages", Key="x.html", Body=b"<script>alert(1)</script>", ContentType="text/html")
+    address = s3.generate_presigned_url("get_object", {"Bucket": "pages", "Key": "x.html"})
+    for answer in (httpx.get(address, headers={"Sec-Fetch-Dest": "document"}), httpx.get(f"{aws.endpoint_url}/pages")):
+        assert answer.headers["content-security-policy"].startswith("sandbox")
+        assert answer.headers["x-content-type-options"] == "nosniff"
+    assert httpx.get(address, headers={"Sec-Fetch-Dest": "document"}).headers["content-disposition"] == "attachment"
+
+
+def test_a_presigned_address_is_good_for_what_it_was_made_for(aws: EmbeddedAws) -> None:
+    s3 = signing(aws)
+    s3.create_bucket(Bucket="signed")
+    s3.put_object(Bucket="signed", Key="a", Body=b"a")
+    address = s3.generate_presigned_url("get_object", {"Bucket": "signed", "Key": "a"}, ExpiresIn=60)
+    assert httpx.get(address).content == b"a"
+    assert httpx.delete(address).status_code == 403
+    for changed in (address.replace("/signed/a", "/signed/b"), address + "&versionId=1", address + "0"):
+        assert httpx.get(changed).status_code in (400, 403)
+    s3.put_object(Bucket="signed", Key="100%25 & more/ä", Body=b"b")
+    assert s3.get_object(Bucket="signed", Key="100%25 & more/ä")["Body"].read() == b"b"
+
+
+def test_a_function_of_one_role_can_not_hand_another_role_to_a_service(aws: EmbeddedAws) -> None:
+    iam = client(aws, "iam")
+    iam.create_user(UserName="builder")
+    may = {"Effect": "Allow", "Action": ["lambda:CreateFunction", "cloudformation:CreateStack"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [may]})
+    iam.put_user_policy(UserName="builder", PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="builder")["AccessKey"]
+    role = make_role(aws, "powerful", {"Effect": "Allow", "Action": "*", "Resource": "*"})
+    session = boto3.Session(key["AccessKeyId"], key["SecretAccessKey"], region_name=aws.region)
+    stacks = session.client("cloudformation", endpoint_url=aws.endpoint_url)
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        stacks.create_stack(StackName="s", TemplateBody='{"Resources": {}}', RoleARN=role)
+    functions = session.client("lambda", endpoint_url=aws.endpoint_url)
+    with pytest.raises(ClientError, match="iam:PassRole"):
+        functions.create_function(
+            FunctionName="f", Role=role, Code={"ZipFile": b"x"}, Runtime="python3.12", Handler="a.b"
+        )
+
+
+def stack_of(kind: str, **properties: str) -> str:
+    return json.dumps({"Resources": {"It": {"Type": kind, "Properties": properties}}})
+
+
+def ended(stacks: Any, name: str) -> str:
+    until = time.monotonic() + 20
+    while (status := stacks.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]).endswith("PROGRESS"):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    return str(status)
+
+
+def test_who_may_start_a_stack_gets_no_more_rights_by_it(aws: EmbeddedAws) -> None:
+    """Without a role, and for types that nothing was known of, a stack made whatever its template said."""
+    may = {"Effect": "Allow", "Action": ["cloudformation:*", "iam:PassRole"], "Resource": "*"}
+    role = make_role(aws, "stacks-only", may)
+    session = credentials_of(aws, role)
+    stacks = session.client("cloudformation", endpoint_url=aws.endpoint_url)
+    stacks.create_stack(StackName="own-role", TemplateBody=stack_of("AWS::SQS::Queue", QueueName="by-stack"))
+    assert ended(stacks, "own-role") == "ROLLBACK_COMPLETE"
+    made = stack_of("AWS::SNS::Topic", TopicName="intruder")
+    stacks.create_stack(StackName="unknown-type", TemplateBody=made, RoleARN=role)
+    assert ended(stacks, "unknown-type") == "ROLLBACK_COMPLETE"
+    assert not any("intruder" in each["TopicArn"] for each in client(aws, "sns").list_topics()["Topics"])
+    assert not client(aws, "sqs").list_queues(QueueNamePrefix="by-stack").get("QueueUrls")
+
+
+def credentials_of(aws: EmbeddedAws, role: str) -> boto3.Session:
+    """A session in a role, as root takes it."""
+    trust = {"Effect": "Allow", "Principal": {"AWS": aws.account_id}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    client(aws, "iam").update_assume_role_policy(RoleName=role.rpartition("/")[2], PolicyDocument=document)
+    taken = client(aws, "sts").assume_role(RoleArn=role, RoleSessionName="test")["Credentials"]
+    return boto3.Session(taken["AccessKeyId"], taken["SecretAccessKey"], taken["SessionToken"], aws.region)

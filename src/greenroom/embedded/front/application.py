@@ -144,12 +144,11 @@ class Front:
 
     async def _answer_to_signed(self, request: Request, receive: Receive, request_id: str) -> Answer:
         claim = signature.claim_of(request)
-        secret = signature.check_head(request, claim)
+        caller = signature.check_head(request, claim)
         limit = bodies.LIMITS.get(claim.service, bodies.OTHER_LIMIT)
         with self._known.share() as share:
             request = replace(request, body=await bodies.read(request, receive, limit, share))
-            signature.check_body(request, claim, secret)
-            caller = signature.caller_of(claim)
+            signature.check_body(request, claim, caller)
             call = parse(claim.service, request)
             needs = served.needs(call)
             emulator.enter(request, caller.arn)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from greenroom.embedded.front.request import Refused, Request
@@ -56,10 +56,11 @@ class Claim:
 
 @dataclass(frozen=True)
 class Caller:
-    """Who has sent a request, proven."""
+    """Who a key belongs to: who has sent a request, as soon as its signature was found to be made with the secret."""
 
     access_key_id: str
     arn: str
+    secret: str = field(repr=False)
 
 
 def claim_of(request: Request) -> Claim:
@@ -98,8 +99,8 @@ def _of_the_signature(request: Request) -> dict[str, str]:
     return dict(found)
 
 
-def check_head(request: Request, claim: Claim) -> str:
-    """Check what can be checked before the body is there, and return the secret of the key. Raises Refused."""
+def check_head(request: Request, claim: Claim) -> Caller:
+    """Check what can be checked before the body is there, and return whose key it is. Raises Refused."""
     from ministack.core import iam_evaluator, sigv4
 
     signature = claim.signature
@@ -117,7 +118,7 @@ def check_head(request: Request, claim: Claim) -> str:
     found = iam_evaluator.resolve_credential(claim.access_key_id, ACCOUNT_ID, claim.token)
     if isinstance(found, iam_evaluator.CredentialResolutionError):
         raise Refused(403, *_unusable(claim, found))
-    return str(found.secret_access_key)
+    return Caller(claim.access_key_id, str(found.principal_arn), str(found.secret_access_key))
 
 
 def _unusable(claim: Claim, found: Any) -> tuple[str, str]:
@@ -155,7 +156,7 @@ def _check_signed_headers(request: Request, claim: Claim) -> None:
         raise Refused(403, "SignatureDoesNotMatch", "There were headers present in the request which were not signed")
 
 
-def check_body(request: Request, claim: Claim, secret: str) -> None:
+def check_body(request: Request, claim: Claim, caller: Caller) -> None:
     """Check the signature, with the body. Raises Refused."""
     from ministack.core import sigv4
 
@@ -167,7 +168,7 @@ def check_body(request: Request, claim: Claim, secret: str) -> None:
         query.setdefault(name, []).append(value)
     failure = sigv4.header_signature_failure(
         claim.signature,
-        secret,
+        caller.secret,
         request.method,
         request.raw_path,
         query,
@@ -189,11 +190,3 @@ def _check_hash(said: str, body: bytes, service: str) -> None:
             "XAmzContentSHA256Mismatch" if service == "s3" else "SignatureDoesNotMatch",
             "The provided 'x-amz-content-sha256' header does not match what was computed.",
         )
-
-
-def caller_of(claim: Claim) -> Caller:
-    """Return who a key belongs to, after its signature was found to be right."""
-    from ministack.core import iam_evaluator
-
-    found = iam_evaluator.resolve_credential(claim.access_key_id, ACCOUNT_ID)
-    return Caller(claim.access_key_id, str(found.principal_arn))
