@@ -90,9 +90,12 @@ def test_what_aws_refuses_of_a_mapping_is_refused_in_its_words(box: Box) -> None
             invalid,
             "Invalid filter pattern definition.",
         )
-    assert refused(
-        lambda: make(FunctionName=name, EventSourceArn=arn, DestinationConfig={"OnFailure": {"Destination": arn}})
-    ) == (invalid, "Unsupported DestinationConfig parameter for given event source mapping type.")
+    for kind in ("OnFailure", "OnSuccess"):
+        config = {kind: {"Destination": arn}}
+        assert refused(lambda c=config: make(FunctionName=name, EventSourceArn=arn, DestinationConfig=c)) == (  # type: ignore[misc]
+            invalid,
+            "Unsupported DestinationConfig parameter for given event source mapping type.",
+        )
     uuid = make(FunctionName=name, EventSourceArn=arn)["UUID"]
     assert refused(lambda: make(FunctionName=name, EventSourceArn=arn)) == (
         "ResourceConflictException",

@@ -41,6 +41,13 @@ def test_a_mapping_has_lambdas_defaults_and_refuses_what_lambda_refuses(box: Box
         "InvalidParameterValueException",
         f"Unsupported starting position for arn type: {stream}",
     )
+    succeeded = {"OnSuccess": {"Destination": box.queue()[1]}}
+    assert refused(
+        lambda: make(FunctionName=name, EventSourceArn=stream, StartingPosition="LATEST", DestinationConfig=succeeded)
+    ) == (
+        "InvalidParameterValueException",
+        "Unsupported DestinationConfig parameter for given event source mapping type.",
+    )
     gone = stream[:-3] + "000"
     assert refused(lambda: make(FunctionName=name, EventSourceArn=gone, StartingPosition="LATEST")) == (
         "InvalidParameterValueException",

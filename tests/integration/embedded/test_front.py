@@ -185,6 +185,17 @@ def test_a_form_larger_than_a_package_is_cut_off(aws: EmbeddedAws) -> None:
     assert memory_mb(aws.pid) - before < 200
 
 
+def test_code_that_is_too_large_is_refused_in_lambdas_words(aws: EmbeddedAws) -> None:
+    """AWS's words, as its users report them."""
+    with pytest.raises(ClientError) as caught:
+        client(aws, "lambda").update_function_code(FunctionName="f", ZipFile=bytes(52_700_000))
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 413
+    assert caught.value.response["Error"]["Code"] == "RequestEntityTooLargeException"
+    assert caught.value.response["Error"]["Message"] == (
+        "Request must be smaller than 70167211 bytes for the UpdateFunctionCode operation"
+    )
+
+
 def test_an_api_is_reached_without_a_signature(aws: EmbeddedAws) -> None:
     made = client(aws, "apigatewayv2").create_api(Name="open", ProtocolType="HTTP")
     answer = httpx.get(f"{aws.endpoint_url}/_aws/execute-api/{made['ApiId']}/$default/x")

@@ -154,6 +154,23 @@ def test_sizes_of_zip_files_are_limited(lab: Lab, monkeypatch: pytest.MonkeyPatc
     lab.call("CreateFunction", **function, Role=role, Code={"S3Bucket": "code", "S3Key": "key"})
 
 
+def test_code_comes_from_one_place(lab: Lab) -> None:
+    """AWS's words, as its users report them."""
+    code = {"ZipFile": zipped("x"), "S3Bucket": "code", "S3Key": "key"}
+    lab.make("f")
+    for operation, asked in (
+        ("CreateFunction", {"FunctionName": "g", "Role": "arn:aws:iam::111111111111:role/lambda", "Code": code}),
+        ("UpdateFunctionCode", {"FunctionName": "f", **code}),
+    ):
+        if operation == "CreateFunction":
+            asked |= {"Runtime": "python3.12", "Handler": "index.handler"}
+        assert lab.refused(operation, **asked) == (
+            "InvalidParameterValueException",
+            "Please do not provide other FunctionCode parameters when providing a ZipFile.",
+            400,
+        )
+
+
 def test_a_role_that_lambda_can_not_assume_is_refused(lab: Lab) -> None:
     lab.iam.unknown.add("arn:aws:iam::111111111111:role/other")
     lab.make("f")

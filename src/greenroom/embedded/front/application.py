@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import replace
+from http import HTTPStatus
 
 from greenroom.embedded.front import answers, authorization, bodies, emulator, protocols, s3, served, signature
 from greenroom.embedded.front.answers import Answer
@@ -147,7 +148,7 @@ class Front:
         caller = signature.check_head(request, claim)
         limit = bodies.LIMITS.get(claim.service, bodies.OTHER_LIMIT)
         with self._known.share() as share:
-            request = replace(request, body=await bodies.read(request, receive, limit, share))
+            request = replace(request, body=await _body(claim.service, request, receive, limit, share))
             signature.check_body(request, claim, caller)
             call = parse(claim.service, request)
             needs = served.needs(call)
@@ -190,6 +191,19 @@ def parse(scope: str, request: Request) -> Call:
     if scope == "dynamodb" and request.header("x-amz-target").startswith(STREAMS_TARGET):
         service = "dynamodbstreams"
     return read(service, request)
+
+
+async def _body(service: str, request: Request, receive: Receive, limit: int, share: bodies.Share) -> bytes:
+    """Return a request's body. Raises Refused, in the words of the service, if it is too large."""
+    try:
+        return await bodies.read(request, receive, limit, share)
+    except Refused as refused:
+        if service != "lambda" or refused.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+            raise
+        message = (
+            f"Request must be smaller than {limit} bytes for the {protocols.operation_at(service, request)} operation"
+        )
+        raise Refused(refused.status, "RequestEntityTooLargeException", message) from None
 
 
 def _guess(request: Request) -> str:

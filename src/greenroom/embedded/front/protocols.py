@@ -174,9 +174,7 @@ class Route:
 
 def parse_rest_json(service: str, request: Request) -> Call:
     """Parse a request of the protocol `rest-json`."""
-    query = dict[str, list[str]]()
-    for name, value in request.query:
-        query.setdefault(name, []).append(value)
+    query = _query_of(request)
     route, pieces = _routed(service, request, query)
     labels = {name: decoded(piece) for name, piece in zip(route.labels, pieces, strict=True)}
     if any("%" in value or value in ("", ".", "..") for value in labels.values()):
@@ -200,6 +198,18 @@ def parse_rest_json(service: str, request: Request) -> Call:
     return Call(
         service, route.operation, parameters, request.method, path, sent_query, sent_headers, _kept_body(shape, request)
     )
+
+
+def operation_at(service: str, request: Request) -> str:
+    """Return the operation whose address a request has, without its body. Raises Refused if it is that of none."""
+    return _routed(service, request, _query_of(request))[0].operation
+
+
+def _query_of(request: Request) -> dict[str, list[str]]:
+    query = dict[str, list[str]]()
+    for name, value in request.query:
+        query.setdefault(name, []).append(value)
+    return query
 
 
 def _routed(service: str, request: Request, query: Mapping[str, list[str]]) -> tuple[Route, tuple[str, ...]]:

@@ -195,6 +195,8 @@ def _check_revision(asked: Parameters, record: Record) -> None:
 def _code(room: Room, source: Parameters) -> bytes:
     """Return the ZIP that a request brings or names."""
     if (content := source.get("ZipFile")) is not None:
+        if any(source.get(name) for name in ("S3Bucket", "S3Key", "S3ObjectVersion")):
+            raise invalid("Please do not provide other FunctionCode parameters when providing a ZipFile.")
         return bytes(content)
     if not source.get("S3Bucket") or not source.get("S3Key"):
         raise invalid("Please provide a source for function code.")

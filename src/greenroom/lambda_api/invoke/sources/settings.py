@@ -146,7 +146,8 @@ def check_served(asked: Mapping[str, Any]) -> None:
 
 
 def _check_fits(asked: Mapping[str, Any], source: str) -> None:
-    if source == SQS and (asked.get("DestinationConfig") or {}).get("OnFailure"):
+    destinations = asked.get("DestinationConfig") or {}
+    if destinations.get("OnSuccess") or (source == SQS and destinations.get("OnFailure")):
         raise invalid("Unsupported DestinationConfig parameter for given event source mapping type.")
     for name in OF_STREAMS if source == SQS else OF_QUEUES:
         if name != "DestinationConfig" and asked.get(name):
