@@ -19,8 +19,14 @@ MAX_MEMORY_MB = 10_240
 """For functions on Lambda's own capacity; the model allows more, for those on capacity providers.
 https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
 
+MAX_STORAGE_MB = 10_240
+"""Of /tmp; same page. The model allows more, as for memory."""
+
 MAX_ENVIRONMENT_BYTES = 4_096
 """Environment variables as JSON; same page."""
+
+DEAD_LETTER_CALLS = {"sqs": "SendMessage", "sns": "Publish"}
+"""What Lambda calls to deliver a dead letter, by the service of its target."""
 
 RESERVED_VARIABLES = frozenset(
     {
@@ -132,8 +138,12 @@ def check_environment(variables: Mapping[str, str]) -> None:
 
 
 def _check_limits(parameters: Parameters) -> None:
-    for name, most, where in (("Timeout", MAX_TIMEOUT_S, "timeout"), ("MemorySize", MAX_MEMORY_MB, "memorySize")):
-        value = parameters.get(name)
+    storage = parameters.get("EphemeralStorage") or {}
+    for value, most, where in (
+        (parameters.get("Timeout"), MAX_TIMEOUT_S, "timeout"),
+        (parameters.get("MemorySize"), MAX_MEMORY_MB, "memorySize"),
+        (storage.get("Size"), MAX_STORAGE_MB, "ephemeralStorage.size"),
+    ):
         if value is not None and value > most:
             constraint = f"Member must have value less than or equal to {most}"
             raise validation_error(violation(value, where, constraint))
@@ -176,6 +186,22 @@ def check_role(parameters: Parameters, assumable: Callable[[str], bool]) -> None
     role = parameters.get("Role")
     if role and not assumable(role):
         raise invalid("The role defined for the function cannot be assumed by Lambda.")
+
+
+def check_dead_letters(parameters: Parameters, config: Mapping[str, Any], may: Callable[[str, str, str], bool]) -> None:
+    """Raise AWS's answer to a dead-letter target that the function's role may not send to.
+
+    https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html#invocation-dlq
+    """
+    target = (parameters.get("DeadLetterConfig") or {}).get("TargetArn")
+    if not target:
+        return
+    service = target.split(":")[2]
+    if service not in DEAD_LETTER_CALLS:
+        raise invalid(f"A dead-letter target is a queue of SQS or a topic of SNS: {target}")
+    action = DEAD_LETTER_CALLS[service]
+    if not may(config["Role"], f"{service}:{action}", target):
+        raise invalid(f"The provided execution role does not have permissions to call {action} on {service.upper()}")
 
 
 def answer(home: Home, record: Record, qualifier: str | None = None, *, listed: bool = False) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,43 @@ def test_code_comes_from_one_place(lab: Lab) -> None:
             "Please do not provide other FunctionCode parameters when providing a ZipFile.",
             400,
         )
+
+
+@pytest.mark.parametrize(
+    ("asked", "where"),
+    [
+        ({"Timeout": 901}, "'901' at 'timeout'"),
+        ({"MemorySize": 10_241}, "'10241' at 'memorySize'"),
+        ({"EphemeralStorage": {"Size": 10_241}}, "'10241' at 'ephemeralStorage.size'"),
+    ],
+)
+def test_limits_that_the_model_does_not_have_are_checked(lab: Lab, asked: dict[str, Any], where: str) -> None:
+    """https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html"""
+    lab.make("f")
+    code, message, _ = lab.refused("UpdateFunctionConfiguration", FunctionName="f", **asked)
+    assert code == "ValidationException" and where in str(message)
+
+
+@pytest.mark.parametrize(("service", "call"), [("sqs", "SendMessage"), ("sns", "Publish")])
+def test_dead_letters_that_the_role_may_not_send_are_refused(lab: Lab, service: str, call: str) -> None:
+    """AWS's words, as its users report them."""
+    lab.make("f")
+    letters = {"DeadLetterConfig": {"TargetArn": f"arn:aws:{service}:us-east-1:111111111111:letters"}}
+    lab.make("g", DeadLetterConfig=letters["DeadLetterConfig"])
+    lab.iam.refused.add(f"{service}:{call}")
+    role = "arn:aws:iam::111111111111:role/lambda"
+    made = {"Runtime": "python3.12", "Handler": "index.handler", "Role": role, "Code": {"ZipFile": zipped("x")}}
+    refused = (
+        "InvalidParameterValueException",
+        f"The provided execution role does not have permissions to call {call} on {service.upper()}",
+        400,
+    )
+    assert lab.refused("CreateFunction", FunctionName="h", **made, **letters) == refused
+    assert lab.refused("UpdateFunctionConfiguration", FunctionName="f", **letters) == refused
+    lab.call("UpdateFunctionConfiguration", FunctionName="g", DeadLetterConfig={"TargetArn": ""})
+    other = {"TargetArn": "arn:aws:s3:::letters"}
+    code, message, _ = lab.refused("UpdateFunctionConfiguration", FunctionName="f", DeadLetterConfig=other)
+    assert code == "InvalidParameterValueException" and "a queue of SQS or a topic of SNS" in str(message)
 
 
 def test_a_role_that_lambda_can_not_assume_is_refused(lab: Lab) -> None:

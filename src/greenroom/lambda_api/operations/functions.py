@@ -39,6 +39,7 @@ def create_function(room: Room, call: Call) -> Answer:
     configuration.check_role(asked, room.ports.roles.assumable)
     check_tags(asked.get("Tags") or {})
     config = configuration.created(functions.home, {**asked, "FunctionName": name})
+    configuration.check_dead_letters(asked, config, room.ports.roles.may)
     runtimes.check(config["Runtime"], config["Architectures"][0], room.abilities)
     _set_layers(room, config, asked.get("Layers"))
     _check_abilities(room, config)
@@ -134,6 +135,7 @@ def update_function_configuration(room: Room, call: Call) -> Answer:
     _check_revision(asked, record)
     configuration.check_role(asked, room.ports.roles.assumable)
     config = configuration.merged(record["Configuration"], asked)
+    configuration.check_dead_letters(asked, config, room.ports.roles.may)
     config["LastModified"] = now_iso()
     if asked.get("Runtime"):
         runtimes.check(config["Runtime"], config["Architectures"][0], room.abilities)
