@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -91,6 +92,25 @@ def test_what_could_be_read_in_two_ways_or_in_none_is_refused(
 ) -> None:
     with pytest.raises(Refused):
         sent(service, body, headers, path, query)
+
+
+DOCUMENT_TYPE = '<!DOCTYPE d [<!ENTITY a "xx">]><d>&a;</d>'
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "utf-16", "utf-16-be"])
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [("POST", "/bucket", "delete"), ("PUT", "/bucket", "cors"), ("POST", "/bucket/key", "uploadId=x")],
+)
+def test_xml_that_may_define_entities_is_refused(method: str, path: str, query: str, encoding: str) -> None:
+    request = head_of({**scope(path, query), "method": method})
+    with pytest.raises(Refused):
+        parse("s3", replace(request, body=DOCUMENT_TYPE.encode(encoding)))
+
+
+def test_what_an_object_holds_is_not_looked_at() -> None:
+    request = head_of({**scope("/bucket/key"), "method": "PUT"})
+    assert parse("s3", replace(request, body=DOCUMENT_TYPE.encode())).body == DOCUMENT_TYPE.encode()
 
 
 @given(

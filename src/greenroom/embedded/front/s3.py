@@ -67,6 +67,8 @@ def parse_s3(request: Request) -> Call:
     query = {name: value for name, value in request.parameters().items() if not PRESIGN.fullmatch(name)}
     operation = _operation(request, target, query)
     shape = operation_model("s3", operation).input_shape
+    if _takes_xml(operation):
+        _check_xml(request.body)
     literal = _literals(operation_model("s3", operation).http["requestUri"])
     names, headers = dict[str, str](), dict[str, str]()
     for name, member in shape.members.items() if shape is not None else ():
@@ -88,6 +90,22 @@ def parse_s3(request: Request) -> Call:
     query.pop(SDK_NOTE, None)
     sent = {name: [value] for name, value in query.items()}
     return Call("s3", operation, parameters, request.method, path, sent, passed, request.body)
+
+
+@cache
+def _takes_xml(operation: str) -> bool:
+    shape = operation_model("s3", operation).input_shape
+    payload = shape.serialization.get("payload") if shape is not None else None
+    return shape is not None and payload is not None and shape.members[payload].type_name == "structure"
+
+
+def _check_xml(body: bytes) -> None:
+    """Raise Refused if an XML body may define entities, which grow a hundredfold when they are read.
+
+    In UTF-16, where `<!` looks different, a zero byte is in every character of markup.
+    """
+    if b"\0" in body or b"<!" in body:
+        raise Refused(400, "MalformedXML", "a request is UTF-8 without a document type")
 
 
 def _operation(request: Request, target: Target, query: Mapping[str, str]) -> str:
@@ -254,8 +272,7 @@ def _source(text: str) -> tuple[str, str]:
 
 def deleted(body: bytes) -> list[tuple[str, str]]:
     """Return key and version of each object that DeleteObjects names. Raises Refused if the body is not its XML."""
-    if b"<!" in body:
-        raise Refused(400, "MalformedXML", "a request has no document type")
+    _check_xml(body)
     try:
         root = ElementTree.fromstring(body)  # noqa: S314 -- without a document type there are no entities to expand
     except ElementTree.ParseError:
