@@ -19,7 +19,6 @@ from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
 
 IDLE_S = 75.0
 """How long a connection may wait between requests: longer than clients keep theirs (botocore: 60 s)."""
@@ -55,7 +54,9 @@ class Connection(TCPServer):
         self._wait(IDLE_S if event.idle else None)
 
     async def _read_data(self) -> None:
-        with contextlib.suppress(OSError, H2CProtocolRequiredError, H2ProtocolAssumedError):
+        spoken: Any = self.protocol.protocol
+        spoken._check_protocol = _stay_with_http_1
+        with contextlib.suppress(OSError):
             while data := await self.reader.read(PIECE_BYTES):
                 if self.idle and not self._in_head:
                     self._in_head = True
@@ -80,6 +81,13 @@ class Connection(TCPServer):
     async def _close(self) -> None:
         self._wait(None)
         await super()._close()
+
+
+async def _stay_with_http_1(_request: Any) -> None:
+    """Answer a request that offers another protocol by HTTP/1.1, as a server may.
+
+    https://www.rfc-editor.org/rfc/rfc9110#section-7.8
+    """
 
 
 def most_connections() -> int:
