@@ -31,15 +31,15 @@ from greenroom.embedded import EmbeddedAws
 KEEP_NOTHING = """
 import sys
 if "greenroom.embedded.server" in sys.orig_argv:
-    from greenroom.embedded.durable.effects import Effects
+    from greenroom.embedded.durable.effects import Effects, Written
     from greenroom.store.store import Store
 
-    async def barrier_async(self):
+    async def barrier_async(self, upto=None):
         pass
 
-    Effects.write = lambda self, found: False
+    Effects.write = lambda self, found, in_background=False: Written(False, 0)
     Store._hand_over = lambda self, changes: None
-    Store.barrier = lambda self: None
+    Store.barrier = lambda self, upto=None: None
     Store.barrier_async = barrier_async
 """
 """What Python runs first in the second platform's server: it takes the store's effect away."""

@@ -23,6 +23,9 @@ Value = dict[str, Any] | bytes
 JSON, BYTES = b"j", b"b"
 """The first byte of a record: how the rest is encoded."""
 
+LAG_S = 0.25
+"""How long a write that may lag waits for one that may not, to share its commit."""
+
 RETRY_EVERY_S = 0.5
 """How often writes are tried again that the disk did not take."""
 
@@ -121,7 +124,9 @@ class Store:
         self._open: list[tuple[Table, Change, bytes | None]] | None = None
         self._loose: list[Change] = []
         self._pending: list[Change] = []
+        self._lagging_since = 0.0
         self._written = 0
+        self._tables_written = 0
         self._durable = 0
         self._durable_at = time.time()
         self._waiting: list[tuple[int, Callable[[StoreUnavailable | None], None]]] = []
@@ -147,11 +152,13 @@ class Store:
     def write(self, changes: Sequence[Change], *, may_lag: bool = False) -> int:
         """Write records of ledgers, all or nothing. Return the number to compare with `durable` later.
 
-        With `may_lag` no barrier waits for them.
+        With `may_lag` no barrier waits for them, and they are committed with others, or a moment later.
         """
         with self._lock:
             self._require_open()
-            if may_lag:
+            if may_lag and changes:
+                if not self._pending:
+                    self._lagging_since = time.monotonic()
                 self._pending += changes
                 self._work.notify_all()
             elif changes:
@@ -184,8 +191,11 @@ class Store:
             if changes:
                 self._hand_over(changes)
 
-    def barrier(self) -> None:
-        """Return when everything written so far is on disk. Raises StoreUnavailable when the disk does not take it."""
+    def barrier(self, upto: int | None = None) -> None:
+        """Return when everything written so far is on disk, or what `write` has numbered up to `upto`.
+
+        Raises StoreUnavailable when the disk does not take it.
+        """
         done = threading.Event()
         outcome: list[StoreUnavailable | None] = []
 
@@ -193,12 +203,12 @@ class Store:
             outcome.append(error)
             done.set()
 
-        if self._wait_for(tell):
+        if self._wait_for(tell, upto):
             done.wait()
         if outcome and outcome[0]:
             raise StoreUnavailable(str(outcome[0]))
 
-    async def barrier_async(self) -> None:
+    async def barrier_async(self, upto: int | None = None) -> None:
         """Do as `barrier` does, without holding up the event loop."""
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
@@ -215,7 +225,7 @@ class Store:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 loop.call_soon_threadsafe(settle, error)
 
-        if self._wait_for(tell):
+        if self._wait_for(tell, upto):
             await done
 
     @property
@@ -227,6 +237,11 @@ class Store:
     def durable(self) -> int:
         """The number of the last write that is on disk, as `write` counts them."""
         return self._durable
+
+    @property
+    def tables_written(self) -> int:
+        """The number of the last write to a table, as `write` counts them."""
+        return self._tables_written
 
     @property
     def is_durable(self) -> bool:
@@ -277,6 +292,7 @@ class Store:
 
     def _write(self, table: Table, key: str, value: bytes | None) -> None:
         with self._lock:
+            self._tables_written = self._written + 1
             self._require_open()
             before = table._held.get(key)
             if before == value:
@@ -297,19 +313,20 @@ class Store:
         self._written += 1
         self._work.notify_all()
 
-    def _wait_for(self, tell: Callable[[StoreUnavailable | None], None]) -> bool:
+    def _wait_for(self, tell: Callable[[StoreUnavailable | None], None], upto: int | None) -> bool:
         """Have `tell` called when what is written now is on disk. Return False where it is there already."""
         with self._lock:
-            if self._durable == self._written:
+            number = self._written if upto is None else min(upto, self._written)
+            if self._durable >= number:
                 return False
-            self._waiting.append((self._written, tell))
+            self._waiting.append((number, tell))
             return True
 
     def _keep_writing(self) -> None:
         while True:
             with self._lock:
-                while not self._pending and not self._closing:
-                    self._work.wait()
+                while not self._closing and (left_s := self._left_s()) != 0:
+                    self._work.wait(left_s)
                 if not self._pending:
                     return
                 changes, self._pending, upto = self._pending, [], self._written
@@ -323,6 +340,14 @@ class Store:
                     return
                 continue
             self._tell_durable(upto)
+
+    def _left_s(self) -> float | None:
+        """Return how long a commit can wait: None for ever, 0 not at all."""
+        if not self._pending:
+            return None
+        if self._written > self._durable:
+            return 0
+        return max(0, self._lagging_since + LAG_S - time.monotonic())
 
     def _hold_back(self, changes: list[Change], error: Exception) -> None:
         """Keep what the disk did not take, say so to those who wait, and wait a moment."""

@@ -104,6 +104,17 @@ class TestShelf:
             assert len(watch.marks) == expected
 
 
+@pytest.mark.parametrize("go", [list, lambda held: held.items(), lambda held: held.values()])
+def test_who_goes_through_all_records_has_touched_any(go: Any) -> None:
+    shelf, container = Shelf("room"), Container()
+    shelf.install(container)
+    watch = marks.Watch()
+    token = marks.watching.set(watch)
+    go(container._data)
+    marks.watching.reset(token)
+    assert watch.marks == {(shelf, marks.ANY)}
+
+
 def test_what_is_touched_after_a_request_has_ended_is_looked_at_in_the_background_more_than_once() -> None:
     shelf, container = Shelf("room"), Container()
     shelf.install(container)

@@ -104,6 +104,39 @@ def test_a_ledger_is_written_with_the_tables_of_its_transaction(path: Path) -> N
     assert (ledger.get("two"), ledger.get("one")) == (b"2", None)
 
 
+def test_what_may_lag_is_waited_for_by_nobody_and_shares_the_next_commit(path: Path) -> None:
+    store = Store(path)
+    commits = store.commits
+    store.write([("ledger", "lines", b"1")], may_lag=True)
+    assert store.is_durable
+    store.barrier()
+    assert store.commits == commits
+    store.write([("ledger", "item", b"2")])
+    store.barrier()
+    assert (store.commits, store.ledger("ledger").get("lines")) == (commits + 1, b"1")
+    store.write([("ledger", "later", b"3")], may_lag=True)
+    while store.ledger("ledger").get("later") is None:
+        threading.Event().wait(0.01)
+    store.write([("ledger", "last", b"4")], may_lag=True)
+    store.close()
+    assert Store(path).ledger("ledger").get("last") == b"4"
+
+
+def test_a_barrier_waits_for_no_more_than_it_is_asked_for(path: Path) -> None:
+    store = Store(path)
+    first = store.write([("ledger", "first", b"1")])
+    store.barrier(first)
+    holding = sqlite3.connect(path, isolation_level=None)
+    holding.execute("BEGIN IMMEDIATE")  # nothing can be committed meanwhile
+    store.write([("ledger", "second", b"2")])
+    store.barrier(first)
+    asyncio.run(store.barrier_async(first))
+    assert not store.is_durable
+    holding.execute("ROLLBACK")
+    store.barrier()
+    assert store.ledger("ledger").get("second") == b"2"
+
+
 def _write_until_killed(path: Path, acknowledged: int) -> None:
     store = Store(path)
     left, right = store.table("left"), store.table("right")

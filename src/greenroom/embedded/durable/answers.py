@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
-from greenroom.embedded.durable.effects import Effects
+from greenroom.embedded.durable.effects import Effects, Written
 from greenroom.embedded.durable.marks import Watch
 from greenroom.embedded.process import STORE_PATH
 from greenroom.store import StoreUnavailable
@@ -51,14 +51,15 @@ class DurableAnswers:
         if scope["path"] == STORE_PATH and scope["method"] == "GET" and _is_local(scope):
             await _answer(send, 200, JSON, json.dumps(self._state()))
             return
-        trouble = self._effects.store.trouble
+        store = self._effects.store
+        trouble = store.trouble
         if trouble and _only_reads(scope):
             await self._app(scope, receive, send)
             return
         if trouble:
             await _refuse(scope, send, trouble)
             return
-        is_refused = False
+        is_refused, tables_before = False, store.tables_written
 
         async def send_durable(message: Message) -> None:
             nonlocal is_refused
@@ -66,12 +67,11 @@ class DurableAnswers:
                 return
             if message["type"] == "http.response.start":
                 try:
-                    has_written = self._effects.write_request(watch)
+                    written = self._effects.write_request(watch)
                     # Tasks that the request has begun go on while it waits: what they change belongs together, and is
                     # written with what else changes in the background.
                     watch.is_open = False
-                    if has_written or not _is_invocation(scope):
-                        await self._effects.store.barrier_async()
+                    await store.barrier_async(self._needed(scope, written, tables_before))
                 except (StoreUnavailable, OSError) as error:
                     is_refused = True
                     await _refuse(scope, send, str(error))
@@ -81,6 +81,14 @@ class DurableAnswers:
         watch: Watch
         with self._effects.request(_service(scope)) as watch:
             await self._app(scope, receive, send_durable)
+
+    def _needed(self, scope: Scope, written: Written, tables_before: int) -> int:
+        """Return up to which write an answer has to wait: its own, and those of the records that it has read."""
+        if _is_invocation(scope):
+            return written.needed if written.has_changed else 0
+        tables = self._effects.store.tables_written
+        # Lambda's records are in tables: what was written there meanwhile may be this request's.
+        return max(written.needed, tables if tables > tables_before or _service(scope) == "lambda" else 0)
 
     def _state(self) -> dict[str, Any]:
         store = self._effects.store

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from greenroom.store import Store
 from greenroom.store.database import Change
 
 logger = logging.getLogger(__name__)
+
+MOST_NUMBERS = 2_000
+"""How many records are remembered that may not be on disk yet, before those that are get forgotten."""
 
 BACKGROUND_EVERY_S = 0.05
 """How often what changed outside of requests is written."""
@@ -77,6 +81,14 @@ HELD_ELSEWHERE = frozenset(
 """What has a part of its own."""
 
 
+@dataclass(frozen=True)
+class Written:
+    """What was written: whether that is anything, and up to which number a reader of the records has to wait."""
+
+    has_changed: bool
+    needed: int
+
+
 class Effects:
     """Keeps ministack's state in a store."""
 
@@ -85,11 +97,12 @@ class Effects:
         self.store = store
         self.objects = Objects(store, data_dir)
         self.logs = Logs()
+        self._queues = Queues()
         self._stacks = Stacks()
         executions = Executions(store)
         self._parts = (
             Tables(),
-            Queues(),
+            self._queues,
             self.objects,
             executions,
             self._stacks,
@@ -101,6 +114,8 @@ class Effects:
         self._lock = threading.RLock()
         self._left: list[marks.Mark] = []
         self._carried: list[Change] = []
+        self._changed: list[marks.Mark] = []
+        self._numbers: dict[marks.Mark, int] = {}
         self._lagging: list[Change] = []
         for part in self._parts:
             part.install()
@@ -128,7 +143,7 @@ class Effects:
 
     def write_background(self) -> None:
         """Write what changed outside of requests."""
-        self.write(marks.take_background())
+        self.write(marks.take_background(), in_background=True)
         self.objects.tidy()
 
     def end(self) -> None:
@@ -149,22 +164,21 @@ class Effects:
             with contextlib.suppress(OSError):  # it is tried again
                 self.write_request(watch)
 
-    def write_request(self, watch: marks.Watch) -> bool:
+    def write_request(self, watch: marks.Watch) -> Written:
         """Write what a request has changed so far, as `write` does."""
         return self.write(list(_taken(watch.marks)))
 
-    def write(self, found: Iterable[marks.Mark]) -> bool:
+    def write(self, found: Sequence[marks.Mark], *, in_background: bool = False) -> Written:
         """Write the records that differ from what was written of them last, as one transaction.
 
-        Returns whether there were any for which a barrier waits. Raises OSError when a file can't be written: then all
-        of it is written with the next call, and nothing before.
+        Raises OSError when a file can't be written: then all of it is written with the next call, and nothing before.
         """
         with self._lock:
-            self._left += found
+            seen = [mark for mark in found if self._is_new(mark)]
+            self._left += seen
             try:
                 while self._left:
-                    part, key = self._left[-1]
-                    (self._lagging if part in self._may_lag else self._carried).extend(_changes(part, key))
+                    self._collect(self._left[-1], in_background=in_background)
                     self._left.pop()
             except OSError as error:
                 self.store.note_trouble(f"files can't be written next to {self.store.path.parent} ({error.strerror})")
@@ -172,11 +186,43 @@ class Effects:
             if self.store.trouble:
                 self.store.note_trouble(None)
             changes, self._carried = self._carried, []
+            changed, self._changed = self._changed, []
             if changes:
-                self.objects.written(self.store.write(changes))
+                number = self.store.write(changes)
+                self.objects.written(number)
+                for mark in changed:
+                    self._note_number(mark, number)
             lagging, self._lagging = self._lagging, []
             self.store.write(lagging, may_lag=True)
-            return bool(changes)
+            needed = max((self._numbers.get(mark, 0) for mark in found), default=0)
+            return Written(bool(changes), needed)
+
+    def _is_new(self, mark: marks.Mark) -> bool:
+        return mark[1] != marks.ANY
+
+    def _collect(self, mark: marks.Mark, *, in_background: bool) -> None:
+        """Add the changes of one record to those that are going to be written."""
+        part, key = mark
+        if in_background and part is self._queues:
+            changes, lagging = self._queues.split_changes(key)
+            self._lagging += lagging
+        else:
+            changes = _changes(part, key)
+        if part in self._may_lag:
+            self._lagging += changes
+        elif changes:
+            self._carried += changes
+            self._changed.append(mark)
+
+    def _note_number(self, mark: marks.Mark, number: int) -> None:
+        """Note which write a record, and all that a reader of it may have touched, waits for."""
+        part, key = mark
+        self._numbers[mark] = self._numbers[part, marks.ANY] = number
+        if isinstance(part, Tables | Objects):
+            self._numbers[part.around(key)] = number
+        if len(self._numbers) > MOST_NUMBERS:
+            durable = self.store.durable
+            self._numbers = {mark: number for mark, number in self._numbers.items() if number > durable}
 
 
 def _changes(part: marks.Part, key: Key) -> list[Change]:

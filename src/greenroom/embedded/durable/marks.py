@@ -8,12 +8,15 @@ may be changed after it was read.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from typing import Any, Protocol
 
 from greenroom.embedded.durable.codec import Key
 from greenroom.store.database import Change
+
+ANY: Key = ()
+"""The key that stands for all of a part's records: it was gone through all of them."""
 
 PASSES = 3
 """How often what was touched in the background is looked at."""
@@ -105,6 +108,20 @@ class Noticed(dict[Any, Any]):
         self._note(key, False)
         return super().get(key, default)
 
+    def __iter__(self) -> Iterator[Any]:
+        self._note(ANY, False)
+        return super().__iter__()
+
+    def items(self) -> Any:
+        """Return what there is, as a dictionary does."""
+        self._note(ANY, False)
+        return super().items()
+
+    def values(self) -> Any:
+        """Return the values, as a dictionary does."""
+        self._note(ANY, False)
+        return super().values()
+
     def __setitem__(self, key: Any, value: Any) -> None:
         if self._take:
             self._take(key, value)
@@ -142,7 +159,7 @@ class Noticed(dict[Any, Any]):
 
     def clear(self) -> None:
         """Remove every key."""
-        for key in list(self):
+        for key in list(self.keys()):
             del self[key]
 
     def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:

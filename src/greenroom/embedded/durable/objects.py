@@ -100,6 +100,10 @@ class Objects:
                 changes += self._body_gone(known[1])
         return changes
 
+    def around(self, key: Key) -> marks.Mark:
+        """Return what a request touches that lists an object: its bucket."""
+        return (self._buckets, key[:2])
+
     def body(self, _bucket: str, _key: str, found: dict[str, Any]) -> bytes:
         """Return the body of an object, which is in memory until it is on disk. Takes the place of ministack's."""
         body = found.get("body")

@@ -52,23 +52,33 @@ class Queues:
 
     def changes(self, key: Key) -> list[Change]:
         """Return the messages of a queue that came, changed or went."""
+        come, others = self.split_changes(key)
+        return come + others
+
+    def split_changes(self, key: Key) -> tuple[list[Change], list[Change]]:
+        """Return the messages that came, and apart from them those that changed or went.
+
+        Where it is no caller who took a message, the second may lag: after a kill it comes again, as on SQS.
+        """
         queue = dict.get(self._queues.held, key)
         written = self._written.setdefault(key, {})
-        found: list[Change] = []
+        come: list[Change] = []
+        others: list[Change] = []
         there = set()
         for message in list(queue["messages"]) if queue else ():
             name, state = message["id"], _state_of(message)
             there.add(name)
-            if written.get(name) != state:
+            if (before := written.get(name)) != state:
                 written[name] = state
-                found.append((MESSAGES, key_text((*key, name)), encode([*key, message])))
+                change = (MESSAGES, key_text((*key, name)), encode([*key, message]))
+                (come if before is None else others).append(change)
         if len(there) < len(written):
             for name in [name for name in written if name not in there]:
                 del written[name]
-                found.append((MESSAGES, key_text((*key, name)), None))
+                others.append((MESSAGES, key_text((*key, name)), None))
         if queue is None:
             del self._written[key]
-        return found
+        return come, others
 
 
 class _QueueShelf(Shelf):

@@ -80,6 +80,10 @@ class Tables:
         held = None if item is None else encode([*key, item])
         return [(ITEMS, key_text(key), held)]
 
+    def around(self, key: Key) -> marks.Mark:
+        """Return what a request touches that reads an item: its table."""
+        return (self._tables, key[:3])
+
     def _mark_items(self, key: Key, table: dict[str, Any]) -> None:
         for partition, items in list(table.get("items", {}).items()):
             for sort in list(items):
