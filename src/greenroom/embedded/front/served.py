@@ -333,10 +333,6 @@ def _log_stream(call: Call) -> str:
     return f"{group}:log-stream:{stream}" if group and stream else ""
 
 
-def _log_group_or_all(call: Call) -> str:
-    return _log_group(call) or ALL
-
-
 LOGS = _each(
     "logs",
     _log_group,
