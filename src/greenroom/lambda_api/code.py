@@ -10,6 +10,7 @@ from io import BytesIO
 from pathlib import Path
 
 from greenroom.lambda_api.errors import LambdaError, invalid, too_large
+from greenroom.store.database import sync_folder
 
 MAX_ZIPPED_BYTES = 52_428_800
 MAX_UNZIPPED_BYTES = 262_144_000
@@ -42,7 +43,7 @@ class CodeFiles:
                 file.flush()
                 os.fsync(file.fileno())
             temporary.rename(path)
-            self._sync_folder()
+            sync_folder(self._folder)
         return base64.b64encode(digest).decode()
 
     def get(self, sha256: str) -> bytes:
@@ -77,13 +78,6 @@ class CodeFiles:
 
     def _path(self, name: str) -> Path:
         return self._folder / f"{name}.zip"
-
-    def _sync_folder(self) -> None:
-        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _damaged(fault: str) -> LambdaError:

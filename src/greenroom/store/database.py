@@ -89,10 +89,7 @@ class Database:
             "SELECT key, value, checksum FROM records WHERE room = ? ORDER BY key", (room,)
         )
         for key, value, expected in found:
-            if checksum(room, key, value) != expected:
-                raise DamagedStore(
-                    f"{self.path} is damaged (record {key!r} of {room!r} does not agree with its checksum)"
-                )
+            self._require_agreement(room, key, value, expected)
             yield key, value
 
     def record(self, room: str, key: str) -> bytes | None:
@@ -114,10 +111,7 @@ class Database:
             for room, key, value, expected in self._connection.execute(
                 "SELECT room, key, value, checksum FROM records"
             ):
-                if checksum(room, key, value) != expected:
-                    raise DamagedStore(
-                        f"{self.path} is damaged (record {key!r} of {room!r} does not agree with its checksum)"
-                    )
+                self._require_agreement(room, key, value, expected)
                 total += expected
         except (sqlite3.DatabaseError, TypeError, AttributeError) as error:
             raise DamagedStore(f"{self.path} is damaged ({error})") from error

@@ -8,6 +8,8 @@ from greenroom.lambda_api.names import LATEST, is_version, split_reference
 from greenroom.lambda_api.operations.account import CONCURRENCY, MIN_UNRESERVED
 from greenroom.lambda_api.room import Operation, Room
 
+PUBLISHED_ONLY = "The function resource provided must be an alias or a published version."
+
 
 def put_function_concurrency(room: Room, call: Call) -> Answer:
     """Set how many of a function may run at once; 0 stops it."""
@@ -53,11 +55,9 @@ def delete_function_concurrency(room: Room, call: Call) -> Answer:
 
 def put_provisioned_concurrency_config(room: Room, call: Call) -> Answer:
     """Refuse: environments that wait for work would take memory from those that have some."""
-    name, qualifier = split_reference(room.functions.home, call.parameters["FunctionName"])
-    qualifier = call.parameters.get("Qualifier") or qualifier
-    if qualifier == LATEST:
-        raise invalid("Provisioned Concurrency Configs cannot be applied to unpublished function versions.")
-    _require(room, name, qualifier)
+    _require_published(
+        room, call, "Provisioned Concurrency Configs cannot be applied to unpublished function versions."
+    )
     raise unsupported(
         "there is no provisioned concurrency: a cold start takes some milliseconds, and an environment stays warm for "
         "ten minutes"
@@ -66,11 +66,7 @@ def put_provisioned_concurrency_config(room: Room, call: Call) -> Answer:
 
 def get_provisioned_concurrency_config(room: Room, call: Call) -> Answer:
     """Answer that none is set: there never is."""
-    name, qualifier = split_reference(room.functions.home, call.parameters["FunctionName"])
-    qualifier = call.parameters.get("Qualifier") or qualifier
-    if qualifier == LATEST:
-        raise invalid("The function resource provided must be an alias or a published version.")
-    _require(room, name, qualifier)
+    _require_published(room, call, PUBLISHED_ONLY)
     raise LambdaError(
         "ProvisionedConcurrencyConfigNotFoundException",
         "No Provisioned Concurrency Config found for this function",
@@ -80,11 +76,7 @@ def get_provisioned_concurrency_config(room: Room, call: Call) -> Answer:
 
 def delete_provisioned_concurrency_config(room: Room, call: Call) -> Answer:
     """Do nothing to a version that has none."""
-    name, qualifier = split_reference(room.functions.home, call.parameters["FunctionName"])
-    qualifier = call.parameters.get("Qualifier") or qualifier
-    if qualifier == LATEST:
-        raise invalid("The function resource provided must be an alias or a published version.")
-    _require(room, name, qualifier)
+    _require_published(room, call, PUBLISHED_ONLY)
     return Answer()
 
 
@@ -95,8 +87,13 @@ def list_provisioned_concurrency_configs(room: Room, call: Call) -> Answer:
     return Answer({"ProvisionedConcurrencyConfigs": []})
 
 
-def _require(room: Room, name: str, qualifier: str | None) -> None:
+def _require_published(room: Room, call: Call, refusal: str) -> None:
+    """Raise LambdaError unless a call names an alias or a version that exists; `refusal` is what is said of $LATEST."""
     functions = room.functions
+    name, qualifier = split_reference(functions.home, call.parameters["FunctionName"])
+    qualifier = call.parameters.get("Qualifier") or qualifier
+    if qualifier == LATEST:
+        raise invalid(refusal)
     arn = functions.home.function_arn(name, qualifier)
     if qualifier and not is_version(qualifier):
         if functions.aliases.get(f"{name}:{qualifier}") is None:
